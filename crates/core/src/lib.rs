@@ -1,0 +1,9 @@
+//! The pure core of yrelay: bytes, time and events in; effects out.
+//!
+
+
+#![warn(missing_docs)]
+#![warn(clippy::indexing_slicing)]
+
+pub mod id;
+pub mod limits;
