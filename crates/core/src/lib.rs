@@ -1,9 +1,8 @@
 //! The pure core of yrelay: bytes, time and events in; effects out.
-//!
-
-
 #![warn(missing_docs)]
 #![warn(clippy::indexing_slicing)]
 
 pub mod id;
 pub mod limits;
+
+pub mod decode;
