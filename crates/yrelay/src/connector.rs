@@ -1,0 +1,222 @@
+//! Opens WebSockets to other servers: names, TCP, TLS, the upgrade.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::upgrade::Upgraded;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use crate::socket::Stream;
+use crate::target::Target;
+use crate::ws::{self, Reader, Writer};
+use crate::{clock, limits};
+
+/// Why there is no connection, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// No TCP connection, or it broke before the answer.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// No TLS session: mostly the certificate.
+    #[error("no secure connection: {0}")]
+    Tls(String),
+    /// The server answered with another status than 101. Redirects are not followed.
+    #[error("refused with HTTP status {status}")]
+    Refused {
+        /// 401, 403, 404, 503, …
+        status: u16,
+        /// How it wants a login.
+        www_authenticate: Option<String>,
+    },
+    /// What answered is no WebSocket server.
+    #[error("no WebSocket server: {0}")]
+    NotWebSocket(&'static str),
+}
+
+/// Opens WebSockets. One serves for many connections: it holds the trusted certificates.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsConnector,
+}
+
+impl Connector {
+    /// Trusts what the machine trusts, and `authorities` beside.
+    pub fn new(
+        authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(
+            authorities,
+            provider.clone(),
+        )?;
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous() // the name of a builder: the verifier is the platform's
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Opens a WebSocket to `target`. `authorization` is the header of that name. Runs inside a
+    /// `LocalSet`.
+    pub async fn connect(
+        &self,
+        target: &Target,
+        authorization: Option<&str>,
+    ) -> Result<(Reader, Writer), ConnectError> {
+        let stream = dial(target).await?;
+        let work = async {
+            let stream = self.secure(target, stream).await?;
+            upgrade(target, authorization, stream).await
+        };
+        let late = || ConnectError::Unreachable(no_answer(limits::UPGRADE_MS));
+        let upgraded = clock::timeout(limits::UPGRADE_MS, work).await.ok_or_else(late)??;
+        Ok(ws::join(upgraded, limits::MESSAGE_BYTES_MAX))
+    }
+
+    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Stream, ConnectError> {
+        if !target.secure {
+            return Ok(Stream::Tcp(stream));
+        }
+        let name = ServerName::try_from(target.host.clone())
+            .map_err(|_| ConnectError::Tls(format!("{} is no server name", target.host)))?;
+        let stream = self.tls.connect(name, stream).await;
+        let stream = stream.map_err(|error| ConnectError::Tls(tls_words(&error, target)))?;
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+/// Tries all addresses of the name in turn.
+async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
+    let unknown = || ConnectError::Unreachable(format!("the name {} is unknown", target.host));
+    let lookup = lookup_host((target.host.as_str(), target.port));
+    let addresses = clock::timeout(limits::CONNECT_MS, lookup).await;
+    let addresses: Vec<SocketAddr> = addresses.and_then(Result::ok).ok_or_else(unknown)?.collect();
+    let mut error = unknown();
+    for address in addresses {
+        match clock::timeout(limits::CONNECT_MS, TcpStream::connect(address)).await {
+            Some(Ok(stream)) => {
+                // Without it small updates wait for the peer's delayed acknowledgements.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Some(Err(failed)) => error = ConnectError::Unreachable(io_words(&failed)),
+            None => error = ConnectError::Unreachable(no_answer(limits::CONNECT_MS)),
+        }
+    }
+    Err(error)
+}
+
+async fn upgrade(
+    target: &Target,
+    authorization: Option<&str>,
+    stream: Stream,
+) -> Result<Upgraded, ConnectError> {
+    let key = ws::key().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
+    let request = request(target, authorization, &key)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|e| http_words(&e))?;
+    tokio::task::spawn_local(connection.with_upgrades());
+    let response = sender.send_request(request).await.map_err(|e| http_words(&e))?;
+    check(&response, &key)?;
+    hyper::upgrade::on(response).await.map_err(|e| http_words(&e))
+}
+
+fn request(
+    target: &Target,
+    authorization: Option<&str>,
+    key: &str,
+) -> Result<Request<Empty<Bytes>>, ConnectError> {
+    let mut request = Request::get(&target.path)
+        .header(header::HOST, target.authority())
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, key);
+    if let Some(authorization) = authorization
+        && let Ok(mut value) = HeaderValue::from_str(authorization)
+    {
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    // Target::parse has seen the same path pass.
+    request.body(Empty::new()).map_err(|_| ConnectError::NotWebSocket("the address is malformed"))
+}
+
+fn check<B>(response: &Response<B>, key: &str) -> Result<(), ConnectError> {
+    let headers = response.headers();
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ConnectError::Refused {
+            status: response.status().as_u16(),
+            www_authenticate: text(headers, &header::WWW_AUTHENTICATE).map(str::to_owned),
+        });
+    }
+    let upgrade = text(headers, &header::UPGRADE);
+    if !upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
+        return Err(ConnectError::NotWebSocket("it switches to another protocol"));
+    }
+    if text(headers, &header::SEC_WEBSOCKET_ACCEPT) != Some(&ws::accept_key(key.as_bytes())) {
+        return Err(ConnectError::NotWebSocket("its answer does not belong to our request"));
+    }
+    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err(ConnectError::NotWebSocket("it uses an extension we did not offer"));
+    }
+    Ok(())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn no_answer(ms: u64) -> String {
+    format!("no answer within {} s", ms / 1000)
+}
+
+fn http_words(error: &hyper::Error) -> ConnectError {
+    if error.is_parse() {
+        return ConnectError::NotWebSocket("it does not speak HTTP/1.1");
+    }
+    ConnectError::Unreachable("connection lost before the answer".into())
+}
+
+fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset => "connection reset".into(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route".into(),
+        io::ErrorKind::TimedOut => "no answer".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn tls_words(error: &io::Error, target: &Target) -> String {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let host = &target.host;
+    match cause {
+        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
+            CertificateError::UnknownIssuer => {
+                format!("the certificate of {host} is signed by an unknown authority")
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                format!("the certificate of {host} has expired")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("the certificate is not for {host}")
+            }
+            other => format!("the certificate of {host} is not valid: {other}"),
+        },
+        Some(rustls::Error::InvalidMessage(_)) => format!("{target} does not speak TLS"),
+        Some(other) => other.to_string(),
+        None => io_words(error),
+    }
+}

@@ -1,0 +1,236 @@
+//! HTTP: who may come in, which path means what. Upgrades become WebSockets, the rest is answered
+//! here.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, StatusCode, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use yrelay_core::id::{DocumentId, IdError};
+
+use crate::metrics::Metrics;
+use crate::origin::{Refusal, Rules};
+use crate::socket::Stream;
+use crate::status::{Room, Status};
+use crate::ws::{self, Reader, Writer};
+use crate::{clock, limits};
+
+/// What lies behind the routes: the relay.
+pub trait Routes {
+    /// For `/-/status`.
+    fn status(&self) -> Status;
+    /// For `/-/metrics`: Prometheus' text format.
+    fn metrics(&self) -> String;
+    /// For the list at `/`.
+    fn rooms(&self) -> Vec<Room>;
+    /// Takes a WebSocket for a document. Must not block: it spawns what it needs on the `LocalSet`.
+    fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer);
+}
+
+/// What every connection needs to know.
+pub struct Site {
+    /// The relay.
+    pub routes: Rc<dyn Routes>,
+    /// Who may come in.
+    pub rules: Rules,
+    /// Counts who may not.
+    pub metrics: Rc<Metrics>,
+}
+
+type Response = hyper::Response<Full<Bytes>>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+/// Serves one connection to its end, or to its upgrade; a WebSocket goes on elsewhere.
+pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback: bool) {
+    let upgrade = Cell::new(None);
+    let service = service_fn(|request| {
+        let response = answer(&site, request, on_loopback, &upgrade);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits::HEADER_MS))
+        .max_buf_size(limits::HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%peer, %error, "request failed");
+    }
+    let Some((id, upgrade)): Option<(DocumentId, OnUpgrade)> = upgrade.take() else { return };
+    // The 101 is written: there is nothing to wait for.
+    if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
+        let (reader, writer) = ws::accept(upgraded, limits::MESSAGE_BYTES_MAX);
+        site.routes.attach(id, peer, reader, writer);
+    }
+}
+
+fn answer(
+    site: &Site,
+    mut request: Request<Incoming>,
+    on_loopback: bool,
+    upgrade: &Cell<Option<(DocumentId, OnUpgrade)>>,
+) -> Response {
+    if let Err(refusal) = site.rules.check(request.headers(), on_loopback) {
+        return refused(site, refusal);
+    }
+    // `GET http://host/path`: what a proxy is sent. Its host would overrule the one just checked.
+    if request.uri().authority().is_some() {
+        return plain(StatusCode::BAD_REQUEST, "this is no proxy");
+    }
+    if !wants_upgrade(request.headers()) {
+        return page(site, &request);
+    }
+    match handshake(&request) {
+        Ok(id) => {
+            upgrade.set(Some((id, hyper::upgrade::on(&mut request))));
+            switching(request.headers())
+        }
+        Err((status, line)) => {
+            site.metrics.reject("request");
+            plain(status, &line)
+        }
+    }
+}
+
+fn refused(site: &Site, refusal: Refusal) -> Response {
+    let (status, label) = match refusal {
+        Refusal::NoHost => (StatusCode::BAD_REQUEST, "host"),
+        Refusal::Host => (StatusCode::FORBIDDEN, "host"),
+        Refusal::Origin => (StatusCode::FORBIDDEN, "origin"),
+    };
+    site.metrics.reject(label);
+    plain(status, &refusal.to_string())
+}
+
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &header::CONNECTION, "upgrade")
+        && has_token(headers, &header::UPGRADE, "websocket")
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// The document that a WebSocket is for, or why there is none.
+fn handshake(request: &Request<Incoming>) -> Result<DocumentId, (StatusCode, String)> {
+    let bad = |line: &str| Err((StatusCode::BAD_REQUEST, line.to_owned()));
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
+        return bad("WebSockets begin with GET and HTTP/1.1");
+    }
+    let id = DocumentId::from_path(request.uri().path()).map_err(|error| {
+        let missing = error == IdError::Missing;
+        let status = if missing { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        (status, error.to_string())
+    })?;
+    let headers = request.headers();
+    if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
+        return Err((StatusCode::UPGRADE_REQUIRED, "this is WebSocket version 13".into()));
+    }
+    if !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        return bad("the Sec-WebSocket-Key header is missing");
+    }
+    Ok(id)
+}
+
+fn switching(headers: &HeaderMap) -> Response {
+    let mut response = hyper::Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(header::CONNECTION, UPGRADE);
+    answer.insert(header::UPGRADE, WEBSOCKET);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
+    if let Ok(accept) = HeaderValue::from_str(&ws::accept_key(key)) {
+        answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(protocol) = first_protocol(headers) {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// Browsers that offer subprotocols fail where none is taken; Yjs has no opinion on them.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
+}
+
+fn page(site: &Site, request: &Request<Incoming>) -> Response {
+    let path = request.uri().path();
+    let page: &dyn Fn() -> Response = match path {
+        "/" => &|| json(&site.routes.rooms()),
+        "/-/healthy" => &|| plain(StatusCode::OK, "ok"),
+        "/-/status" => &|| json(&site.routes.status()),
+        "/-/metrics" => &|| respond(StatusCode::OK, PROMETHEUS, site.routes.metrics()),
+        _ => &|| document_page(path),
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+        response.headers_mut().insert(header::ALLOW, READ_ONLY);
+        return response;
+    }
+    page()
+}
+
+fn document_page(path: &str) -> Response {
+    match DocumentId::from_path(path) {
+        Ok(_) => plain(
+            StatusCode::UPGRADE_REQUIRED,
+            "this is a document: connect to it as a WebSocket (ws://)",
+        ),
+        Err(IdError::Reserved) => plain(
+            StatusCode::NOT_FOUND,
+            "no such page; there are /-/healthy, /-/status, /-/metrics",
+        ),
+        Err(error) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+fn plain(status: StatusCode, line: &str) -> Response {
+    respond(status, TEXT, format!("{line}\n"))
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => respond(StatusCode::OK, JSON, body),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn respond(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response {
+    let mut response = hyper::Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::UPGRADE, WEBSOCKET);
+        headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+    }
+    response
+}

@@ -1,0 +1,36 @@
+//! Every bound of the shell: unit, value, reason. Those of the documents are in the core.
+
+/// A WebSocket message, whatever its frames.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// What may wait for one peer, its largest message not counted.
+pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
+/// Messages that may wait for one peer.
+pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
+/// Below this a link may be given more: two chunks of a pull.
+pub const OUTBOX_ROOM_BYTES: usize = 512 << 10;
+
+/// Pings of a peer that leaves our answers unread.
+pub const PONGS_OWED_MAX: usize = 1_024;
+
+/// A WebSocket ping goes out this often.
+pub const PING_MS: u64 = 15_000;
+/// A peer that gave no sign of life for so long is gone.
+pub const DEAD_MS: u64 = 35_000;
+/// From our close frame to the end of the connection, at most.
+pub const CLOSE_MS: u64 = 3_000;
+
+/// The head of a request, the bound of hyper's smallest buffer.
+pub const HEADER_BYTES_MAX: usize = 8 << 10;
+/// The head of a request must be complete in this time.
+pub const HEADER_MS: u64 = 5_000;
+/// Connections that have not become WebSockets yet; the oldest makes place for the next.
+pub const HANDSHAKES_MAX: usize = 1_024;
+
+/// One address of an upstream must take the connection in this time.
+pub const CONNECT_MS: u64 = 5_000;
+/// TLS and the upgrade must be through in this time.
+pub const UPGRADE_MS: u64 = 10_000;
+
+/// From the first signal to the end of the process.
+pub const SHUTDOWN_MS: u64 = 5_000;

@@ -1,0 +1,129 @@
+//! Counters, and the text in which Prometheus reads them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A number that only grows, on one thread.
+#[derive(Debug, Default)]
+pub struct Counter(Cell<u64>);
+
+impl Counter {
+    /// One more.
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, more: u64) {
+        self.0.set(self.0.get().wrapping_add(more));
+    }
+
+    /// So many so far.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What is counted where it happens.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Payload bytes of messages received.
+    pub received_bytes: Counter,
+    /// Messages received.
+    pub received_messages: Counter,
+    /// Payload bytes of messages queued for peers.
+    pub sent_bytes: Counter,
+    /// Messages queued for peers.
+    pub sent_messages: Counter,
+    /// Commits of the store.
+    pub commits: Counter,
+    rejected: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+/// What is measured when asked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Documents in memory.
+    pub documents: u64,
+    /// Local clients.
+    pub clients: u64,
+    /// Bytes of updates not on disk yet.
+    pub unsaved_bytes: u64,
+    /// Whether the upstream is connected.
+    pub upstream_online: bool,
+}
+
+impl Metrics {
+    /// Counts a request or a peer turned away. `reason` is a word of a small, fixed set.
+    pub fn reject(&self, reason: &'static str) {
+        *self.rejected.borrow_mut().entry(reason).or_default() += 1;
+    }
+
+    /// All of it in Prometheus' text format.
+    pub fn render(&self, gauges: &Gauges) -> String {
+        let mut text = String::new();
+        for (name, help, value) in [
+            ("documents", "Documents in memory.", gauges.documents),
+            ("clients", "Local clients.", gauges.clients),
+            ("unsaved_bytes", "Bytes of updates not on disk yet.", gauges.unsaved_bytes),
+            ("upstream_online", "1 if connected.", u64::from(gauges.upstream_online)),
+        ] {
+            metric(&mut text, name, "gauge", help, value);
+        }
+        for (name, help, value) in [
+            ("received_bytes_total", "Payload bytes received.", &self.received_bytes),
+            ("received_messages_total", "Messages received.", &self.received_messages),
+            ("sent_bytes_total", "Payload bytes queued for peers.", &self.sent_bytes),
+            ("sent_messages_total", "Messages queued for peers.", &self.sent_messages),
+            ("commits_total", "Commits of the store.", &self.commits),
+        ] {
+            metric(&mut text, name, "counter", help, value.get());
+        }
+        head(&mut text, "rejected_total", "counter", "Requests and peers turned away.");
+        for (reason, count) in &*self.rejected.borrow() {
+            // Writing to a String cannot fail; reasons need no escapes.
+            let _ = writeln!(text, "yrelay_rejected_total{{reason=\"{reason}\"}} {count}");
+        }
+        text
+    }
+}
+
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    head(text, name, kind, help);
+    let _ = writeln!(text, "yrelay_{name} {value}");
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP yrelay_{name} {help}\n# TYPE yrelay_{name} {kind}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_in_the_text_format() {
+        let metrics = Metrics::default();
+        metrics.received_bytes.add(41);
+        metrics.received_bytes.count();
+        metrics.reject("origin");
+        metrics.reject("origin");
+        metrics.reject("host");
+        let text = metrics.render(&Gauges { documents: 3, ..Gauges::default() });
+        assert!(text.starts_with(
+            "# HELP yrelay_documents Documents in memory.\n\
+             # TYPE yrelay_documents gauge\n\
+             yrelay_documents 3\n"
+        ));
+        assert!(text.contains("\nyrelay_received_bytes_total 42\n"));
+        assert!(text.ends_with(
+            "yrelay_rejected_total{reason=\"host\"} 1\n\
+             yrelay_rejected_total{reason=\"origin\"} 2\n"
+        ));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.split_once(' ').unwrap();
+            assert!(name.starts_with("yrelay_") && value.parse::<u64>().is_ok(), "{line}");
+        }
+    }
+}

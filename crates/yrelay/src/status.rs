@@ -1,0 +1,155 @@
+//! What `/-/status` and the list of documents say.
+
+use serde::Serialize;
+
+/// The whole of `/-/status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: &'static str,
+    /// With an upstream or without.
+    pub role: Role,
+    /// The connection to the server above.
+    pub upstream: Upstream,
+    /// All documents in memory or with unconfirmed changes.
+    pub documents: Vec<Document>,
+}
+
+/// Which command was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Local, may have an upstream.
+    Service,
+    /// The far end.
+    Serve,
+}
+
+/// The connection to the server above.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    /// How it stands.
+    pub state: UpstreamState,
+    /// Its address, without any login.
+    pub url: Option<String>,
+    /// Why it is not online.
+    pub reason: Option<String>,
+    /// When it is tried again: milliseconds since 1970.
+    pub next_try: Option<u64>,
+}
+
+/// How the upstream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamState {
+    /// There is none.
+    None,
+    /// It is being tried.
+    Connecting,
+    /// Connected.
+    Online,
+    /// Not connected; tried again.
+    Offline,
+    /// It wants a login, or another one.
+    Unauthorized,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Document {
+    /// Its name.
+    pub identifier: String,
+    /// Local clients.
+    pub clients: usize,
+    /// All of it is on this machine's disk.
+    pub saved: bool,
+    /// The upstream has proved that it holds all of it; `null` where it can prove nothing.
+    pub confirmed: Option<bool>,
+    /// The upstream's content has arrived since the link came up.
+    pub synced: bool,
+    /// Of the replica.
+    pub bytes: u64,
+    /// Structs wait for others that have not arrived.
+    pub incomplete: bool,
+    /// Encrypted by its clients: relayed, not stored.
+    pub opaque: bool,
+    /// Why it is kept from the upstream.
+    pub parked: Option<String>,
+}
+
+/// One entry of the list at `/`, in the form that ELVA's `room` app reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Room {
+    /// Its name.
+    pub identifier: String,
+    /// Local clients.
+    pub clients: usize,
+    /// Stored on disk.
+    pub persistent: bool,
+    /// Stays when the last client leaves.
+    pub permanent: bool,
+    /// Encrypted by its clients.
+    pub secret: bool,
+}
+
+impl Upstream {
+    /// For a relay without one.
+    pub fn none() -> Self {
+        Self { state: UpstreamState::None, url: None, reason: None, next_try: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_status_page_keeps_its_form() {
+        let document = Document {
+            identifier: "notes".into(),
+            clients: 2,
+            saved: true,
+            confirmed: None,
+            synced: false,
+            bytes: 17,
+            incomplete: false,
+            opaque: false,
+            parked: None,
+        };
+        let status = Status {
+            version: "1.2.3",
+            role: Role::Service,
+            upstream: Upstream {
+                state: UpstreamState::Unauthorized,
+                url: Some("wss://elva.example.org/".into()),
+                reason: Some("HTTP status 401".into()),
+                next_try: None,
+            },
+            documents: vec![document],
+        };
+        let form = json!({
+            "version": "1.2.3",
+            "role": "service",
+            "upstream": {
+                "state": "unauthorized",
+                "url": "wss://elva.example.org/",
+                "reason": "HTTP status 401",
+                "next_try": null,
+            },
+            "documents": [{
+                "identifier": "notes",
+                "clients": 2,
+                "saved": true,
+                "confirmed": null,
+                "synced": false,
+                "bytes": 17,
+                "incomplete": false,
+                "opaque": false,
+                "parked": null,
+            }],
+        });
+        assert_eq!(serde_json::to_value(status).unwrap(), form);
+    }
+}
