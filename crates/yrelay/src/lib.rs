@@ -12,5 +12,6 @@ pub mod outbox;
 pub mod pump;
 pub mod socket;
 pub mod status;
+pub mod store;
 pub mod target;
 pub mod ws;

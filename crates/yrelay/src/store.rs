@@ -1,0 +1,288 @@
+//! The durable replica of every document: one SQLite file, one writer thread, group commit.
+//!
+//! What a caller appends waits in memory (`backlog`), is written by the store thread (`writer`)
+//! with whatever else waits, in one transaction and so one fsync for all documents, and comes
+//! back as an [`Outcome`]. Nothing but [`Store::open`], [`Store::load`] and [`Store::close`]
+//! touches the disk on the caller's thread. SQLite is named here and below, nowhere else.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use yrelay_core::id::DocumentId;
+
+mod backlog;
+mod error;
+mod place;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use backlog::{Backlog, Compaction, Pace, Row};
+pub use error::{LoadError, StoreError};
+use schema::Database;
+use writer::{Probe, Writer};
+
+/// Above this many unsaved bytes in all, [`Store::has_room`] says no and readers wait: what a
+/// small machine can hold in memory while its disk is away.
+const UNSAVED_BYTES_MAX: u64 = 256 << 20;
+
+/// Where the store keeps its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A data directory of our own: `yrelay.db` and the lock file beside it.
+    Directory(PathBuf),
+    /// Nothing outlives the process (`--ephemeral`).
+    Memory,
+}
+
+/// One document that the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub identifier: DocumentId,
+    /// Bytes of its updates and snapshots.
+    pub bytes: u64,
+    /// Whether it holds changes that the upstream has not confirmed.
+    pub unconfirmed: bool,
+}
+
+/// An opened store and what it holds.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Every document in it, in order of their identifiers.
+    pub documents: Vec<Stored>,
+}
+
+/// All that is stored of one document; of one that is unknown: nothing, and `seq` 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The snapshot in its pieces, then the updates since, in the order they were appended.
+    pub updates: Vec<Bytes>,
+    /// The highest sequence number.
+    pub seq: u64,
+    /// Bytes of the snapshot.
+    pub snapshot_bytes: u64,
+    /// Bytes of the updates since.
+    pub log_bytes: u64,
+    /// How many updates since.
+    pub log_updates: u64,
+    /// Whether it holds changes that the upstream has not confirmed.
+    pub unconfirmed: bool,
+}
+
+/// What became of a document's writes since the last [`Store::outcomes`]: the latest word only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Every update up to this one is on the disk.
+    pub saved: Option<u64>,
+    /// The last attempt failed, and why: updates above the highest `saved` are kept in memory
+    /// and tried again. `None` beside a `saved`: all is well again.
+    pub failed: Option<String>,
+    /// A compaction ended: up to which update, or why the old rows stay.
+    pub compacted: Option<Result<u64, String>>,
+}
+
+/// Figures for status and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes that wait for the disk, as [`Store::unsaved_bytes`] counts them.
+    pub unsaved_bytes: u64,
+    /// Documents with something waiting.
+    pub unsaved_documents: usize,
+    /// Documents whose last write failed.
+    pub failing_documents: usize,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transactions that failed.
+    pub commit_failures: u64,
+    /// Time spent in committed transactions.
+    pub commit_time: Duration,
+}
+
+/// A handle to the store; clones share it. When the last one is dropped the store saves what is
+/// queued and ends by itself; [`Store::close`] says whether that went well.
+#[derive(Clone, Debug)]
+pub struct Store {
+    owner: Arc<Owner>,
+}
+
+/// Lives as long as any handle does.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.begin_close();
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.database)
+    }
+}
+
+/// A connection, while there is one.
+type Slot = Arc<Mutex<Option<Connection>>>;
+
+/// What handles and the store thread have in common.
+struct Shared {
+    database: Database,
+    backlog: Mutex<Backlog>,
+    /// The backlog has become due, is closing, or has stopped.
+    changed: Condvar,
+    /// For loads. In memory it is the writer's own, as the data lives in it. On disk it stays
+    /// open while the writer reopens: so the WAL's index outlives a failed commit, and what was
+    /// never synced is overwritten, not recovered from the page cache.
+    reader: Slot,
+}
+
+impl Shared {
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        lock(&self.backlog)
+    }
+
+    fn begin_close(&self) {
+        self.backlog().begin_close(now());
+        self.changed.notify_all();
+    }
+}
+
+impl Store {
+    /// Opens or creates the store. `upstream` says where changes go (without credentials) and is
+    /// kept: if it is another than at the last start, every document is marked unconfirmed.
+    /// `wake` is called on the store thread whenever [`Store::outcomes`] has news.
+    pub fn open(
+        place: Place,
+        upstream: Option<&str>,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Opened, StoreError> {
+        Self::open_with(place, upstream, Box::new(wake), Pace::default(), Box::new(|_, _| Ok(())))
+    }
+
+    fn open_with(
+        place: Place,
+        upstream: Option<&str>,
+        wake: Box<dyn Fn() + Send>,
+        pace: Pace,
+        probe: Probe,
+    ) -> Result<Opened, StoreError> {
+        let (database, held) = place::take(place)?;
+        let opened = schema::open(&database, upstream)?;
+        let writer: Slot = Arc::new(Mutex::new(Some(opened.writer)));
+        let reader = match opened.reader {
+            Some(reader) => Arc::new(Mutex::new(Some(reader))),
+            None => Arc::clone(&writer),
+        };
+        let shared = Arc::new(Shared {
+            database,
+            backlog: Mutex::new(Backlog::new(pace)),
+            changed: Condvar::new(),
+            reader,
+        });
+        Writer::new(Arc::clone(&shared), writer, held, wake, probe).spawn()?;
+        let store = Self { owner: Arc::new(Owner(shared)) };
+        Ok(Opened { store, documents: opened.documents })
+    }
+
+    /// Queues an update. `seq` is above every earlier one of the document; `local` marks the
+    /// document unconfirmed in the same transaction.
+    pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
+        let row = Row { seq, update, local };
+        self.queue(|backlog| backlog.append(document, row, now));
+    }
+
+    /// Clears the mark that says unconfirmed, unless the mark is for an update above `seq`.
+    pub fn confirm(&self, document: &DocumentId, seq: u64) {
+        self.queue(|backlog| backlog.confirm(document, seq, now));
+    }
+
+    /// Replaces everything up to `upto_seq` by `snapshot`, after what is queued of the document
+    /// is saved. On any failure the old rows stay; it is not tried again.
+    pub fn compact(&self, document: &DocumentId, upto_seq: u64, snapshot: Vec<Bytes>) {
+        let compaction = Compaction { upto: upto_seq, snapshot };
+        self.queue(|backlog| backlog.compact(document, compaction, now));
+    }
+
+    fn queue(&self, push: impl FnOnce(&mut Backlog) -> bool) {
+        let became_due = push(&mut self.shared().backlog());
+        if became_due {
+            self.shared().changed.notify_all();
+        }
+    }
+
+    /// Reads all that is committed of a document, checking every row. Blocks on the disk.
+    pub fn load(&self, document: &DocumentId) -> Result<Loaded, LoadError> {
+        let shared = self.shared();
+        let mut slot = lock(&shared.reader);
+        let Some(connection) = slot.as_mut() else {
+            return Err(LoadError::closed(document));
+        };
+        let loaded = rows::load(connection, document);
+        if let Err(LoadError::Unreadable { .. }) = &loaded
+            && let Ok(Some(reader)) = shared.database.reader()
+        {
+            *slot = Some(reader);
+        }
+        loaded
+    }
+
+    /// What became of the writes, since this was last asked.
+    pub fn outcomes(&self) -> Vec<(DocumentId, Outcome)> {
+        self.shared().backlog().outcomes()
+    }
+
+    /// Whether the store takes more: false at 256 MiB of unsaved bytes, and once it has ended.
+    pub fn has_room(&self) -> bool {
+        let backlog = self.shared().backlog();
+        backlog.bytes() < UNSAVED_BYTES_MAX && backlog.stopped().is_none()
+    }
+
+    /// Bytes of a document that are not on the disk yet, with 64 more for each update.
+    pub fn unsaved_bytes(&self, document: &DocumentId) -> u64 {
+        self.shared().backlog().document_bytes(document)
+    }
+
+    /// The figures of this moment.
+    pub fn stats(&self) -> Stats {
+        self.shared().backlog().stats()
+    }
+
+    /// Saves all that is queued (one more attempt for what failed), folds the WAL into the file
+    /// and gives up the lock. Handles that are left find an ended store.
+    pub fn close(self, deadline: Duration) -> Result<(), StoreError> {
+        let shared = self.shared();
+        shared.begin_close();
+        let (backlog, _) = shared
+            .changed
+            .wait_timeout_while(shared.backlog(), deadline, |backlog| backlog.stopped().is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let reason = match backlog.stopped() {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(reason)) => reason.clone(),
+            None => format!("the disk did not answer within {} s", deadline.as_secs_f32()),
+        };
+        Err(StoreError::Unsaved { bytes: backlog.bytes(), reason })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.owner.0
+    }
+}
+
+/// A panic under one of our locks leaves nothing half done: backlog changes do not fail midway,
+/// and an open transaction rolls back when it is dropped.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "commit intervals and retries happen below the core")]
+fn now() -> Instant {
+    Instant::now()
+}

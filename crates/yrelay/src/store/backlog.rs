@@ -1,0 +1,324 @@
+//! What waits for the disk: one entry per document with something unsaved. No I/O happens here.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use yrelay_core::id::DocumentId;
+
+use super::{Outcome, Stats};
+
+/// What an update costs in memory beside its bytes, so that the bounds hold for tiny ones too.
+const ROW_OVERHEAD_BYTES: u64 = 64;
+
+/// When to write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How long the first thing queued waits for company.
+    pub(super) interval: Duration,
+    /// With this many bytes queued there is company enough.
+    pub(super) batch_bytes: u64,
+    /// Delay after a first failure; doubles with each further one.
+    pub(super) retry: Duration,
+    /// Where doubling ends.
+    pub(super) retry_max: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(20),
+            batch_bytes: 4 << 20,
+            retry: Duration::from_secs(1),
+            retry_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One update to store.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) seq: u64,
+    pub(super) update: Bytes,
+    pub(super) local: bool,
+}
+
+impl Row {
+    fn cost(&self) -> u64 {
+        self.update.len() as u64 + ROW_OVERHEAD_BYTES
+    }
+}
+
+/// A snapshot in place of everything up to a sequence number.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    pub(super) upto: u64,
+    pub(super) snapshot: Vec<Bytes>,
+}
+
+/// What one document has to write.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Ascending by `seq`.
+    pub(super) rows: Vec<Row>,
+    /// The highest confirmed `seq`. Rows above it keep the mark, so its order among them is
+    /// of no account.
+    pub(super) confirmed: Option<u64>,
+    pub(super) compaction: Option<Compaction>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.confirmed.is_none() && self.compaction.is_none()
+    }
+}
+
+/// A document whose last write failed.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    at: Instant,
+    /// What the next failure costs.
+    delay: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    work: Work,
+    /// The highest `seq` given since this entry came to be.
+    last: Option<u64>,
+    /// Cost of all rows not known to be saved: queued, and in the writer's hands.
+    bytes: u64,
+    retry: Option<Retry>,
+}
+
+/// All that waits, and what became of what did.
+pub(super) struct Backlog {
+    pace: Pace,
+    entries: HashMap<DocumentId, Entry>,
+    /// When the first thing came that waits for the next group.
+    first: Option<Instant>,
+    /// Bytes for the next group.
+    fresh: u64,
+    bytes: u64,
+    outcomes: HashMap<DocumentId, Outcome>,
+    failing: HashSet<DocumentId>,
+    commits: u64,
+    commit_failures: u64,
+    commit_time: Duration,
+    closing: bool,
+    stopped: Option<Result<(), String>>,
+}
+
+impl Backlog {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            entries: HashMap::new(),
+            first: None,
+            fresh: 0,
+            bytes: 0,
+            outcomes: HashMap::new(),
+            failing: HashSet::new(),
+            commits: 0,
+            commit_failures: 0,
+            commit_time: Duration::ZERO,
+            closing: false,
+            stopped: None,
+        }
+    }
+
+    /// Queues a row; whether the writer must look again.
+    pub(super) fn append(
+        &mut self,
+        document: &DocumentId,
+        row: Row,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        assert!(
+            entry.last.is_none_or(|last| last < row.seq),
+            "sequence numbers of a document ascend"
+        );
+        let cost = row.cost();
+        entry.last = Some(row.seq);
+        entry.bytes += cost;
+        entry.work.rows.push(row);
+        let waits_for_retry = entry.retry.is_some();
+        self.bytes += cost;
+        !waits_for_retry && self.freshen(cost, now)
+    }
+
+    /// Queues a confirmation; whether the writer must look again.
+    pub(super) fn confirm(
+        &mut self,
+        document: &DocumentId,
+        seq: u64,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        entry.work.confirmed = entry.work.confirmed.max(Some(seq));
+        let waits_for_retry = entry.retry.is_some();
+        !waits_for_retry && self.freshen(0, now)
+    }
+
+    /// Queues a compaction, in place of one that still waits; whether the writer must look again.
+    pub(super) fn compact(
+        &mut self,
+        document: &DocumentId,
+        compaction: Compaction,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        entry.work.compaction = Some(compaction);
+        let waits_for_retry = entry.retry.is_some();
+        !waits_for_retry && self.freshen(0, now)
+    }
+
+    /// The writer sleeps through everything but the first of a group and the one that fills it.
+    fn freshen(&mut self, cost: u64, now: impl FnOnce() -> Instant) -> bool {
+        let was_full = self.fresh >= self.pace.batch_bytes;
+        self.fresh += cost;
+        let is_first = self.first.is_none();
+        self.first.get_or_insert_with(now);
+        is_first || (!was_full && self.fresh >= self.pace.batch_bytes)
+    }
+
+    /// When there is something to take; in the past when that is now.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let at_once = self.closing || self.fresh >= self.pace.batch_bytes;
+        let wait = if at_once { Duration::ZERO } else { self.pace.interval };
+        let group = self.first.map(|first| first + wait);
+        let retries = self.entries.values().filter_map(|entry| entry.retry.map(|retry| retry.at));
+        group.into_iter().chain(retries).min()
+    }
+
+    /// Hands out everything that is due. Each part must come back through [`Backlog::saved`] or
+    /// [`Backlog::failed`] before the next call.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<(DocumentId, Work)> {
+        self.first = None;
+        self.fresh = 0;
+        self.entries
+            .iter_mut()
+            .filter(|(_, entry)| !entry.work.is_empty())
+            .filter(|(_, entry)| entry.retry.is_none_or(|retry| retry.at <= now))
+            .map(|(document, entry)| (document.clone(), std::mem::take(&mut entry.work)))
+            .collect()
+    }
+
+    /// The work is on the disk.
+    pub(super) fn saved(&mut self, document: &DocumentId, work: &Work, now: Instant) {
+        let Some(entry) = self.entries.get_mut(document) else { return };
+        let cost: u64 = work.rows.iter().map(Row::cost).sum();
+        entry.bytes -= cost;
+        self.bytes -= cost;
+        entry.retry = None;
+        self.failing.remove(document);
+        if entry.work.is_empty() {
+            self.entries.remove(document);
+        } else {
+            self.first.get_or_insert(now);
+        }
+        if let Some(row) = work.rows.last() {
+            let outcome = self.outcomes.entry(document.clone()).or_default();
+            outcome.saved = Some(row.seq);
+            outcome.failed = None;
+        }
+    }
+
+    /// The work is not on the disk: it goes back to the head of its queue.
+    pub(super) fn failed(
+        &mut self,
+        document: &DocumentId,
+        mut work: Work,
+        reason: &str,
+        now: Instant,
+    ) {
+        let Some(entry) = self.entries.get_mut(document) else { return };
+        work.rows.append(&mut entry.work.rows);
+        entry.work.rows = work.rows;
+        entry.work.confirmed = entry.work.confirmed.max(work.confirmed);
+        if entry.work.rows.is_empty() {
+            // All updates are saved; the confirmation goes with the next group.
+            return;
+        }
+        let delay = entry.retry.map_or(self.pace.retry, |retry| retry.delay);
+        let next = (delay * 2).min(self.pace.retry_max);
+        entry.retry = Some(Retry { at: now + delay, delay: next });
+        self.failing.insert(document.clone());
+        let outcome = self.outcomes.entry(document.clone()).or_default();
+        outcome.failed = Some(reason.to_owned());
+    }
+
+    /// A compaction ended.
+    pub(super) fn compacted(&mut self, document: DocumentId, result: Result<u64, String>) {
+        self.outcomes.entry(document).or_default().compacted = Some(result);
+    }
+
+    /// Counts one transaction.
+    pub(super) fn count(&mut self, committed: Option<Duration>) {
+        match committed {
+            Some(time) => {
+                self.commits += 1;
+                self.commit_time += time;
+            }
+            None => self.commit_failures += 1,
+        }
+    }
+
+    /// From here on nothing waits: what is due is everything, once.
+    pub(super) fn begin_close(&mut self, now: Instant) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        for retry in self.entries.values_mut().filter_map(|entry| entry.retry.as_mut()) {
+            retry.at = now;
+        }
+    }
+
+    pub(super) fn closing(&self) -> bool {
+        self.closing
+    }
+
+    /// The store thread is gone; `trouble` says what is not as it should be.
+    pub(super) fn stop(&mut self, trouble: Option<String>) {
+        let unsaved = self.entries.iter().filter(|(_, entry)| entry.bytes > 0);
+        for (document, _) in unsaved {
+            let outcome = self.outcomes.entry(document.clone()).or_default();
+            outcome.failed.get_or_insert_with(|| "the store has ended".to_owned());
+        }
+        self.stopped = Some(trouble.map_or(Ok(()), Err));
+    }
+
+    pub(super) fn stopped(&self) -> Option<&Result<(), String>> {
+        self.stopped.as_ref()
+    }
+
+    pub(super) fn outcomes(&mut self) -> Vec<(DocumentId, Outcome)> {
+        self.outcomes.drain().collect()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn document_bytes(&self, document: &DocumentId) -> u64 {
+        self.entries.get(document).map_or(0, |entry| entry.bytes)
+    }
+
+    /// How many documents' last write failed.
+    pub(super) fn failing(&self) -> usize {
+        self.failing.len()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            unsaved_bytes: self.bytes,
+            unsaved_documents: self.entries.values().filter(|entry| entry.bytes > 0).count(),
+            failing_documents: self.failing.len(),
+            commits: self.commits,
+            commit_failures: self.commit_failures,
+            commit_time: self.commit_time,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One document's rows: write, replace, read.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use yrelay_core::id::DocumentId;
+
+use super::backlog::{Compaction, Work};
+use super::writer::{Probe, Step};
+use super::{LoadError, Loaded};
+
+/// `updates.kind`: an update as it was appended.
+const LOG: u8 = 0;
+/// `updates.kind`: a piece of the snapshot.
+const SNAPSHOT: u8 = 1;
+
+/// Why rows were not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("update {0} does not follow what is stored")]
+    Order(u64),
+    #[error("nothing is stored up to update {0}")]
+    Nothing(u64),
+    #[error("a snapshot row reads back otherwise than it was written")]
+    ReadBack,
+    #[error("the file of the store is gone: restart yrelay")]
+    Gone,
+}
+
+impl Fault {
+    /// Whether the store as a whole is out of reach, so that there is no use in trying the next
+    /// document.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        };
+        let busy = matches!(
+            code,
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+        );
+        busy || matches!(self, Self::Gone)
+    }
+}
+
+/// Covers the row's place as well: a good row in a wrong place is a bad row.
+fn checksum(document: &DocumentId, seq: i64, part: i64, kind: u8, bytes: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(document.as_str().as_bytes());
+    let crc = crc32c::crc32c_append(crc, &seq.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc, &part.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc, &[kind]);
+    crc32c::crc32c_append(crc, bytes)
+}
+
+/// Writes what a document has queued, but for its compaction.
+pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) -> Result<(), Fault> {
+    if let (Some(first), Some(last)) = (work.rows.first(), work.rows.last()) {
+        let bytes: usize = work.rows.iter().map(|row| row.update.len()).sum();
+        let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
+        let id: i64 = tx
+            .prepare_cached(
+                "INSERT INTO documents (identifier, seq, bytes, unconfirmed) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (identifier) DO UPDATE SET
+                     seq = excluded.seq,
+                     bytes = bytes + excluded.bytes,
+                     unconfirmed = coalesce(excluded.unconfirmed, unconfirmed)
+                     WHERE seq < ?5
+                 RETURNING id",
+            )?
+            .query_row(
+                params![
+                    document.as_str(),
+                    last.seq.cast_signed(),
+                    bytes as i64,
+                    local,
+                    first.seq.cast_signed()
+                ],
+                |row| row.get(0),
+            )
+            .optional()?
+            .ok_or(Fault::Order(first.seq))?;
+        for row in &work.rows {
+            insert(tx, document, id, (row.seq.cast_signed(), 0, LOG), &row.update)?;
+        }
+    }
+    if let Some(seq) = work.confirmed {
+        tx.prepare_cached(
+            "UPDATE documents SET unconfirmed = NULL WHERE identifier = ?1 AND unconfirmed <= ?2",
+        )?
+        .execute(params![document.as_str(), seq.cast_signed()])?;
+    }
+    Ok(())
+}
+
+fn insert(
+    tx: &Transaction<'_>,
+    document: &DocumentId,
+    id: i64,
+    (seq, part, kind): (i64, i64, u8),
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    let crc = checksum(document, seq, part, kind, bytes);
+    tx.prepare_cached(
+        "INSERT INTO updates (document, seq, part, kind, crc, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![id, seq, part, kind, crc, bytes])?;
+    Ok(())
+}
+
+/// Puts the snapshot in place of the rows it replaces, and reads it back.
+pub(super) fn compact(
+    tx: &Transaction<'_>,
+    document: &DocumentId,
+    compaction: &Compaction,
+    probe: &mut Probe,
+) -> Result<(), Fault> {
+    let upto = compaction.upto.cast_signed();
+    let id: Option<i64> = tx
+        .prepare_cached("SELECT id FROM documents WHERE identifier = ?1 AND seq >= ?2")?
+        .query_row(params![document.as_str(), upto], |row| row.get(0))
+        .optional()?;
+    let nothing = Fault::Nothing(compaction.upto);
+    let (Some(id), false) = (id, compaction.snapshot.is_empty()) else { return Err(nothing) };
+    let freed: Option<i64> = tx
+        .prepare_cached("SELECT sum(length(bytes)) FROM updates WHERE document = ?1 AND seq <= ?2")?
+        .query_row(params![id, upto], |row| row.get(0))?;
+    let freed = freed.ok_or(nothing)?;
+    tx.prepare_cached("DELETE FROM updates WHERE document = ?1 AND seq <= ?2")?
+        .execute(params![id, upto])?;
+    for (part, piece) in (0..).zip(&compaction.snapshot) {
+        insert(tx, document, id, (upto, part, SNAPSHOT), piece)?;
+    }
+    let added: usize = compaction.snapshot.iter().map(Bytes::len).sum();
+    tx.prepare_cached("UPDATE documents SET bytes = bytes + ?2 WHERE id = ?1")?
+        .execute(params![id, added as i64 - freed])?;
+    probe(Step::ReadBack, tx)?;
+    if reads_back(tx, document, id, compaction)? { Ok(()) } else { Err(Fault::ReadBack) }
+}
+
+fn reads_back(
+    tx: &Transaction<'_>,
+    document: &DocumentId,
+    id: i64,
+    compaction: &Compaction,
+) -> rusqlite::Result<bool> {
+    let mut statement = tx.prepare_cached(
+        "SELECT part, crc, bytes FROM updates WHERE document = ?1 AND seq <= ?2 ORDER BY seq, part",
+    )?;
+    let upto = compaction.upto.cast_signed();
+    let mut rows = statement.query(params![id, upto])?;
+    for (part, piece) in (0..).zip(&compaction.snapshot) {
+        let Some(row) = rows.next()? else { return Ok(false) };
+        let same = row.get::<_, i64>(0)? == part
+            && row.get::<_, u32>(1)? == checksum(document, upto, part, SNAPSHOT, piece)
+            && row.get_ref(2)?.as_blob().is_ok_and(|bytes| bytes == piece);
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(rows.next()?.is_none())
+}
+
+/// Reads a document in one snapshot of the database, so that no compaction comes between.
+pub(super) fn load(
+    connection: &mut Connection,
+    document: &DocumentId,
+) -> Result<Loaded, LoadError> {
+    let failed = |error: rusqlite::Error| LoadError::sqlite(document, &error);
+    let tx = connection.transaction().map_err(failed)?;
+    let known: Option<(i64, i64, i64, bool)> = tx
+        .prepare_cached(
+            "SELECT id, seq, bytes, unconfirmed IS NOT NULL FROM documents WHERE identifier = ?1",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row([document.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()
+        })
+        .map_err(failed)?;
+    let Some((id, seq, bytes, unconfirmed)) = known else { return Ok(Loaded::default()) };
+    let mut loaded = Loaded { unconfirmed, ..Loaded::default() };
+    read(&tx, document, id, &mut loaded)?;
+    let read_bytes = loaded.snapshot_bytes + loaded.log_bytes;
+    if loaded.seq != seq.cast_unsigned() || read_bytes != bytes.cast_unsigned() {
+        return Err(LoadError::damaged(
+            document,
+            format!(
+                "its rows end at update {} with {read_bytes} bytes, not at {seq} with {bytes}",
+                loaded.seq
+            ),
+        ));
+    }
+    Ok(loaded)
+}
+
+fn read(
+    tx: &Transaction<'_>,
+    document: &DocumentId,
+    id: i64,
+    loaded: &mut Loaded,
+) -> Result<(), LoadError> {
+    let failed = |error: rusqlite::Error| LoadError::sqlite(document, &error);
+    let mut statement = tx
+        .prepare_cached(
+            "SELECT seq, part, kind, crc, bytes FROM updates WHERE document = ?1
+             ORDER BY seq, part",
+        )
+        .map_err(failed)?;
+    let mut rows = statement.query([id]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let seq: i64 = row.get(0).map_err(failed)?;
+        let part: i64 = row.get(1).map_err(failed)?;
+        let kind: u8 = row.get(2).map_err(failed)?;
+        let crc: u32 = row.get(3).map_err(failed)?;
+        let bytes = row.get_ref(4).map_err(failed)?;
+        let bytes = bytes.as_blob().map_err(|error| failed(error.into()))?;
+        if crc != checksum(document, seq, part, kind, bytes) {
+            let detail = format!("update {seq}, part {part}, fails its checksum");
+            return Err(LoadError::damaged(document, detail));
+        }
+        if kind == SNAPSHOT {
+            loaded.snapshot_bytes += bytes.len() as u64;
+        } else {
+            loaded.log_bytes += bytes.len() as u64;
+            loaded.log_updates += 1;
+        }
+        loaded.seq = seq.cast_unsigned();
+        loaded.updates.push(Bytes::copy_from_slice(bytes));
+    }
+    Ok(())
+}

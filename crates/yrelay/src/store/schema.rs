@@ -1,0 +1,256 @@
+//! The file: its tables, its settings, and whether it is ours.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use yrelay_core::id::DocumentId;
+
+use super::{StoreError, Stored, place};
+
+/// In the file's header: this SQLite file is a yrelay store ("yRly").
+const APPLICATION_ID: i64 = 0x7952_6c79;
+
+/// In the file's header: the format below. Whoever raises it also raises [`NEEDED`].
+const FORMAT: i64 = 1;
+
+/// The oldest version that reads this format. Kept in `meta` under `needs_yrelay`, in this and
+/// every later format, so that an old program can say what to install.
+const NEEDED: &str = "0.1.0";
+
+/// How long another program's lock is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// - `documents.seq` and `.bytes` sum up the rows of a document, so that opening reads no rows
+///   and a missing row is found; `unconfirmed` is the highest update that is not confirmed.
+/// - `updates`: the snapshot's pieces share the `seq` of the last update they contain and count
+///   up in `part`; a logged update has part 0. Key order is load order.
+const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY,
+        identifier TEXT NOT NULL UNIQUE,
+        seq INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        unconfirmed INTEGER
+    ) STRICT;
+    CREATE TABLE updates (
+        document INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        crc INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (document, seq, part)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Which database.
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    File(PathBuf),
+    Memory,
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+/// The connections, and what `documents` holds.
+pub(super) struct Opened {
+    pub(super) writer: Connection,
+    /// In memory there is none beside the writer.
+    pub(super) reader: Option<Connection>,
+    pub(super) documents: Vec<Stored>,
+}
+
+/// Opens the database, as new if there is none, and refuses what is not ours before anything
+/// is written.
+pub(super) fn open(database: &Database, upstream: Option<&str>) -> Result<Opened, StoreError> {
+    let path = match database {
+        Database::File(path) => path.as_path(),
+        Database::Memory => Path::new("memory"),
+    };
+    if let Database::File(path) = database {
+        inspect(path)?;
+    }
+    let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+    let mut writer = database.connect().map_err(failed)?;
+    recognize(&mut writer, path)?;
+    if database.reopens() {
+        let mode: String =
+            writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+        if mode != "wal" {
+            return Err(StoreError::NoWal(path.to_owned()));
+        }
+        settle(&writer).map_err(failed)?;
+    }
+    follow(&mut writer, upstream).map_err(failed)?;
+    let documents = documents(&writer, path)?;
+    let reader = database.reader().map_err(failed)?;
+    Ok(Opened { writer, reader, documents })
+}
+
+impl Database {
+    /// A connection that writes. Durability is set here: nothing else may.
+    pub(super) fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match self {
+            Self::File(path) => Connection::open_with_flags(path, flags)?,
+            Self::Memory => Connection::open_in_memory()?,
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Checkpoints are ours to run: within a commit their errors would look like its own.
+        // `fullfsync` is for macOS, where a plain fsync stops at the drive's cache.
+        connection.execute_batch(
+            "PRAGMA synchronous = FULL;
+             PRAGMA fullfsync = ON;
+             PRAGMA mmap_size = 0;
+             PRAGMA cell_size_check = ON;
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = 16777216;",
+        )?;
+        Ok(connection)
+    }
+
+    /// A connection that only reads; none in memory.
+    pub(super) fn reader(&self) -> rusqlite::Result<Option<Connection>> {
+        let Self::File(path) = self else { return Ok(None) };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;")?;
+        // The first read attaches it to the WAL: from here on a writer that closes is not the last.
+        connection.query_row("SELECT count(*) FROM documents WHERE id = 0", [], |_| Ok(()))?;
+        Ok(Some(connection))
+    }
+
+    /// Whether a connection that failed can be replaced: memory ends with its connection.
+    pub(super) fn reopens(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
+    /// Whether the file has been taken away under us: writes would go nowhere.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::File(path) if matches!(path.try_exists(), Ok(false)))
+    }
+}
+
+/// Creates the file if there is none; refuses a foreign one by its header alone, as SQLite may
+/// write to what it opens. The identity is written before WAL mode is, so the header has it.
+fn inspect(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: io::Error| StoreError::io(path, &error);
+    let file = place::private().create(true).truncate(false).open(path).map_err(failed)?;
+    let mut header = Vec::new();
+    file.take(100).read_to_end(&mut header).map_err(failed)?;
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if header.is_empty() || Path::new(&journal).exists() {
+        // New, or its creation was cut short and SQLite will roll it back.
+        return Ok(());
+    }
+    let identity = APPLICATION_ID.to_be_bytes();
+    let ours = header.starts_with(b"SQLite format 3\0")
+        && header.get(68..72).is_some_and(|id| identity.ends_with(id));
+    if ours { Ok(()) } else { Err(StoreError::NotAStore(path.to_owned())) }
+}
+
+/// Makes the tables in an empty database; refuses a foreign or newer one.
+fn recognize(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
+    let application = number("PRAGMA application_id").map_err(failed)?;
+    let format = number("PRAGMA user_version").map_err(failed)?;
+    if tables == 0 && application == 0 {
+        return create(connection).map_err(failed);
+    }
+    if application != APPLICATION_ID || format < 1 {
+        return Err(StoreError::NotAStore(path.to_owned()));
+    }
+    if format > FORMAT {
+        let needed = meta(connection, "needs_yrelay").ok().flatten();
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found: format,
+            known: FORMAT,
+            needed: needed.map_or("a newer version".to_owned(), |version| version + " or newer"),
+        });
+    }
+    Ok(())
+}
+
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(TABLES)?;
+    tx.execute("INSERT INTO meta (key, value) VALUES ('needs_yrelay', ?1)", [NEEDED])?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
+}
+
+/// Copies what an earlier process left in the WAL into the file. Frames of a commit whose fsync
+/// failed may be good in the page cache and absent on the disk: no later commit may rest on them.
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+            tracing::warn!(%error, "the disk is full: nothing new can be saved");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+        .optional()
+}
+
+/// Keeps where changes go. A new upstream has confirmed nothing.
+fn follow(connection: &mut Connection, upstream: Option<&str>) -> rusqlite::Result<()> {
+    let last = meta(connection, "upstream")?;
+    if last.as_deref() == upstream {
+        return Ok(());
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match upstream {
+        Some(upstream) => {
+            tx.execute("UPDATE documents SET unconfirmed = seq", [])?;
+            tx.execute("REPLACE INTO meta (key, value) VALUES ('upstream', ?1)", [upstream])?;
+        }
+        None => {
+            tx.execute("DELETE FROM meta WHERE key = 'upstream'", [])?;
+        }
+    }
+    tx.commit()
+}
+
+fn documents(connection: &Connection, path: &Path) -> Result<Vec<Stored>, StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+    let mut statement = connection
+        .prepare(
+            "SELECT identifier, bytes, unconfirmed IS NOT NULL FROM documents ORDER BY identifier",
+        )
+        .map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
+        let name = row.get_ref(0).map_err(failed)?;
+        let name = name.as_str().map_err(|error| corrupt(format!("an identifier: {error}")))?;
+        let identifier =
+            DocumentId::new(name).map_err(|error| corrupt(format!("{name:?}: {error}")))?;
+        let bytes: i64 = row.get(1).map_err(failed)?;
+        let unconfirmed = row.get(2).map_err(failed)?;
+        documents.push(Stored { identifier, bytes: bytes.cast_unsigned(), unconfirmed });
+    }
+    Ok(documents)
+}

@@ -1,0 +1,366 @@
+//! The disk misbehaves.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rusqlite::ffi;
+
+use super::*;
+
+fn io_error() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None)
+}
+
+/// A fault that can be switched.
+#[derive(Clone, Default)]
+struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    fn on() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    fn set(&self, on: bool) {
+        self.0.store(on, Ordering::SeqCst);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Commits fail while it is on.
+    fn no_commit(&self) -> Probe {
+        let switch = self.clone();
+        Box::new(move |step, _| match step {
+            Step::Commit if switch.is_on() => Err(io_error()),
+            _ => Ok(()),
+        })
+    }
+}
+
+#[test]
+fn what_failed_is_kept_in_order_and_saved_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::on();
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, broken.no_commit());
+    for seq in 1..=20 {
+        desk.append(&id("a"), seq);
+        desk.append(&id("b"), seq);
+        if seq % 5 == 0 {
+            desk.wait_failed(&id("a"));
+            desk.seen.clear();
+        }
+    }
+    assert!(desk.wait_failed(&id("b")).contains("I/O"));
+    assert_eq!(desk.store.unsaved_bytes(&id("a")), 20 * 72);
+    assert_eq!(desk.store.load(&id("a")).unwrap(), Loaded::default());
+    let stats = desk.store.stats();
+    assert_eq!((stats.commits, stats.failing_documents, stats.unsaved_documents), (0, 2, 2));
+    assert!(stats.commit_failures >= 4);
+
+    broken.set(false);
+    desk.wait_saved(&id("a"), 20);
+    desk.wait_saved(&id("b"), 20);
+    let numbers: Vec<u64> = (1..=20).collect();
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), numbers);
+    assert_eq!(held(&desk.store.load(&id("b")).unwrap()), numbers);
+    let stats = desk.store.stats();
+    assert_eq!((stats.failing_documents, stats.unsaved_bytes), (0, 0));
+    // And it goes on as before.
+    desk.append(&id("a"), 21);
+    desk.wait_saved(&id("a"), 21);
+}
+
+#[test]
+fn every_single_commit_may_fail_once() {
+    for nth in 0..6 {
+        let dir = tempfile::tempdir().unwrap();
+        let count = AtomicU32::new(0);
+        let probe: Probe = Box::new(move |step, _| match step {
+            Step::Commit if count.fetch_add(1, Ordering::SeqCst) == nth => Err(io_error()),
+            _ => Ok(()),
+        });
+        let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+        for seq in 1..=6 {
+            desk.append(&id("a"), seq);
+            desk.append(&id("b"), seq);
+            desk.wait_saved(&id("a"), seq);
+            desk.wait_saved(&id("b"), seq);
+        }
+        for document in ["a", "b"] {
+            let loaded = desk.store.load(&id(document)).unwrap();
+            assert_eq!(held(&loaded), [1, 2, 3, 4, 5, 6], "commit {nth}");
+        }
+    }
+}
+
+#[test]
+fn a_document_that_cannot_be_written_does_not_hold_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let poisoned = Switch::on();
+    let probe = {
+        let poisoned = poisoned.clone();
+        Box::new(move |step: Step<'_>, _: &Connection| match step {
+            Step::Write(document) if *document == id("bad") && poisoned.is_on() => Err(io_error()),
+            _ => Ok(()),
+        })
+    };
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    for seq in 1..=10 {
+        for document in ["a", "bad", "c"] {
+            desk.append(&id(document), seq);
+        }
+        desk.wait_saved(&id("a"), seq);
+        desk.wait_saved(&id("c"), seq);
+    }
+    desk.wait_failed(&id("bad"));
+    assert_eq!(desk.seen[&id("bad")].saved, None);
+    assert_eq!(desk.store.stats().failing_documents, 1);
+    poisoned.set(false);
+    desk.wait_saved(&id("bad"), 10);
+    assert_eq!(held(&desk.store.load(&id("bad")).unwrap()), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_disk_is_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = Switch::default();
+    let probe: Probe = {
+        let full = full.clone();
+        Box::new(move |step, connection| {
+            if matches!(step, Step::Write(_)) {
+                // SQLite raises a limit below the present size to it.
+                let pages = if full.is_on() { 1 } else { u32::MAX - 1 };
+                connection.query_row(
+                    &format!("PRAGMA max_page_count = {pages}"),
+                    [],
+                    |_| Ok(()),
+                )?;
+            }
+            Ok(())
+        })
+    };
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    let page = Bytes::from(vec![1; 10_000]);
+    desk.store.append(&id("a"), 1, page.clone(), false);
+    desk.wait_saved(&id("a"), 1);
+    full.set(true);
+    for seq in 2..=5 {
+        desk.store.append(&id("a"), seq, page.clone(), true);
+    }
+    assert!(desk.wait_failed(&id("a")).contains("full"));
+    let loaded = desk.store.load(&id("a")).unwrap();
+    assert_eq!((loaded.seq, loaded.unconfirmed), (1, false));
+    assert!(desk.compact(&id("a"), 5).is_err(), "not over updates that are not saved");
+    full.set(false);
+    desk.wait_saved(&id("a"), 5);
+    let loaded = desk.store.load(&id("a")).unwrap();
+    assert_eq!((loaded.seq, loaded.log_updates, loaded.unconfirmed), (5, 5, true));
+}
+
+#[test]
+fn memory_survives_a_failed_commit() {
+    let broken = Switch::default();
+    let mut desk = Desk::open(Place::Memory, None, QUICK, broken.no_commit());
+    desk.append(&id("a"), 1);
+    desk.wait_saved(&id("a"), 1);
+    broken.set(true);
+    desk.append(&id("a"), 2);
+    desk.wait_failed(&id("a"));
+    broken.set(false);
+    desk.wait_saved(&id("a"), 2);
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [1, 2]);
+}
+
+#[test]
+fn outcomes_are_the_latest_word_however_late_they_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::on();
+    let desk = Desk::open(directory(dir.path()), None, QUICK, broken.no_commit());
+    let until = |done: &dyn Fn(Stats) -> bool| {
+        while !done(desk.store.stats()) {
+            desk.wakes.recv_timeout(PATIENCE).unwrap();
+        }
+    };
+    desk.append(&id("a"), 1);
+    until(&|stats| stats.failing_documents == 1);
+    broken.set(false);
+    until(&|stats| stats.unsaved_bytes == 0);
+    desk.append(&id("a"), 2);
+    until(&|stats| stats.unsaved_bytes == 0);
+    let well = Outcome { saved: Some(2), ..Outcome::default() };
+    assert_eq!(desk.store.outcomes(), [(id("a"), well)]);
+    assert_eq!(desk.store.outcomes(), []);
+
+    desk.append(&id("a"), 3);
+    until(&|stats| stats.unsaved_bytes == 0);
+    broken.set(true);
+    desk.append(&id("a"), 4);
+    until(&|stats| stats.failing_documents == 1);
+    let (_, outcome) = desk.store.outcomes().remove(0);
+    assert_eq!(outcome.saved, Some(3));
+    assert!(outcome.failed.is_some());
+}
+
+#[test]
+fn closing_says_what_is_not_saved_and_gives_up_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::on();
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, broken.no_commit());
+    desk.append(&id("a"), 1);
+    desk.wait_failed(&id("a"));
+    let error = desk.store.close(PATIENCE).unwrap_err();
+    assert!(matches!(error, StoreError::Unsaved { bytes: 72, .. }), "{error}");
+    assert!(error.to_string().contains("I/O"), "{error}");
+    assert_eq!(Desk::quick(dir.path()).documents, []);
+}
+
+#[test]
+fn closing_tries_once_more_what_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::on();
+    let slow = Pace { retry: Duration::from_secs(3600), ..QUICK };
+    let mut desk = Desk::open(directory(dir.path()), None, slow, broken.no_commit());
+    desk.append(&id("a"), 1);
+    desk.wait_failed(&id("a"));
+    desk.append(&id("a"), 2);
+    broken.set(false);
+    desk.close();
+    assert_eq!(held(&Desk::quick(dir.path()).store.load(&id("a")).unwrap()), [1, 2]);
+}
+
+#[test]
+fn closing_does_not_wait_longer_than_it_is_told() {
+    let (release, released) = mpsc::channel::<()>();
+    let probe: Probe = Box::new(move |_, _| {
+        let _ = released.recv();
+        Ok(())
+    });
+    let desk = Desk::open(Place::Memory, None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    let error = desk.store.close(Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(error, StoreError::Unsaved { bytes: 72, .. }), "{error}");
+    drop(release);
+}
+
+#[test]
+fn there_is_room_until_256_mebibytes_are_unsaved() {
+    let broken = Switch::on();
+    let mut desk = Desk::open(Place::Memory, None, QUICK, broken.no_commit());
+    desk.append(&id("a"), 1);
+    desk.wait_failed(&id("a"));
+    let slice = Bytes::from(vec![0; (32 << 20) - 64]);
+    for seq in 1..=7 {
+        desk.store.append(&id(&format!("b{}", seq % 2)), seq, slice.clone(), false);
+    }
+    let last = slice.slice(..slice.len() - 73);
+    desk.store.append(&id("c"), 1, last, false);
+    assert!(desk.store.has_room());
+    desk.store.append(&id("d"), 1, Bytes::new(), false);
+    assert!(!desk.store.has_room());
+    assert_eq!(desk.store.unsaved_bytes(&id("b1")), 128 << 20);
+}
+
+#[test]
+fn a_file_that_is_taken_away_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::quick(dir.path());
+    desk.append(&id("a"), 1);
+    desk.wait_saved(&id("a"), 1);
+    std::fs::remove_file(dir.path().join("yrelay.db")).unwrap();
+    desk.append(&id("a"), 2);
+    assert!(desk.wait_failed(&id("a")).contains("gone"));
+    assert!(!dir.path().join("yrelay.db").exists(), "no empty store in its place");
+}
+
+#[test]
+fn a_snapshot_that_reads_back_wrong_leaves_the_old_rows() {
+    let spoil = [
+        "UPDATE updates SET bytes = zeroblob(length(bytes)) WHERE kind = 1",
+        "UPDATE updates SET crc = crc + 1 WHERE kind = 1",
+        "DELETE FROM updates WHERE kind = 1",
+        "INSERT INTO updates SELECT document, seq, 1, kind, crc, bytes FROM updates WHERE kind = 1",
+    ];
+    for spoil in spoil {
+        let dir = tempfile::tempdir().unwrap();
+        let probe: Probe = Box::new(move |step, connection| match step {
+            Step::ReadBack => connection.execute(spoil, []).map(drop),
+            _ => Ok(()),
+        });
+        let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+        for seq in 1..=3 {
+            desk.append(&id("a"), seq);
+        }
+        let reason = desk.compact(&id("a"), 3).unwrap_err();
+        assert!(reason.contains("reads back"), "{reason}");
+        let loaded = desk.store.load(&id("a")).unwrap();
+        assert_eq!((held(&loaded), loaded.log_updates), (vec![1, 2, 3], 3), "{spoil}");
+    }
+}
+
+#[test]
+fn a_compaction_that_fails_to_commit_leaves_the_old_rows_and_may_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::default();
+    let probe: Probe = {
+        let broken = broken.clone();
+        Box::new(move |step, _| match step {
+            Step::ReadBack if broken.is_on() => Err(io_error()),
+            _ => Ok(()),
+        })
+    };
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    for seq in 1..=3 {
+        desk.append(&id("a"), seq);
+    }
+    broken.set(true);
+    assert!(desk.compact(&id("a"), 3).is_err());
+    assert_eq!(desk.store.load(&id("a")).unwrap().log_updates, 3);
+    desk.append(&id("a"), 4);
+    desk.wait_saved(&id("a"), 4);
+    broken.set(false);
+    assert_eq!(desk.compact(&id("a"), 3), Ok(3));
+    let loaded = desk.store.load(&id("a")).unwrap();
+    assert_eq!((held(&loaded), loaded.log_updates), (vec![1, 2, 3, 4], 1));
+}
+
+#[test]
+fn a_damaged_document_is_named_and_the_others_load() {
+    let damage = [
+        "UPDATE updates SET bytes = x'ff00000000000000' WHERE document = 1 AND seq = 2",
+        "UPDATE updates SET crc = crc + 1 WHERE document = 1 AND seq = 2",
+        "UPDATE updates SET kind = 1 WHERE document = 1 AND seq = 1",
+        "UPDATE updates SET seq = 9 WHERE document = 1 AND seq = 3",
+        "UPDATE updates SET document = 3, seq = 4 WHERE document = 1 AND seq = 3",
+        "DELETE FROM updates WHERE document = 1 AND seq = 3",
+        "DELETE FROM updates WHERE document = 1 AND seq = 2",
+        "DELETE FROM updates WHERE document = 1",
+    ];
+    for damage in damage {
+        let dir = tempfile::tempdir().unwrap();
+        let mut desk = Desk::quick(dir.path());
+        for seq in 1..=3 {
+            desk.append(&id("hurt"), seq);
+            desk.wait_saved(&id("hurt"), seq);
+            desk.append(&id("well"), seq);
+            desk.wait_saved(&id("well"), seq);
+        }
+        desk.close();
+        assert!(raw(dir.path()).execute(damage, []).unwrap() > 0);
+        let desk = Desk::quick(dir.path());
+        let error = desk.store.load(&id("hurt")).unwrap_err();
+        assert!(matches!(error, LoadError::Damaged { .. }), "{damage}: {error}");
+        assert!(error.to_string().contains("\"hurt\""), "{error}");
+        assert_eq!(held(&desk.store.load(&id("well")).unwrap()), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn an_update_that_does_not_follow_the_stored_ones_is_not_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::quick(dir.path());
+    desk.append(&id("a"), 5);
+    desk.wait_saved(&id("a"), 5);
+    desk.append(&id("a"), 5);
+    assert!(desk.wait_failed(&id("a")).contains("does not follow"));
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [5]);
+}

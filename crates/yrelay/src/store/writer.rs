@@ -1,0 +1,271 @@
+//! The store thread: takes what is due, commits it, says what became of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use yrelay_core::id::DocumentId;
+
+use super::backlog::{Compaction, Work};
+use super::place::Held;
+use super::rows::{self, Fault};
+use super::{Shared, Slot, StoreError, lock, now};
+
+/// Frames (pages) of the WAL that wait for the main file before a checkpoint: about 4 MiB.
+const WAL_FRAMES_MAX: i64 = 1_000;
+
+/// Where tests reach into an open transaction, to fail it or to spoil what it did.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'a> {
+    /// The rows of a document are about to be written.
+    Write(#[cfg_attr(not(test), expect(dead_code, reason = "for tests"))] &'a DocumentId),
+    /// A snapshot is written and about to be read back.
+    ReadBack,
+    /// The transaction is about to be committed.
+    Commit,
+}
+
+/// Called at each [`Step`]; outside tests it does nothing.
+pub(super) type Probe = Box<dyn FnMut(Step<'_>, &Connection) -> rusqlite::Result<()> + Send>;
+
+type Batch = Vec<(DocumentId, Work)>;
+
+/// Owns everything that writes.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Empty after a failure: what failed once is not trusted again but opened anew.
+    slot: Slot,
+    held: Option<Held>,
+    wake: Box<dyn Fn() + Send>,
+    probe: Probe,
+    /// Whether the last checkpoint failed, so as to say it once.
+    stuck: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        slot: Slot,
+        held: Option<Held>,
+        wake: Box<dyn Fn() + Send>,
+        probe: Probe,
+    ) -> Self {
+        Self { shared, slot, held, wake, probe, stuck: false }
+    }
+
+    pub(super) fn spawn(mut self) -> Result<(), StoreError> {
+        let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || {
+            let end = catch_unwind(AssertUnwindSafe(|| self.run()));
+            let end = end.unwrap_or_else(|_| Err("the store thread has panicked".to_owned()));
+            self.stop(end);
+        });
+        spawned.map(drop).map_err(|error| StoreError::Unopened {
+            path: Path::new("the store thread").to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Until the store closes; then what is unsaved for good.
+    fn run(&mut self) -> Result<(), String> {
+        let mut trouble = None;
+        while let Some(batch) = self.next() {
+            let compactions = self.save(batch, &mut trouble);
+            for (document, compaction) in compactions {
+                let result = self.compact(&document, &compaction);
+                self.shared.backlog().compacted(document, result);
+                (self.wake)();
+            }
+            self.checkpoint();
+        }
+        match trouble {
+            Some(reason) if self.shared.backlog().bytes() > 0 => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for what is due. `None` when the store closes and everything has had its chance.
+    fn next(&self) -> Option<Batch> {
+        let mut backlog = self.shared.backlog();
+        loop {
+            let now = now();
+            let wait = backlog.due().map(|due| due.saturating_duration_since(now));
+            if wait == Some(Duration::ZERO) {
+                let batch = backlog.take(now);
+                if !batch.is_empty() {
+                    return Some(batch);
+                }
+                continue;
+            }
+            if backlog.closing() {
+                return None;
+            }
+            let changed = &self.shared.changed;
+            backlog = match wait {
+                Some(wait) => {
+                    let woken = changed.wait_timeout(backlog, wait);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => changed.wait(backlog).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Commits the batch as one group or, if that fails, document by document; reports, and
+    /// returns the compactions that may follow.
+    fn save(
+        &mut self,
+        batch: Batch,
+        trouble: &mut Option<String>,
+    ) -> Vec<(DocumentId, Compaction)> {
+        let results = self.commit_group(&batch);
+        let mut compactions = Vec::new();
+        let mut backlog = self.shared.backlog();
+        let failing_before = backlog.failing();
+        for ((document, mut work), result) in batch.into_iter().zip(results) {
+            let compaction = work.compaction.take();
+            match result {
+                Ok(()) => {
+                    backlog.saved(&document, &work, now());
+                    compactions.extend(compaction.map(|compaction| (document, compaction)));
+                }
+                Err(reason) => {
+                    backlog.failed(&document, work, &reason, now());
+                    if compaction.is_some() {
+                        let why = format!("its updates are not saved: {reason}");
+                        backlog.compacted(document, Err(why));
+                    }
+                    *trouble = Some(reason);
+                }
+            }
+        }
+        let failing = backlog.failing();
+        drop(backlog);
+        match (failing_before, failing) {
+            (0, 1..) => {
+                let reason = trouble.as_deref().unwrap_or_default();
+                tracing::error!(
+                    documents = failing,
+                    reason,
+                    "cannot save; keeping changes in memory"
+                );
+            }
+            (1.., 0) => tracing::info!("everything is saved again"),
+            _ => {}
+        }
+        (self.wake)();
+        compactions
+    }
+
+    fn commit_group(&mut self, batch: &Batch) -> Vec<Result<(), String>> {
+        let fault = match self.commit(batch) {
+            Ok(()) => return batch.iter().map(|_| Ok(())).collect(),
+            Err(fault) => fault,
+        };
+        if batch.len() == 1 || fault.is_everywhere() {
+            return batch.iter().map(|_| Err(fault.to_string())).collect();
+        }
+        let alone =
+            |part| self.commit(std::slice::from_ref(part)).map_err(|fault| fault.to_string());
+        batch.iter().map(alone).collect()
+    }
+
+    /// One transaction over these documents.
+    fn commit(&mut self, part: &[(DocumentId, Work)]) -> Result<(), Fault> {
+        self.transact(|tx, probe| {
+            for (document, work) in part {
+                probe(Step::Write(document), tx)?;
+                rows::write(tx, document, work)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn compact(&mut self, document: &DocumentId, compaction: &Compaction) -> Result<u64, String> {
+        self.transact(|tx, probe| rows::compact(tx, document, compaction, probe))
+            .map(|()| compaction.upto)
+            .map_err(|fault| fault.to_string())
+    }
+
+    /// All or nothing, on the disk when it returns.
+    fn transact(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>, &mut Probe) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let start = now();
+        let database = &self.shared.database;
+        let mut slot = lock(&self.slot);
+        let result = match slot.as_mut() {
+            _ if database.is_gone() => Err(Fault::Gone),
+            Some(connection) => transact(connection, &mut self.probe, change),
+            None => database
+                .connect()
+                .map_err(Fault::from)
+                .and_then(|connection| transact(slot.insert(connection), &mut self.probe, change)),
+        };
+        if result.is_err() && database.reopens() {
+            *slot = None;
+        }
+        drop(slot);
+        let time = now() - start;
+        self.shared.backlog().count(result.is_ok().then_some(time));
+        result
+    }
+
+    /// Moves the WAL into the file when it has grown. What is committed is safe either way.
+    fn checkpoint(&mut self) {
+        let mut slot = lock(&self.slot);
+        let Some(connection) = slot.as_ref() else { return };
+        let result = waiting_frames(connection).and_then(|frames| {
+            if frames < WAL_FRAMES_MAX {
+                return Ok(());
+            }
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        });
+        match result {
+            Ok(()) => self.stuck = false,
+            Err(error) => {
+                if !self.stuck {
+                    tracing::warn!(%error, "the write-ahead log cannot be folded into the store");
+                }
+                self.stuck = true;
+                if self.shared.database.reopens() {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    /// Whoever closes last folds the WAL into the file: that must be a connection that writes.
+    fn stop(self, end: Result<(), String>) {
+        let reader = lock(&self.shared.reader).take();
+        drop(reader);
+        let writer = lock(&self.slot).take();
+        drop(writer);
+        drop(self.held);
+        self.shared.backlog().stop(end.err());
+        self.shared.changed.notify_all();
+        (self.wake)();
+    }
+}
+
+fn transact(
+    connection: &mut Connection,
+    probe: &mut Probe,
+    change: impl FnOnce(&Transaction<'_>, &mut Probe) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    change(&tx, probe)?;
+    probe(Step::Commit, &tx)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Frames that are committed and not yet in the main file.
+fn waiting_frames(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+        Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
+    })
+}
