@@ -15,8 +15,110 @@ pub const CLIENT_ID_END: u64 = 1 << 53;
 /// Clock plus length is below this: JavaScript's bit operations are 32 bits wide and signed.
 pub const CLOCK_END: u64 = 1 << 31;
 
+/// Bytes of one update: the index keeps offsets in 32 bits.
+pub const UPDATE_BYTES_MAX: usize = 1 << 30;
+
 /// Structs in one update. Each costs an index entry.
 pub const STRUCTS_PER_UPDATE_MAX: usize = 2_000_000;
 
+/// Ranges in the delete set of one update. Each costs an index entry.
+pub const DELETES_PER_UPDATE_MAX: usize = 2_000_000;
+
 /// Entries of a state vector.
 pub const STATE_VECTOR_ENTRIES_MAX: usize = 1_000_000;
+
+/// One awareness state as JSON. Cursors and names take hundreds of bytes.
+pub const AWARENESS_STATE_BYTES_MAX: usize = 16 * 1024;
+
+/// Nesting of an awareness state.
+pub const AWARENESS_DEPTH_MAX: usize = 32;
+
+/// Awareness ids that one local peer may announce: its own and those it forwards.
+pub const AWARENESS_IDS_PER_PEER_MAX: usize = 64;
+
+/// All live awareness states of one document.
+pub const AWARENESS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Departed ids remembered per document, so that one that returns with an old clock is told.
+pub const AWARENESS_TOMBSTONES_MAX: usize = 4_096;
+
+/// An awareness entry lives this long without renewal (y-protocols: 30 s; renewed each 15 s).
+pub const AWARENESS_EXPIRY_MS: u64 = 30_000;
+
+/// What came over the upstream outlives its connection by this: a flap is not a storm.
+pub const AWARENESS_LINK_GRACE_MS: u64 = 10_000;
+
+/// A larger jump of an awareness clock would freeze the id for its honest owner.
+pub const AWARENESS_CLOCK_JUMP_MAX: u64 = 1 << 31;
+
+/// Bytes of one document that wait to be saved; beyond, its writers are sent away.
+pub const UNSAVED_BYTES_PER_DOCUMENT_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows behind a snapshot before they are compacted.
+pub const LOG_UPDATES_MAX: usize = 500;
+
+/// Bytes behind a snapshot before they are compacted, if they also outgrow it twice.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// Inputs held while a document loads; its readers wait beyond that.
+pub const HELD_INPUTS_MAX: usize = 256;
+
+/// Bytes held while a document loads.
+pub const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// One message of a difference: below the 1 MiB that Python's websockets takes, and small enough
+/// that one document's backlog does not hold up the others on a link.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
+
+/// One message to a client. It has its connection to itself.
+pub const CLIENT_CHUNK_BYTES_MAX: usize = 768 * 1024;
+
+/// Frames and bytes of an opaque document that wait for the upstream.
+pub const OPAQUE_FRAMES_MAX: usize = 1_024;
+/// See [`OPAQUE_FRAMES_MAX`].
+pub const OPAQUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A client that sends no step 1 gets live updates after this time.
+pub const STEP_1_PATIENCE_MS: u64 = 1_000;
+
+/// A client's step 2 waits this long for the upstream's, where nothing is stored.
+pub const UPSTREAM_FIRST_MS: u64 = 1_500;
+
+/// An upstream that has not answered a step 1 within this time will not.
+pub const UPSTREAM_ANSWER_MS: u64 = 2_000;
+
+/// Spread of the full push to an upstream that only broadcasts, so that many relays do not all
+/// answer one joiner.
+pub const PUSH_JITTER_MS: u64 = 500;
+
+/// Quiet time before the upstream is asked to prove what it holds.
+pub const PROOF_QUIET_MS: u64 = 2_000;
+
+/// While changes keep coming, the upstream is asked this often at most.
+pub const PROOF_BUSY_MS: u64 = 30_000;
+
+/// The author of a gap is asked for what is missing this often at most.
+pub const GAP_ASK_MS: u64 = 1_000;
+
+/// A client that heard nothing for this long gets the empty awareness message.
+pub const KEEP_ALIVE_MS: u64 = 20_000;
+
+/// The first delay before another attempt to reach the upstream is at most this, ...
+pub const UPSTREAM_BACKOFF_MS: u64 = 250;
+/// ... and none is above this.
+pub const UPSTREAM_BACKOFF_MS_MAX: u64 = 30_000;
+
+/// An upstream that refuses the login is tried again after this time.
+pub const UPSTREAM_UNAUTHORIZED_MS: u64 = 300_000;
+
+/// A link that stood for this long was a good one: the next delay is short again.
+pub const UPSTREAM_STABLE_MS: u64 = 5_000;
+
+/// A server that closes the link so soon after a document's message may mean that document.
+pub const PARK_BLAME_MS: u64 = 5_000;
+
+/// So many such closes in a row, and the document is kept off the link.
+pub const PARK_STRIKES: u32 = 2;
+
+/// For how long.
+pub const PARK_MS: u64 = 600_000;

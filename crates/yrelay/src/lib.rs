@@ -15,3 +15,11 @@ pub mod status;
 pub mod store;
 pub mod target;
 pub mod ws;
+
+mod connection;
+mod jobs;
+mod refusals;
+pub mod relay;
+pub mod report;
+pub mod shutdown;
+mod upstream;

@@ -34,3 +34,14 @@ pub const UPGRADE_MS: u64 = 10_000;
 
 /// From the first signal to the end of the process.
 pub const SHUTDOWN_MS: u64 = 5_000;
+
+/// How often the documents in memory are looked through for those that may leave.
+pub const SWEEP_MS: u64 = 5_000;
+/// A document that nobody has open leaves memory after this time.
+pub const IDLE_MS: u64 = 60_000;
+/// Above so many bytes of replicas they leave at once.
+pub const MEMORY_BYTES: usize = 1 << 30;
+/// Of the time for stopping, what the disk gets at most.
+pub const COMMIT_ON_STOP_MS: u64 = 2_000;
+/// How often a stopping process looks whether it may end.
+pub const STOP_POLL_MS: u64 = 5;

@@ -36,8 +36,10 @@ pub struct Metrics {
     pub sent_bytes: Counter,
     /// Messages queued for peers.
     pub sent_messages: Counter,
-    /// Commits of the store.
-    pub commits: Counter,
+    /// Messages of unknown type.
+    pub ignored_messages: Counter,
+    /// Frames of the upstream for documents that are not in memory.
+    pub unknown_documents: Counter,
     rejected: RefCell<BTreeMap<&'static str, u64>>,
 }
 
@@ -50,6 +52,10 @@ pub struct Gauges {
     pub clients: u64,
     /// Bytes of updates not on disk yet.
     pub unsaved_bytes: u64,
+    /// Commits of the store so far.
+    pub commits: u64,
+    /// Documents that the store failed to save at the last attempt.
+    pub unsaved_documents: u64,
     /// Whether the upstream is connected.
     pub upstream_online: bool,
 }
@@ -67,19 +73,24 @@ impl Metrics {
             ("documents", "Documents in memory.", gauges.documents),
             ("clients", "Local clients.", gauges.clients),
             ("unsaved_bytes", "Bytes of updates not on disk yet.", gauges.unsaved_bytes),
+            ("unsaved_documents", "Documents that cannot be saved.", gauges.unsaved_documents),
             ("upstream_online", "1 if connected.", u64::from(gauges.upstream_online)),
         ] {
             metric(&mut text, name, "gauge", help, value);
         }
+        let ignored = "Messages of unknown type, ignored.";
+        let unknown = "Frames of the upstream for documents not in memory.";
         for (name, help, value) in [
             ("received_bytes_total", "Payload bytes received.", &self.received_bytes),
             ("received_messages_total", "Messages received.", &self.received_messages),
             ("sent_bytes_total", "Payload bytes queued for peers.", &self.sent_bytes),
             ("sent_messages_total", "Messages queued for peers.", &self.sent_messages),
-            ("commits_total", "Commits of the store.", &self.commits),
+            ("ignored_messages_total", ignored, &self.ignored_messages),
+            ("unknown_documents_total", unknown, &self.unknown_documents),
         ] {
             metric(&mut text, name, "counter", help, value.get());
         }
+        metric(&mut text, "commits_total", "counter", "Commits of the store.", gauges.commits);
         head(&mut text, "rejected_total", "counter", "Requests and peers turned away.");
         for (reason, count) in &*self.rejected.borrow() {
             // Writing to a String cannot fail; reasons need no escapes.

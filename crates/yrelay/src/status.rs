@@ -65,10 +65,12 @@ pub struct Document {
     pub saved: bool,
     /// The upstream has proved that it holds all of it; `null` where it can prove nothing.
     pub confirmed: Option<bool>,
-    /// The upstream's content has arrived since the link came up.
+    /// Saved, and with an upstream also confirmed; sent, where that can prove nothing.
     pub synced: bool,
     /// Of the replica.
     pub bytes: u64,
+    /// The last attempt to save it failed; it is tried again.
+    pub unsaved: bool,
     /// Structs wait for others that have not arrived.
     pub incomplete: bool,
     /// Encrypted by its clients: relayed, not stored.
@@ -114,6 +116,7 @@ mod tests {
             confirmed: None,
             synced: false,
             bytes: 17,
+            unsaved: false,
             incomplete: false,
             opaque: false,
             parked: None,
@@ -145,6 +148,7 @@ mod tests {
                 "confirmed": null,
                 "synced": false,
                 "bytes": 17,
+                "unsaved": false,
                 "incomplete": false,
                 "opaque": false,
                 "parked": null,

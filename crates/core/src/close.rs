@@ -1,0 +1,83 @@
+//! Why a peer is sent away.
+
+use std::fmt;
+
+use crate::decode::DecodeError;
+
+/// Why a peer's connection ends: each maps to one WebSocket close code and one metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// A text frame: all protocols here are binary.
+    TextFrame,
+    /// Bytes that do not parse.
+    Malformed(DecodeError),
+    /// Awareness beyond its bounds, repeatedly.
+    AwarenessLimits,
+    /// A message beyond the size limit.
+    TooBig,
+    /// It does not read fast enough: its queue is full. Everything it misses is in its next sync.
+    TooSlow,
+    /// The document could not be loaded from the store.
+    LoadFailed,
+    /// Too much of the document waits to be saved.
+    Unsaved,
+    /// Too many changes wait for the upstream of a document that cannot be resynced.
+    Backlogged,
+    /// A fault of our own in this document.
+    Internal,
+    /// yrelay is stopping.
+    GoingAway,
+}
+
+impl CloseReason {
+    /// The WebSocket close code (RFC 6455, 7.4).
+    pub fn code(self) -> u16 {
+        match self {
+            Self::TextFrame => 1003,
+            Self::Malformed(_) => 1007,
+            Self::AwarenessLimits => 1008,
+            Self::TooBig => 1009,
+            Self::TooSlow | Self::LoadFailed | Self::Unsaved | Self::Backlogged => 1013,
+            Self::Internal => 1011,
+            Self::GoingAway => 1001,
+        }
+    }
+
+    /// Whether the peer's own bytes are the reason: coming back with the same bytes is futile.
+    pub fn is_peers_fault(self) -> bool {
+        matches!(self, Self::TextFrame | Self::Malformed(_) | Self::AwarenessLimits | Self::TooBig)
+    }
+
+    /// The label of this reason in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::TextFrame => "text_frame",
+            Self::Malformed(_) => "malformed",
+            Self::AwarenessLimits => "awareness_limits",
+            Self::TooBig => "too_big",
+            Self::TooSlow => "too_slow",
+            Self::LoadFailed => "load_failed",
+            Self::Unsaved => "unsaved",
+            Self::Backlogged => "backlogged",
+            Self::Internal => "internal",
+            Self::GoingAway => "going_away",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TextFrame => f.write_str("text frame: send binary frames"),
+            Self::Malformed(error) => write!(f, "malformed message: {error}"),
+            Self::AwarenessLimits => f.write_str("awareness states too large or too many"),
+            Self::TooBig => f.write_str("message too big"),
+            Self::TooSlow => f.write_str("reading too slowly: reconnect to catch up"),
+            Self::LoadFailed => f.write_str("the document could not be loaded: try again later"),
+            Self::Unsaved => f.write_str("changes cannot be saved at the moment: try again later"),
+            Self::Backlogged => f.write_str("the upstream is not keeping up: try again later"),
+            Self::Internal => f.write_str("internal error: reconnect"),
+            Self::GoingAway => f.write_str("shutting down"),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The state machine of one document: everything that happens to it enters [`Document::handle`],
+//! everything it wants done leaves as [`Output`]s, in order.
+//!
+//! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
+
+mod frames;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::awareness::Awareness;
+use crate::backoff::Random;
+use crate::close::CloseReason;
+use crate::event::{Input, Output, Standing};
+use crate::id::PeerId;
+use crate::log::{Log, LogSize};
+use crate::peer::{Peer, Role, Stage};
+use crate::replica::Replica;
+use crate::uplink::Uplink;
+use crate::{Millis, limits, wire};
+
+/// One document.
+#[derive(Debug)]
+pub struct Document {
+    phase: Phase,
+    kind: Kind,
+    replica: Replica,
+    log: Log,
+    awareness: Awareness,
+    clients: BTreeMap<PeerId, Peer>,
+    /// All clients, and those that get live updates.
+    everyone: Arc<[PeerId]>,
+    live: Arc<[PeerId]>,
+    uplink: Option<Uplink>,
+    /// The uplink has been announced as ready and not yet given room.
+    uplink_ready: bool,
+    /// The upstream has not confirmed all.
+    unconfirmed: bool,
+    random: Random,
+    wake_at: Option<Millis>,
+    out: Vec<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Inputs wait, in order, for what is stored.
+    Loading {
+        held: VecDeque<Input>,
+        bytes: usize,
+    },
+    Loaded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing is stored and nobody has said anything.
+    Unknown,
+    Yjs,
+    /// End-to-end encrypted: relayed unread.
+    Opaque,
+}
+
+impl Document {
+    /// A document that is about to be loaded. The seed spreads its timers.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            phase: Phase::Loading { held: VecDeque::new(), bytes: 0 },
+            kind: Kind::Unknown,
+            replica: Replica::default(),
+            log: Log::default(),
+            awareness: Awareness::default(),
+            clients: BTreeMap::new(),
+            everyone: Arc::new([]),
+            live: Arc::new([]),
+            uplink: None,
+            uplink_ready: false,
+            unconfirmed: false,
+            random: Random::new(seed),
+            wake_at: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// The one entry point.
+    pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
+        self.out = std::mem::take(outputs);
+        match (&mut self.phase, input) {
+            (Phase::Loading { .. }, Input::Loaded { replica, log, unconfirmed }) => {
+                self.loaded(now, *replica, log, unconfirmed);
+            }
+            (Phase::Loading { .. }, Input::LoadFailed) => self.load_failed(),
+            (Phase::Loading { held, bytes }, input) => hold(held, bytes, input),
+            (Phase::Loaded, input) => self.dispatch(now, input),
+        }
+        self.plan();
+        *outputs = std::mem::take(&mut self.out);
+    }
+
+    fn dispatch(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
+            Input::Attach { peer } => self.attach(now, peer),
+            Input::AttachUpstream { peer, silent } => self.attach_upstream(peer, silent),
+            Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
+            Input::Detach { peer } => self.detach(now, peer),
+            Input::Room { peer } => self.room(now, peer),
+            Input::Saved { seq } => self.saved(now, seq),
+            Input::SaveFailed => self.log.failed(),
+            Input::Compacted { result } => self.compacted(result),
+            Input::Tick => self.tick(now),
+            Input::Stop => self.withdraw_awareness(now),
+        }
+    }
+
+    /// Whether its readers may go on. If not, they wait until it is loaded.
+    pub fn takes_input(&self) -> bool {
+        match &self.phase {
+            Phase::Loading { held, bytes } => {
+                held.is_empty()
+                    || (held.len() < limits::HELD_INPUTS_MAX && *bytes < limits::HELD_BYTES_MAX)
+            }
+            Phase::Loaded => true,
+        }
+    }
+
+    /// Whether it may leave memory: nobody is here and all of it is saved.
+    pub fn can_evict(&self) -> bool {
+        let waits_for_proof =
+            self.uplink.as_ref().is_some_and(|up| up.proves() && self.unconfirmed);
+        matches!(self.phase, Phase::Loaded)
+            && self.clients.is_empty()
+            && self.log.is_saved()
+            && !self.log.is_compacting()
+            && !waits_for_proof
+            && self.uplink.as_ref().is_none_or(|up| !up.is_ready())
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
+        Standing {
+            clients: self.clients.len(),
+            saved: self.log.is_saved(),
+            failing: self.log.is_failing(),
+            confirmed: (proves && self.kind != Kind::Opaque).then_some(!self.unconfirmed),
+            sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
+            incomplete: self.replica.is_incomplete(),
+            opaque: self.kind == Kind::Opaque,
+            bytes: self.replica.bytes(),
+        }
+    }
+
+    /// Whether the upstream has not confirmed all of it.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed
+    }
+
+    /// Whether the store has anything of it.
+    pub fn is_stored(&self) -> bool {
+        self.log.last_seq() > 0
+    }
+
+    /// Whether the attached upstream was found to answer no step 1.
+    pub fn upstream_is_silent(&self) -> bool {
+        self.uplink.as_ref().is_some_and(Uplink::is_silent)
+    }
+
+    fn loaded(&mut self, now: Millis, replica: Replica, log: LogSize, unconfirmed: bool) {
+        let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
+        if !replica.is_empty() {
+            self.kind = Kind::Yjs;
+        }
+        self.replica = replica;
+        self.log = Log::loaded(log);
+        self.unconfirmed = unconfirmed;
+        let Phase::Loading { held, .. } = loaded else { unreachable!("it is loaded once") };
+        for input in held {
+            self.dispatch(now, input);
+        }
+        self.compact_if_worth();
+    }
+
+    fn load_failed(&mut self) {
+        let Phase::Loading { held, bytes } = &mut self.phase else { return };
+        *bytes = 0;
+        let peers = std::mem::take(held).into_iter().filter_map(|input| match input {
+            Input::Attach { peer } => Some(peer),
+            _ => None,
+        });
+        let reason = CloseReason::LoadFailed;
+        self.out.extend(peers.map(|peer| Output::Close { peer, reason }));
+    }
+
+    fn attach(&mut self, now: Millis, peer: PeerId) {
+        let live_at = now + limits::STEP_1_PATIENCE_MS;
+        let known = self.clients.insert(peer, Peer::new(now, live_at));
+        assert!(known.is_none(), "a peer attaches once");
+        self.reckon_audience();
+        self.schedule(live_at);
+        if self.kind == Kind::Opaque {
+            return;
+        }
+        self.send(now, peer, wire::sync_step1(&self.replica.state_vector().encode()));
+        if let Some(entries) = self.awareness.encode(self.awareness.living()) {
+            self.send(now, peer, wire::awareness(&entries));
+        }
+    }
+
+    fn attach_upstream(&mut self, peer: PeerId, silent: bool) {
+        assert!(self.uplink.is_none(), "one upstream at a time");
+        let mut uplink = Uplink::new(peer, silent);
+        if self.kind == Kind::Yjs {
+            uplink.wake(&self.awareness);
+        }
+        self.uplink = Some(uplink);
+        self.uplink_ready = false;
+    }
+
+    fn detach(&mut self, now: Millis, peer: PeerId) {
+        if self.uplink.take_if(|up| up.peer == peer).is_some() {
+            self.awareness.detach(now, peer, Role::Upstream);
+            self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
+            self.answer_waiting(now);
+        } else if self.clients.remove(&peer).is_some() {
+            self.log.forget_acks_of(peer);
+            self.reckon_audience();
+            let gone = self.awareness.detach(now, peer, Role::Client);
+            self.tell_awareness(now, &gone);
+            if let Some(uplink) = &mut self.uplink {
+                uplink.announce(gone);
+            }
+        }
+    }
+
+    /// Sends a client away and forgets it; the upstream carries other documents and stays.
+    fn close(&mut self, now: Millis, peer: PeerId, reason: CloseReason) {
+        if self.clients.contains_key(&peer) {
+            self.detach(now, peer);
+            self.out.push(Output::Close { peer, reason });
+        } else {
+            self.out.push(Output::Rejected { peer, reason });
+        }
+    }
+
+    fn room(&mut self, now: Millis, peer: PeerId) {
+        match &mut self.uplink {
+            Some(uplink) if uplink.peer == peer => {
+                self.uplink_ready = false;
+                if let Some(bytes) = uplink.pull(now, &self.replica, &self.awareness) {
+                    self.out.push(Output::Send { peer, bytes });
+                }
+            }
+            _ => self.answer_on(now, peer),
+        }
+    }
+
+    fn saved(&mut self, now: Millis, seq: u64) {
+        for ack in self.log.saved(seq) {
+            self.send(now, ack.peer, ack.message);
+        }
+    }
+
+    fn compact_if_worth(&mut self) {
+        if self.log.wants_compaction() {
+            self.log.freeze();
+            let frozen = Box::new(self.replica.clone());
+            self.out.push(Output::Compact { frozen, upto_seq: self.log.last_seq() });
+        }
+    }
+
+    fn compacted(&mut self, result: Option<(Box<Replica>, usize)>) {
+        let Some((replica, snapshot_bytes)) = result else {
+            self.log.abandon_compaction();
+            return;
+        };
+        self.replica = *replica;
+        for update in self.log.thaw(snapshot_bytes) {
+            self.replica.apply(&update);
+        }
+    }
+
+    fn tick(&mut self, now: Millis) {
+        self.wake_at = None;
+        if let Some(uplink) = &mut self.uplink {
+            uplink.tick(now, &self.replica, &mut self.random);
+        }
+        self.answer_waiting(now);
+        let gone = self.awareness.expire(now);
+        self.tell_awareness(now, &gone);
+        self.tick_clients(now);
+        if let Some(at) = self.awareness.next_expiry() {
+            self.schedule(at);
+        }
+    }
+
+    fn tick_clients(&mut self, now: Millis) {
+        let mut silent = Vec::new();
+        let mut next = Millis::MAX;
+        for (id, peer) in &mut self.clients {
+            if let Stage::Joining { live_at } = peer.stage {
+                if live_at <= now {
+                    peer.stage = Stage::Live;
+                } else {
+                    next = next.min(live_at);
+                }
+            }
+            if let Stage::Waiting { until, .. } = peer.stage {
+                next = next.min(until);
+            }
+            if peer.heard_at + limits::KEEP_ALIVE_MS <= now {
+                silent.push(*id);
+            } else {
+                next = next.min(peer.heard_at + limits::KEEP_ALIVE_MS);
+            }
+        }
+        for peer in silent {
+            self.send(now, peer, Bytes::from_static(wire::KEEP_ALIVE));
+            next = next.min(now + limits::KEEP_ALIVE_MS);
+        }
+        self.reckon_audience();
+        self.schedule(next);
+    }
+
+    fn withdraw_awareness(&mut self, now: Millis) {
+        if let Some(uplink) = &mut self.uplink {
+            let local: Vec<u64> = self.awareness.living_not_from(uplink.peer).collect();
+            self.awareness.withdraw(now, &local);
+            uplink.announce(local);
+        }
+    }
+
+    /// Everybody here hears how these ids stand.
+    fn tell_awareness(&mut self, now: Millis, ids: &[u64]) {
+        if let Some(entries) = self.awareness.encode(ids.iter().copied()) {
+            self.broadcast(now, Audience::Everyone, None, wire::awareness(&entries));
+        }
+    }
+
+    fn send(&mut self, now: Millis, peer: PeerId, bytes: Bytes) {
+        if let Some(client) = self.clients.get_mut(&peer) {
+            client.heard_at = now;
+            self.out.push(Output::Send { peer, bytes });
+        }
+    }
+
+    fn broadcast(&mut self, now: Millis, to: Audience, except: Option<PeerId>, bytes: Bytes) {
+        let to = match to {
+            Audience::Everyone => &self.everyone,
+            Audience::Live => &self.live,
+        };
+        if to.iter().all(|peer| Some(*peer) == except) {
+            return;
+        }
+        for peer in to.iter().filter(|peer| Some(**peer) != except) {
+            if let Some(client) = self.clients.get_mut(peer) {
+                client.heard_at = now;
+            }
+        }
+        self.out.push(Output::Broadcast { to: to.clone(), except, bytes });
+    }
+
+    fn reckon_audience(&mut self) {
+        self.everyone = self.clients.keys().copied().collect();
+        self.live = self.clients.iter().filter(|(_, c)| c.is_live()).map(|(id, _)| *id).collect();
+    }
+
+    fn schedule(&mut self, at: Millis) {
+        if at < Millis::MAX && self.wake_at.is_none_or(|wake_at| at < wake_at) {
+            self.wake_at = Some(at);
+            self.out.push(Output::WakeAt { at });
+        }
+    }
+
+    /// Tells what the uplink needs: room for a message, a tick.
+    fn plan(&mut self) {
+        let Some(uplink) = &self.uplink else { return };
+        if uplink.is_ready() && !self.uplink_ready {
+            self.uplink_ready = true;
+            self.out.push(Output::Ready { peer: uplink.peer });
+        }
+        if let Some(at) = uplink.next_tick() {
+            self.schedule(at);
+        }
+    }
+}
+
+/// Which clients a broadcast is for.
+#[derive(Debug, Clone, Copy)]
+enum Audience {
+    Everyone,
+    /// Those that are up to date.
+    Live,
+}
+
+fn hold(held: &mut VecDeque<Input>, bytes: &mut usize, input: Input) {
+    if let Input::Frame { bytes: frame, .. } = &input {
+        *bytes += frame.len();
+    }
+    held.push_back(input);
+}

@@ -1,0 +1,341 @@
+//! What peers say, and what is said back.
+
+use bytes::Bytes;
+
+use super::{Audience, Document, Kind};
+use crate::close::CloseReason;
+use crate::decode::DecodeError;
+use crate::event::Output;
+use crate::id::PeerId;
+use crate::peer::{Role, Stage};
+use crate::replica::{Applied, Want};
+use crate::state_vector::StateVector;
+use crate::update::Update;
+use crate::wire::{self, Message};
+use crate::{Millis, limits};
+
+/// How the tokens of ELVA's end-to-end encryption (Fernet) begin.
+const FERNET: &[u8] = b"gAAAA";
+
+impl From<DecodeError> for CloseReason {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// How an update arrived.
+enum Arrival {
+    Step2,
+    /// By itself, in this message.
+    Live(Bytes),
+}
+
+impl Document {
+    pub(super) fn frame(&mut self, now: Millis, peer: PeerId, frame: &Bytes) {
+        let Some(role) = self.role(peer) else { return };
+        if self.kind == Kind::Unknown && role == Role::Client && frame.starts_with(FERNET) {
+            self.kind = Kind::Opaque;
+        }
+        if self.kind == Kind::Opaque {
+            self.pass_on(now, peer, role, frame);
+            return;
+        }
+        for message in wire::messages(frame) {
+            let done = match message {
+                Ok(message) => self.message(now, peer, role, message),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(reason) = done {
+                self.close(now, peer, reason);
+                return;
+            }
+        }
+    }
+
+    fn role(&self, peer: PeerId) -> Option<Role> {
+        if self.clients.contains_key(&peer) {
+            return Some(Role::Client);
+        }
+        self.uplink.as_ref().filter(|up| up.peer == peer).map(|_| Role::Upstream)
+    }
+
+    fn pass_on(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
+        self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
+        let refused = role == Role::Client
+            && self.uplink.as_mut().is_some_and(|up| !up.forward(frame.clone()));
+        if refused {
+            self.close(now, peer, CloseReason::Backlogged);
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Millis,
+        peer: PeerId,
+        role: Role,
+        message: Message,
+    ) -> Result<(), CloseReason> {
+        if let Message::Unknown(kind) = message {
+            self.out.push(Output::Ignored { peer, kind });
+            return Ok(());
+        }
+        match message {
+            Message::SyncStep1(body) => {
+                let theirs = StateVector::decode(&body)?;
+                self.is_yjs();
+                self.step_1(now, peer, role, theirs);
+            }
+            Message::SyncStep2(body) => self.update(now, peer, role, body, Arrival::Step2)?,
+            Message::Update { update, message } => {
+                self.update(now, peer, role, update, Arrival::Live(message))?;
+            }
+            Message::Awareness(body) => self.announced(now, peer, role, &body)?,
+            Message::QueryAwareness => {
+                let table = self.awareness.encode(self.awareness.living());
+                let answer = table
+                    .map_or(Bytes::from_static(wire::KEEP_ALIVE), |table| wire::awareness(&table));
+                self.send(now, peer, answer);
+            }
+            Message::SyncStatus(payload) => {
+                self.acknowledge(now, peer, wire::sync_status(&payload));
+            }
+            Message::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A message has shown that this is no encrypted document: the upstream may be asked.
+    fn is_yjs(&mut self) {
+        if self.kind == Kind::Unknown {
+            self.kind = Kind::Yjs;
+            if let Some(uplink) = &mut self.uplink {
+                uplink.wake(&self.awareness);
+            }
+        }
+    }
+
+    fn step_1(&mut self, now: Millis, peer: PeerId, role: Role, theirs: StateVector) {
+        if role == Role::Upstream {
+            let Some(uplink) = &mut self.uplink else { return };
+            if uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
+                self.unconfirmed = false;
+                self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+            }
+            return;
+        }
+        let wait = self.replica.is_empty()
+            && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
+        if wait && let Some(client) = self.clients.get_mut(&peer) {
+            let until = now + limits::UPSTREAM_FIRST_MS;
+            client.stage = Stage::Waiting { until, holds: theirs };
+            self.schedule(until);
+        } else {
+            self.answer(now, peer, &theirs);
+        }
+    }
+
+    /// Answers the step 1 of a client: everything it lacks, and the whole delete set.
+    fn answer(&mut self, now: Millis, peer: PeerId, theirs: &StateVector) {
+        let Some(client) = self.clients.get_mut(&peer) else { return };
+        client.want = Want {
+            structs: self.replica.missing_from(theirs),
+            deletes: self.replica.deletes().clone(),
+        };
+        client.stage = Stage::Answering { complete: false };
+        self.reckon_audience();
+        self.answer_on(now, peer);
+    }
+
+    /// Sends the next piece of an answer.
+    pub(super) fn answer_on(&mut self, now: Millis, peer: PeerId) {
+        let Some(client) = self.clients.get_mut(&peer) else { return };
+        let Stage::Answering { complete } = &mut client.stage else { return };
+        let chunk = self.replica.take_chunk(&mut client.want, limits::CLIENT_CHUNK_BYTES_MAX);
+        let message = match &chunk {
+            Some(chunk) if *complete || !chunk.complete => wire::update(chunk.update.bytes()),
+            Some(chunk) => wire::sync_step2(chunk.update.bytes()),
+            None => wire::sync_step2(wire::EMPTY_UPDATE),
+        };
+        let repeats = *complete && chunk.is_none();
+        *complete |= chunk.is_none_or(|chunk| chunk.complete);
+        if client.want.is_empty() {
+            client.stage = Stage::Live;
+            self.reckon_audience();
+        } else {
+            self.out.push(Output::Ready { peer });
+        }
+        if !repeats {
+            self.send(now, peer, message);
+        }
+    }
+
+    /// Answers the clients that wait for the upstream, where waiting is over.
+    pub(super) fn answer_waiting(&mut self, now: Millis) {
+        let wait = self.replica.is_empty()
+            && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
+        let due: Vec<(PeerId, StateVector)> = self
+            .clients
+            .iter_mut()
+            .filter_map(|(id, client)| match &mut client.stage {
+                Stage::Waiting { until, holds } if !wait || *until <= now => {
+                    Some((*id, std::mem::take(holds)))
+                }
+                _ => None,
+            })
+            .collect();
+        for (peer, theirs) in due {
+            self.answer(now, peer, &theirs);
+        }
+    }
+
+    fn update(
+        &mut self,
+        now: Millis,
+        peer: PeerId,
+        role: Role,
+        bytes: Bytes,
+        arrival: Arrival,
+    ) -> Result<(), CloseReason> {
+        let update = Update::parse(bytes)?;
+        if role == Role::Client && self.log.is_full() {
+            return Err(CloseReason::Unsaved);
+        }
+        self.is_yjs();
+        let news = self.replica.apply(&update);
+        if role == Role::Upstream
+            && let Some(uplink) = &mut self.uplink
+        {
+            match arrival {
+                Arrival::Step2 => uplink.step_2(now, &update, &self.replica),
+                Arrival::Live(_) => uplink.holds(&Want::of(&update)),
+            }
+        }
+        match arrival {
+            Arrival::Live(message) if !news.changed() => self.acknowledge(now, peer, message),
+            Arrival::Live(message) if news.whole => {
+                self.take_in(now, peer, role, &news, vec![(update, message)]);
+            }
+            _ if !news.changed() => {}
+            _ => {
+                let pieces = self.pieces(&news);
+                self.take_in(now, peer, role, &news, pieces);
+            }
+        }
+        self.answer_waiting(now);
+        Ok(())
+    }
+
+    /// What is new, as updates of their own.
+    fn pieces(&self, news: &Applied) -> Vec<(Update, Bytes)> {
+        let mut want = Want { structs: news.structs.clone(), deletes: news.deletes.clone() };
+        let mut pieces = Vec::new();
+        while let Some(chunk) = self.replica.take_chunk(&mut want, limits::CLIENT_CHUNK_BYTES_MAX) {
+            let message = wire::update(chunk.update.bytes());
+            pieces.push((chunk.update, message));
+        }
+        pieces
+    }
+
+    /// Saves and passes on what is new.
+    fn take_in(
+        &mut self,
+        now: Millis,
+        peer: PeerId,
+        role: Role,
+        news: &Applied,
+        pieces: Vec<(Update, Bytes)>,
+    ) {
+        let local = role == Role::Client;
+        if local {
+            self.unconfirmed = true;
+            if let Some(uplink) = &mut self.uplink {
+                let whole = match pieces.as_slice() {
+                    [(_, message)] => Some(message),
+                    _ => None,
+                };
+                uplink.changed(now, news, whole);
+            }
+        }
+        for client in self.clients.values_mut() {
+            if matches!(client.stage, Stage::Answering { .. }) {
+                client.want.structs.merge(&news.structs);
+                client.want.deletes.merge(&news.deletes);
+            }
+        }
+        for (update, message) in pieces {
+            let seq = self.log.append(&update);
+            self.out.push(Output::Append { seq, update: update.bytes().clone(), local });
+            self.broadcast(now, Audience::Live, Some(peer), message.clone());
+            self.acknowledge(now, peer, message);
+        }
+        self.ask_for_gap(now, peer, news);
+        self.compact_if_worth();
+    }
+
+    /// Sends this to a client once all so far is saved. Nobody else expects it.
+    fn acknowledge(&mut self, now: Millis, peer: PeerId, message: Bytes) {
+        if self.clients.contains_key(&peer)
+            && let Some(message) = self.log.acknowledge(peer, message)
+        {
+            self.send(now, peer, message);
+        }
+    }
+
+    /// The author of structs beyond a gap is asked for what stands before them.
+    fn ask_for_gap(&mut self, now: Millis, peer: PeerId, news: &Applied) {
+        if !self.replica.is_incomplete() {
+            return;
+        }
+        let vector = self.replica.state_vector();
+        if news.structs.iter().all(|(client, range)| range.end <= vector.get(client)) {
+            return;
+        }
+        match self.clients.get_mut(&peer) {
+            Some(client) if client.asked_at.is_none_or(|at| now >= at + limits::GAP_ASK_MS) => {
+                client.asked_at = Some(now);
+                self.send(now, peer, wire::sync_step1(&vector.encode()));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.ask(now);
+                }
+            }
+        }
+    }
+
+    fn announced(
+        &mut self,
+        now: Millis,
+        peer: PeerId,
+        role: Role,
+        body: &Bytes,
+    ) -> Result<(), CloseReason> {
+        let announced = self.awareness.announce(now, peer, role, body)?;
+        self.is_yjs();
+        if announced.refused > 0
+            && let Some(client) = self.clients.get_mut(&peer)
+            && std::mem::replace(&mut client.warned, true)
+        {
+            return Err(CloseReason::AwarenessLimits);
+        }
+        if role == Role::Client
+            && let Some(entries) = self.awareness.encode(announced.departed)
+        {
+            self.send(now, peer, wire::awareness(&entries));
+        }
+        if let Some(uplink) = &mut self.uplink {
+            match role {
+                Role::Client => uplink.announce(announced.changed.iter().copied()),
+                Role::Upstream => uplink.passes_on(),
+            }
+        }
+        if announced.whole && !announced.changed.is_empty() {
+            self.broadcast(now, Audience::Everyone, None, wire::awareness(body));
+        } else {
+            self.tell_awareness(now, &announced.changed);
+        }
+        self.schedule(now + limits::AWARENESS_EXPIRY_MS);
+        Ok(())
+    }
+}

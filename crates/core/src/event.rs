@@ -1,0 +1,166 @@
+//! What happens to a document, and what it wants done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Millis;
+use crate::close::CloseReason;
+use crate::id::PeerId;
+use crate::log::LogSize;
+use crate::replica::Replica;
+
+/// What happens to a document.
+#[derive(Debug)]
+pub enum Input {
+    /// The store has it all (or has nothing of it: an empty replica).
+    Loaded {
+        /// What is stored.
+        replica: Box<Replica>,
+        /// How it is stored.
+        log: LogSize,
+        /// The upstream has not confirmed all of it.
+        unconfirmed: bool,
+    },
+    /// The store could not load it. Never taken for an empty document.
+    LoadFailed,
+    /// A client is here.
+    Attach {
+        /// Its number.
+        peer: PeerId,
+    },
+    /// The upstream link is up.
+    AttachUpstream {
+        /// Its number: a new one for each time.
+        peer: PeerId,
+        /// It is known to answer no step 1.
+        silent: bool,
+    },
+    /// A peer sent a frame.
+    Frame {
+        /// From whom.
+        peer: PeerId,
+        /// The frame, without a link's prefix.
+        bytes: Bytes,
+    },
+    /// A peer is gone.
+    Detach {
+        /// Its number.
+        peer: PeerId,
+    },
+    /// A peer that was [`Output::Ready`] has room for one message.
+    Room {
+        /// Its number.
+        peer: PeerId,
+    },
+    /// All appended up to here is on disk.
+    Saved {
+        /// Sequence number.
+        seq: u64,
+    },
+    /// Saving failed; the store keeps what it has and tries again.
+    SaveFailed,
+    /// A compaction has ended.
+    Compacted {
+        /// The compacted replica and the bytes of its rows; `None` if it came to nothing.
+        result: Option<(Box<Replica>, usize)>,
+    },
+    /// The time that was asked for has come.
+    Tick,
+    /// The process stops: whoever was announced from here is withdrawn.
+    Stop,
+}
+
+/// What a document wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send to each of `to` but `except`.
+    Broadcast {
+        /// Clients.
+        to: Arc<[PeerId]>,
+        /// The author.
+        except: Option<PeerId>,
+        /// One frame.
+        bytes: Bytes,
+    },
+    /// Send to one peer.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// One frame, without a link's prefix.
+        bytes: Bytes,
+    },
+    /// There is something for this peer: give it [`Input::Room`] when it has room.
+    Ready {
+        /// For whom.
+        peer: PeerId,
+    },
+    /// Save an update.
+    Append {
+        /// Its place, one after the last.
+        seq: u64,
+        /// What to save.
+        update: Bytes,
+        /// Written below us: the upstream does not hold it yet.
+        local: bool,
+    },
+    /// The upstream has proved that it holds everything up to here.
+    Confirmed {
+        /// Sequence number.
+        seq: u64,
+    },
+    /// Compact this, elsewhere, and replace all rows up to `upto_seq` by the result.
+    Compact {
+        /// The replica as it is now.
+        frozen: Box<Replica>,
+        /// The last row it holds.
+        upto_seq: u64,
+    },
+    /// Send a peer away. It is detached already.
+    Close {
+        /// Whom.
+        peer: PeerId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A message of the upstream was refused. Its connection carries other documents and stays.
+    Rejected {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A well-framed message of an unknown type was ignored, with the rest of its frame.
+    Ignored {
+        /// Whose.
+        peer: PeerId,
+        /// The type.
+        kind: u64,
+    },
+    /// Give it [`Input::Tick`] at this time. An earlier or superfluous one does no harm.
+    WakeAt {
+        /// When.
+        at: Millis,
+    },
+}
+
+/// How a document stands, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Attached clients.
+    pub clients: usize,
+    /// All of it is on disk.
+    pub saved: bool,
+    /// The store failed to save it at the last attempt.
+    pub failing: bool,
+    /// The upstream has proved that it holds it all; `None` where it can prove nothing.
+    pub confirmed: Option<bool>,
+    /// All of it went up the present link.
+    pub sent: bool,
+    /// Something is missing before some of what is held.
+    pub incomplete: bool,
+    /// End-to-end encrypted: relayed unread, nothing stored.
+    pub opaque: bool,
+    /// Bytes of the replica.
+    pub bytes: usize,
+}

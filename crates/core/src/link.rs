@@ -1,0 +1,56 @@
+//! Multiplexed frames: one connection carries many documents, each frame one message of one.
+//!
+//! ELVA's layout: `02 00`, the identifier behind its length, then exactly one Y message. The
+//! identifier travels percent-encoded, as browsers and ELVA's own service write it.
+
+use bytes::Bytes;
+
+use crate::decode::{DecodeError, Fault, Reader, put_var_bytes};
+
+const ID: [u8; 2] = [2, 0];
+
+/// The prefix of every frame of one document.
+pub fn prefix(name: &str) -> Bytes {
+    let mut out = Vec::with_capacity(name.len() + 4);
+    out.extend(ID);
+    put_var_bytes(&mut out, name.as_bytes());
+    out.into()
+}
+
+/// Splits a frame into the document's name and its message.
+pub fn decode(frame: &Bytes) -> Result<(&str, Bytes), DecodeError> {
+    let mut reader = Reader::new(frame);
+    if reader.take(ID.len())? != ID {
+        return Err(DecodeError { offset: 0, fault: Fault::NoPrefix });
+    }
+    let name = reader.var_str()?;
+    Ok((name, frame.slice(reader.offset()..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_as_elva_writes_them() {
+        let mut frame = prefix("a/b").to_vec();
+        assert_eq!(frame, [2, 0, 3, b'a', b'/', b'b']);
+        frame.extend([0, 0, 1, 0]);
+        let frame = Bytes::from(frame);
+        let (name, message) = decode(&frame).unwrap();
+        assert_eq!(name, "a/b");
+        assert_eq!(message, [0, 0, 1, 0].as_slice());
+    }
+
+    #[test]
+    fn frames_without_a_sound_prefix_are_refused() {
+        for (frame, fault) in [
+            (&[0u8, 0, 1, 0] as &[u8], Fault::NoPrefix),
+            (&[2], Fault::EndOfInput),
+            (&[2, 0, 9, b'a'], Fault::EndOfInput),
+            (&[2, 0, 1, 0xff, 0], Fault::NotUtf8),
+        ] {
+            assert_eq!(decode(&Bytes::copy_from_slice(frame)).unwrap_err().fault, fault);
+        }
+    }
+}

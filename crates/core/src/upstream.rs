@@ -1,0 +1,396 @@
+//! The state machine of the upstream link: when to connect, whose turn it is to send, and which
+//! document is kept off the link because the server closes it over that.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::backoff::{Backoff, Random};
+use crate::id::DocumentId;
+use crate::{Millis, limits};
+
+/// What happens to the link.
+#[derive(Debug)]
+pub enum Event {
+    /// The time that was asked for has come (or the process starts).
+    Tick,
+    /// A client has come to a document: if the upstream is away, now is a time to try.
+    ClientCame,
+    /// The connection stands.
+    Connected,
+    /// An attempt to connect failed.
+    Failed {
+        /// Which kind of failure.
+        failure: Failure,
+        /// In words.
+        reason: String,
+    },
+    /// The connection ended.
+    Closed {
+        /// The close code that the server sent, if it sent one.
+        code: Option<u16>,
+        /// In words.
+        reason: String,
+    },
+    /// A document has something to send.
+    Ready {
+        /// Which.
+        document: DocumentId,
+        /// Somebody here has it open.
+        open: bool,
+    },
+    /// The connection can take one more message.
+    Room,
+}
+
+/// What the link wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection.
+    Connect,
+    /// The link is up: attach the documents.
+    Attach,
+    /// The link is down: detach the documents.
+    Detach,
+    /// Let this document send its next message.
+    Pull {
+        /// Which.
+        document: DocumentId,
+    },
+    /// Keep this document off the link.
+    Park {
+        /// Which.
+        document: DocumentId,
+    },
+    /// This one may try again.
+    Unpark {
+        /// Which.
+        document: DocumentId,
+    },
+    /// Tick at this time. An earlier or superfluous one does no harm.
+    WakeAt {
+        /// When.
+        at: Millis,
+    },
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Nobody there, or it hangs up: worth another try soon.
+    Unreachable,
+    /// It wants a login, or refuses ours: not before something changes, or 5 minutes.
+    Unauthorized,
+}
+
+/// How the link stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// A connection is being opened.
+    Connecting,
+    /// The connection stands.
+    Online,
+    /// No connection.
+    Offline {
+        /// Why.
+        reason: String,
+        /// When the next attempt is due.
+        next_try: Millis,
+    },
+    /// The server does not let us in.
+    Unauthorized {
+        /// Why.
+        reason: String,
+        /// When the next attempt is due.
+        next_try: Millis,
+    },
+}
+
+/// The upstream link.
+#[derive(Debug)]
+pub struct Upstream {
+    state: LinkState,
+    backoff: Backoff,
+    random: Random,
+    online_at: Millis,
+    /// Documents with something to send: those that are open here, and the others.
+    open: VecDeque<DocumentId>,
+    idle: VecDeque<DocumentId>,
+    /// Pulls since an idle document had its turn.
+    open_turns: u32,
+    /// Whose message was sent last, and when.
+    last: Option<(DocumentId, Millis)>,
+    /// How often in a row the server closed the link over a document.
+    strikes: BTreeMap<DocumentId, u32>,
+    parked: BTreeMap<DocumentId, Millis>,
+}
+
+/// Open documents go first, but of so many turns one is for the others.
+const TURNS: u32 = 8;
+
+impl Upstream {
+    /// A link that has not been tried yet: a [`Event::Tick`] starts it.
+    pub fn new(now: Millis, seed: u64) -> Self {
+        let reason = String::from("not tried yet");
+        Self {
+            state: LinkState::Offline { reason, next_try: now },
+            backoff: Backoff::new(limits::UPSTREAM_BACKOFF_MS, limits::UPSTREAM_BACKOFF_MS_MAX),
+            random: Random::new(seed),
+            online_at: now,
+            open: VecDeque::new(),
+            idle: VecDeque::new(),
+            open_turns: 0,
+            last: None,
+            strikes: BTreeMap::new(),
+            parked: BTreeMap::new(),
+        }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> &LinkState {
+        &self.state
+    }
+
+    /// Whether this document is kept off the link.
+    pub fn is_parked(&self, document: &DocumentId) -> bool {
+        self.parked.contains_key(document)
+    }
+
+    /// The one entry point.
+    pub fn handle(&mut self, now: Millis, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => self.tick(now, actions),
+            Event::ClientCame => {
+                if let LinkState::Offline { .. } = self.state {
+                    self.connect(actions);
+                }
+            }
+            Event::Connected => {
+                self.state = LinkState::Online;
+                self.online_at = now;
+                actions.push(Action::Attach);
+            }
+            Event::Failed { failure, reason } => {
+                let next_try = self.next_try(now, failure);
+                self.state = match failure {
+                    Failure::Unreachable => LinkState::Offline { reason, next_try },
+                    Failure::Unauthorized => LinkState::Unauthorized { reason, next_try },
+                };
+                actions.push(Action::WakeAt { at: next_try });
+            }
+            Event::Closed { code, reason } => self.closed(now, code, reason, actions),
+            Event::Ready { document, open } => {
+                let queue = if open { &mut self.open } else { &mut self.idle };
+                queue.push_back(document);
+            }
+            Event::Room => self.room(now, actions),
+        }
+    }
+
+    fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let due: Vec<DocumentId> = self
+            .parked
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(document, _)| document.clone())
+            .collect();
+        for document in due {
+            self.parked.remove(&document);
+            actions.push(Action::Unpark { document });
+        }
+        match self.state {
+            LinkState::Offline { next_try, .. } | LinkState::Unauthorized { next_try, .. } => {
+                if next_try <= now {
+                    self.connect(actions);
+                } else {
+                    actions.push(Action::WakeAt { at: next_try });
+                }
+            }
+            LinkState::Connecting | LinkState::Online => {}
+        }
+    }
+
+    fn connect(&mut self, actions: &mut Vec<Action>) {
+        self.state = LinkState::Connecting;
+        actions.push(Action::Connect);
+    }
+
+    fn next_try(&mut self, now: Millis, failure: Failure) -> Millis {
+        match failure {
+            Failure::Unreachable => now + self.backoff.delay(&mut self.random),
+            Failure::Unauthorized => now + limits::UPSTREAM_UNAUTHORIZED_MS,
+        }
+    }
+
+    fn closed(
+        &mut self,
+        now: Millis,
+        code: Option<u16>,
+        reason: String,
+        actions: &mut Vec<Action>,
+    ) {
+        // A server that lets in and hangs up at once is not to be hurried.
+        if now >= self.online_at + limits::UPSTREAM_STABLE_MS {
+            self.backoff.reset();
+        }
+        self.open.clear();
+        self.idle.clear();
+        actions.push(Action::Detach);
+        self.blame(now, code, actions);
+        let next_try = self.next_try(now, Failure::Unreachable);
+        self.state = LinkState::Offline { reason, next_try };
+        actions.push(Action::WakeAt { at: next_try });
+    }
+
+    /// A close frame soon after a document's message may mean that document. A connection that
+    /// merely breaks (no close frame, or "going away") says nothing about the last message.
+    fn blame(&mut self, now: Millis, code: Option<u16>, actions: &mut Vec<Action>) {
+        let suspect = self
+            .last
+            .take()
+            .filter(|(_, at)| now < at + limits::PARK_BLAME_MS)
+            .filter(|_| code.is_some_and(|code| !matches!(code, 1001 | 1005 | 1006 | 1012)));
+        let Some((document, _)) = suspect else {
+            self.strikes.clear();
+            return;
+        };
+        self.strikes.retain(|other, _| *other == document);
+        let strikes = self.strikes.entry(document.clone()).or_insert(0);
+        *strikes += 1;
+        if *strikes >= limits::PARK_STRIKES {
+            self.strikes.clear();
+            let until = now + limits::PARK_MS;
+            self.parked.insert(document.clone(), until);
+            actions.push(Action::Park { document });
+            actions.push(Action::WakeAt { at: until });
+        }
+    }
+
+    fn room(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let idle_turn = self.open_turns >= TURNS || self.open.is_empty();
+        let document = if idle_turn { self.idle.pop_front() } else { None };
+        self.open_turns = if document.is_some() { 0 } else { self.open_turns + 1 };
+        if let Some(document) = document.or_else(|| self.open.pop_front()) {
+            self.last = Some((document.clone(), now));
+            actions.push(Action::Pull { document });
+        }
+    }
+
+    /// Whether somebody waits for room.
+    pub fn wants_room(&self) -> bool {
+        !self.open.is_empty() || !self.idle.is_empty()
+    }
+
+    /// The documents that are kept off the link.
+    pub fn parked(&self) -> BTreeSet<&DocumentId> {
+        self.parked.keys().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> DocumentId {
+        DocumentId::new(name).unwrap()
+    }
+
+    fn handle(upstream: &mut Upstream, now: Millis, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        upstream.handle(now, event, &mut actions);
+        actions
+    }
+
+    fn online(now: Millis) -> Upstream {
+        let mut upstream = Upstream::new(now, 1);
+        assert_eq!(handle(&mut upstream, now, Event::Tick), [Action::Connect]);
+        assert_eq!(handle(&mut upstream, now, Event::Connected), [Action::Attach]);
+        upstream
+    }
+
+    fn fail(upstream: &mut Upstream, now: Millis) -> Millis {
+        let event = Event::Failed { failure: Failure::Unreachable, reason: "refused".into() };
+        match handle(upstream, now, event).as_slice() {
+            [Action::WakeAt { at }] => *at,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn backs_off_up_to_thirty_seconds_and_a_client_hurries_it() {
+        let mut upstream = Upstream::new(0, 1);
+        let mut now = 0;
+        let mut longest = 0;
+        for _ in 0..40 {
+            assert_eq!(handle(&mut upstream, now, Event::Tick), [Action::Connect]);
+            let at = fail(&mut upstream, now);
+            longest = longest.max(at - now);
+            now = at;
+        }
+        assert!(longest > 10_000 && longest <= 30_000, "{longest}");
+        handle(&mut upstream, now, Event::Tick);
+        let at = fail(&mut upstream, now);
+        assert!(at > now);
+        assert_eq!(handle(&mut upstream, now, Event::ClientCame), [Action::Connect]);
+        assert_eq!(handle(&mut upstream, now, Event::ClientCame), [], "one attempt at a time");
+    }
+
+    #[test]
+    fn refused_logins_wait_five_minutes_whoever_comes() {
+        let mut upstream = Upstream::new(0, 1);
+        handle(&mut upstream, 0, Event::Tick);
+        let event = Event::Failed { failure: Failure::Unauthorized, reason: "401".into() };
+        assert_eq!(handle(&mut upstream, 0, event), [Action::WakeAt { at: 300_000 }]);
+        assert_eq!(handle(&mut upstream, 10, Event::ClientCame), []);
+        assert_eq!(handle(&mut upstream, 300_000, Event::Tick), [Action::Connect]);
+    }
+
+    #[test]
+    fn open_documents_go_first_in_turn_but_the_others_are_not_starved() {
+        let mut upstream = online(0);
+        let mut pulled = Vec::new();
+        for name in ["quiet", "a", "b"] {
+            let event = Event::Ready { document: id(name), open: name != "quiet" };
+            handle(&mut upstream, 0, event);
+        }
+        for _ in 0..12 {
+            for action in handle(&mut upstream, 0, Event::Room) {
+                let Action::Pull { document } = action else { panic!("{action:?}") };
+                pulled.push(document.as_str().to_owned());
+                let open = document.as_str() != "quiet";
+                handle(&mut upstream, 0, Event::Ready { document, open });
+            }
+        }
+        assert_eq!(pulled[..4], ["a", "b", "a", "b"]);
+        assert!(pulled.iter().any(|name| name == "quiet"), "{pulled:?}");
+    }
+
+    fn close_after_push(upstream: &mut Upstream, now: Millis, code: Option<u16>) -> Vec<Action> {
+        handle(upstream, now, Event::Ready { document: id("big"), open: true });
+        handle(upstream, now, Event::Room);
+        let actions = handle(upstream, now + 100, Event::Closed { code, reason: "gone".into() });
+        handle(upstream, now + 60_000, Event::Tick);
+        handle(upstream, now + 60_000, Event::Connected);
+        actions
+    }
+
+    #[test]
+    fn a_document_that_closes_the_link_twice_is_parked_for_a_while() {
+        let mut upstream = online(0);
+        let park = Action::Park { document: id("big") };
+        assert!(!close_after_push(&mut upstream, 0, Some(1009)).contains(&park));
+        assert!(close_after_push(&mut upstream, 60_000, Some(1009)).contains(&park));
+        assert!(upstream.is_parked(&id("big")));
+        let later = 60_100 + limits::PARK_MS;
+        let unpark = Action::Unpark { document: id("big") };
+        assert!(handle(&mut upstream, later, Event::Tick).contains(&unpark));
+    }
+
+    #[test]
+    fn a_link_that_breaks_is_nobodys_fault() {
+        let mut upstream = online(0);
+        for round in 0..6 {
+            let code = if round % 2 == 0 { None } else { Some(1001) };
+            close_after_push(&mut upstream, round * 60_000, code);
+        }
+        assert!(!upstream.is_parked(&id("big")));
+    }
+}

@@ -1,0 +1,56 @@
+//! One local WebSocket: a client of one document.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use yrelay_core::close::CloseReason;
+use yrelay_core::event::Input;
+use yrelay_core::id::DocumentId;
+
+use crate::outbox::Outbox;
+use crate::pump::pump;
+use crate::relay::Relay;
+use crate::ws::{Close, Frame, Reader, Writer};
+
+/// Serves a client until one side ends it.
+pub(crate) async fn run(
+    relay: Rc<Relay>,
+    id: DocumentId,
+    address: SocketAddr,
+    reader: Reader,
+    writer: Writer,
+) {
+    let outbox = Outbox::new();
+    let (peer, ready) = relay.join(&id, outbox.clone());
+    tracing::info!(document = %id, %peer, %address, "joined");
+    let take = async |frame| match frame {
+        Frame::Binary(bytes) => {
+            relay.metrics.received_messages.count();
+            relay.metrics.received_bytes.add(bytes.len() as u64);
+            relay.admit(&id).await;
+            if !relay.stopping.get() {
+                relay.input(&id, Input::Frame { peer, bytes });
+            }
+        }
+        Frame::Text(_) => relay.refuse(&id, peer, CloseReason::TextFrame),
+    };
+    let give_room = async {
+        loop {
+            ready.notified().await;
+            outbox.room().await;
+            relay.input(&id, Input::Room { peer });
+        }
+    };
+    let ended = tokio::select! {
+        ended = pump(reader, writer, &outbox, take) => ended,
+        () = give_room => return,
+    };
+    relay.leave(&id, peer);
+    tracing::info!(document = %id, %peer, %address, %ended, "left");
+}
+
+/// How a client is told that the process stops.
+pub(crate) fn going_away() -> Close {
+    let reason = CloseReason::GoingAway;
+    Close::new(reason.code(), reason.to_string())
+}

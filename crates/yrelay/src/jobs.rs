@@ -1,0 +1,155 @@
+//! What documents have done on other threads, and how it comes back: loads, compactions, saves.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::task::{spawn_blocking, spawn_local};
+use yrelay_core::LogSize;
+use yrelay_core::event::Input;
+use yrelay_core::id::DocumentId;
+use yrelay_core::replica::{Compaction, Replica};
+use yrelay_core::update::Update;
+
+use crate::relay::{Relay, State};
+use crate::store::{Loaded, Outcome, Store};
+
+/// Work for the blocking pool.
+pub(crate) enum Job {
+    /// Read a document from the store.
+    Load(DocumentId),
+    /// Compact a document and hand the result to the store.
+    Compact { id: DocumentId, frozen: Box<Replica>, upto_seq: u64 },
+    /// Open the upstream link.
+    Connect,
+}
+
+/// A compaction that is being written.
+pub(crate) struct Compacted {
+    replica: Box<Replica>,
+    bytes: usize,
+}
+
+impl Relay {
+    pub(crate) fn run(self: &Rc<Self>, job: Job) {
+        let relay = self.clone();
+        match job {
+            Job::Load(id) => drop(spawn_local(relay.load(id))),
+            Job::Compact { id, frozen, upto_seq } => {
+                drop(spawn_local(relay.compact(id, frozen, upto_seq)));
+            }
+            Job::Connect => drop(spawn_local(relay.run_link())),
+        }
+    }
+
+    async fn load(self: Rc<Self>, id: DocumentId) {
+        let (store, name) = (self.store.clone(), id.clone());
+        let loaded = spawn_blocking(move || load(&store, &name)).await;
+        let input = match loaded {
+            Ok(Ok(input)) => input,
+            Ok(Err(error)) => {
+                tracing::error!(document = %id, %error, "cannot be loaded");
+                Input::LoadFailed
+            }
+            Err(panic) => {
+                tracing::error!(document = %id, %panic, "cannot be loaded");
+                Input::LoadFailed
+            }
+        };
+        self.with(|state, relay| {
+            state.stored.remove(&id);
+            state.input(relay, &id, input);
+            state.push_next(relay);
+        });
+        self.resume();
+    }
+
+    async fn compact(self: Rc<Self>, id: DocumentId, frozen: Box<Replica>, upto_seq: u64) {
+        let Ok(Some((replica, snapshot))) = spawn_blocking(move || compact(&frozen)).await else {
+            tracing::error!(document = %id, "compaction came to nothing; the log stays as it is");
+            self.input(&id, Input::Compacted { result: None });
+            return;
+        };
+        let bytes = snapshot.iter().map(Bytes::len).sum();
+        self.with(|state, relay| {
+            if let Some(slot) = state.documents.get_mut(&id) {
+                slot.compacted = Some(Compacted { replica, bytes });
+                relay.store.compact(&id, upto_seq, snapshot);
+            }
+        });
+    }
+
+    /// Tells the documents what the store has done.
+    pub(crate) async fn watch_store(self: Rc<Self>) {
+        loop {
+            self.store_news.notified().await;
+            self.take_store_news();
+        }
+    }
+
+    pub(crate) fn take_store_news(self: &Rc<Self>) {
+        for (id, outcome) in self.store.outcomes() {
+            self.with(|state, relay| state.outcome(relay, &id, outcome));
+        }
+        self.resume();
+    }
+}
+
+impl State {
+    fn outcome(&mut self, relay: &Relay, id: &DocumentId, outcome: Outcome) {
+        if let Some(error) = &outcome.failed {
+            tracing::error!(document = %id, error, "changes cannot be saved; tried again");
+        }
+        if let Some(seq) = outcome.saved {
+            self.input(relay, id, Input::Saved { seq });
+        }
+        if outcome.failed.is_some() {
+            self.input(relay, id, Input::SaveFailed);
+        }
+        if let Some(result) = outcome.compacted {
+            let compacted = self.documents.get_mut(id).and_then(|slot| slot.compacted.take());
+            if let Err(error) = &result {
+                tracing::error!(document = %id, error, "compaction was not written");
+            }
+            let result = compacted.filter(|_| result.is_ok()).map(|c| (c.replica, c.bytes));
+            self.input(relay, id, Input::Compacted { result });
+        }
+        if relay.store.unsaved_bytes(id) == 0
+            && let Some(slot) = self.documents.get_mut(id)
+            && std::mem::take(&mut slot.load_once_saved)
+        {
+            self.spawn(Job::Load(id.clone()));
+        }
+    }
+}
+
+fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
+    let Loaded { updates, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
+        store.load(id).map_err(|error| error.to_string())?;
+    let mut replica = Box::new(Replica::default());
+    for update in updates {
+        let update = Update::parse(update).map_err(|error| format!("stored update: {error}"))?;
+        replica.apply(&update);
+    }
+    let log = LogSize {
+        last_seq: seq,
+        snapshot_bytes: snapshot_bytes as usize,
+        updates: log_updates as usize,
+        bytes: log_bytes as usize,
+    };
+    Ok(Input::Loaded { replica, log, unconfirmed })
+}
+
+/// Compacts and reads the result back: only what proves equal may replace anything.
+fn compact(frozen: &Replica) -> Option<(Box<Replica>, Vec<Bytes>)> {
+    let snapshot: Vec<Bytes> = frozen
+        .compact(Compaction::Full)
+        .snapshot()
+        .iter()
+        .map(|update| update.bytes().clone())
+        .collect();
+    let mut reread = Box::new(Replica::default());
+    for bytes in &snapshot {
+        reread.apply(&Update::parse(bytes.clone()).ok()?);
+    }
+    frozen.equivalent(&reread).then_some((reread, snapshot))
+}

@@ -1,0 +1,123 @@
+//! What the routes show of the relay, and the way in for WebSockets.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::task::spawn_local;
+use yrelay_core::id::DocumentId;
+use yrelay_core::upstream::LinkState;
+
+use crate::http::Routes;
+use crate::metrics::Gauges;
+use crate::relay::{Relay, Shelved, Slot, State};
+use crate::status::{Document, Room, Status, Upstream, UpstreamState};
+use crate::ws::{Reader, Writer};
+use crate::{clock, connection};
+
+/// The relay as HTTP sees it.
+pub struct Front(pub Rc<Relay>);
+
+impl Routes for Front {
+    fn status(&self) -> Status {
+        let state = self.0.state.borrow();
+        let loaded = state.documents.iter().map(|(id, slot)| state.loaded(id, slot));
+        let shelved = state
+            .stored
+            .iter()
+            .filter(|(id, _)| !state.documents.contains_key(*id))
+            .map(|(id, shelved)| state.shelved(id, *shelved));
+        let mut documents: Vec<Document> = loaded.chain(shelved).collect();
+        documents.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+        let version = env!("CARGO_PKG_VERSION");
+        Status { version, role: self.0.role, upstream: state.upstream(), documents }
+    }
+
+    fn metrics(&self) -> String {
+        let state = self.0.state.borrow();
+        let stats = self.0.store.stats();
+        self.0.metrics.render(&Gauges {
+            documents: state.documents.len() as u64,
+            clients: state.documents.values().map(|slot| slot.clients.len() as u64).sum(),
+            unsaved_bytes: stats.unsaved_bytes,
+            commits: stats.commits,
+            unsaved_documents: stats.failing_documents as u64,
+            upstream_online: state.upstream().state == UpstreamState::Online,
+        })
+    }
+
+    fn rooms(&self) -> Vec<Room> {
+        let documents = self.status().documents.into_iter();
+        documents
+            .map(|document| Room {
+                identifier: document.identifier,
+                clients: document.clients,
+                persistent: !document.opaque,
+                permanent: !document.opaque,
+                secret: document.opaque,
+            })
+            .collect()
+    }
+
+    fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer) {
+        spawn_local(connection::run(self.0.clone(), id, peer, reader, writer));
+    }
+}
+
+impl State {
+    fn loaded(&self, id: &DocumentId, slot: &Slot) -> Document {
+        let standing = slot.document.standing();
+        let confirmed = standing.confirmed.filter(|_| self.link.is_some());
+        let up = self.link.is_none() || confirmed.unwrap_or(standing.sent);
+        Document {
+            identifier: id.to_string(),
+            clients: slot.clients.len(),
+            saved: standing.saved,
+            confirmed,
+            synced: standing.saved && up,
+            bytes: standing.bytes as u64,
+            unsaved: standing.failing,
+            incomplete: standing.incomplete,
+            opaque: standing.opaque,
+            parked: self.parked(id),
+        }
+    }
+
+    fn shelved(&self, id: &DocumentId, shelved: Shelved) -> Document {
+        let confirmed = self.link.is_some().then_some(!shelved.unconfirmed);
+        Document {
+            identifier: id.to_string(),
+            clients: 0,
+            saved: true,
+            confirmed,
+            synced: confirmed.unwrap_or(true),
+            bytes: shelved.bytes,
+            unsaved: false,
+            incomplete: false,
+            opaque: false,
+            parked: self.parked(id),
+        }
+    }
+
+    fn parked(&self, id: &DocumentId) -> Option<String> {
+        let link = self.link.as_ref()?;
+        link.machine
+            .is_parked(id)
+            .then(|| "the upstream closes the connection over it; tried again later".to_owned())
+    }
+
+    fn upstream(&self) -> Upstream {
+        let Some(link) = &self.link else { return Upstream::none() };
+        let at = |next_try: &u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
+        let (state, reason, next_try) = match link.machine.state() {
+            LinkState::Connecting => (UpstreamState::Connecting, None, None),
+            LinkState::Online => (UpstreamState::Online, None, None),
+            LinkState::Offline { reason, next_try } => {
+                (UpstreamState::Offline, Some(reason.clone()), at(next_try))
+            }
+            LinkState::Unauthorized { reason, next_try } => {
+                (UpstreamState::Unauthorized, Some(reason.clone()), at(next_try))
+            }
+        };
+        Upstream { state, url: Some(link.target.to_string()), reason, next_try }
+    }
+}

@@ -1,0 +1,254 @@
+//! Carries out the core's [`Upstream`]: one WebSocket to the server's root path, all documents on
+//! it, each message behind its document's prefix.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use yrelay_core::event::Input;
+use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::link;
+use yrelay_core::upstream::{Action, Event, Failure, Upstream};
+
+use crate::clock;
+use crate::connector::{ConnectError, Connector};
+use crate::jobs::Job;
+use crate::outbox::Outbox;
+use crate::pump::{Ended, pump};
+use crate::relay::{Relay, State, seed};
+use crate::target::Target;
+use crate::ws::{Frame, Reader, Writer};
+
+/// The way up.
+pub(crate) struct Link {
+    pub(crate) target: Target,
+    connector: Connector,
+    pub(crate) machine: Upstream,
+    session: Option<Session>,
+    /// Attached documents by the name that the server knows.
+    names: HashMap<String, DocumentId>,
+    /// The server was found to answer no step 1.
+    silent: bool,
+    /// Somebody wants room on the link.
+    wanted: Rc<Notify>,
+}
+
+/// One connection.
+struct Session {
+    peer: PeerId,
+    outbox: Outbox,
+}
+
+impl Link {
+    pub(crate) fn new(target: Target, connector: Connector) -> Self {
+        Self {
+            target,
+            connector,
+            machine: Upstream::new(clock::now_ms(), seed()),
+            session: None,
+            names: HashMap::new(),
+            silent: false,
+            wanted: Rc::default(),
+        }
+    }
+
+    /// A document has found that the server answers no step 1.
+    pub(crate) fn note_silence(&mut self) {
+        self.silent = true;
+    }
+
+    /// The document has left memory.
+    pub(crate) fn forget(&mut self, id: &DocumentId) {
+        self.names.remove(&id.to_encoded());
+    }
+}
+
+impl Relay {
+    /// One attempt, and the connection that comes of it.
+    pub(crate) async fn run_link(self: Rc<Self>) {
+        let (target, connector) = {
+            let state = self.state.borrow();
+            let Some(link) = &state.link else { return };
+            (link.target.clone(), link.connector.clone())
+        };
+        match connector.connect(&target, None).await {
+            Ok((reader, writer)) => {
+                tracing::info!(upstream = %target, "online");
+                self.pump_link(reader, writer).await;
+            }
+            Err(error) => {
+                tracing::warn!(upstream = %target, %error, "offline");
+                let failure = match &error {
+                    ConnectError::Refused { status: 401 | 403, .. } => Failure::Unauthorized,
+                    _ => Failure::Unreachable,
+                };
+                self.link_event(Event::Failed { failure, reason: error.to_string() });
+            }
+        }
+    }
+
+    async fn pump_link(self: Rc<Self>, reader: Reader, writer: Writer) {
+        let outbox = Outbox::new();
+        let Some((peer, wanted)) = self.with(|state, _| state.begin_session(&outbox)) else {
+            return;
+        };
+        self.link_event(Event::Connected);
+        let take = async |frame| match frame {
+            Frame::Binary(bytes) => self.link_frame(peer, &bytes).await,
+            Frame::Text(_) => self.metrics.reject("text_frame"),
+        };
+        let give_room = async {
+            loop {
+                wanted.notified().await;
+                while self.link_wants_room() {
+                    outbox.room().await;
+                    self.link_event(Event::Room);
+                }
+            }
+        };
+        let ended = tokio::select! {
+            ended = pump(reader, writer, &outbox, take) => ended,
+            () = give_room => return,
+        };
+        tracing::warn!(reason = %ended, "the upstream is gone");
+        let code = match &ended {
+            Ended::Theirs(close) => Some(close.code),
+            _ => None,
+        };
+        self.link_event(Event::Closed { code, reason: ended.to_string() });
+    }
+
+    /// A frame of the server, for one of the documents that were attached.
+    async fn link_frame(self: &Rc<Self>, peer: PeerId, frame: &Bytes) {
+        self.metrics.received_messages.count();
+        self.metrics.received_bytes.add(frame.len() as u64);
+        let found = link::decode(frame).map(|(name, bytes)| {
+            let state = self.state.borrow();
+            let names = state.link.as_ref().map(|link| &link.names);
+            (names.and_then(|names| names.get(name)).cloned(), bytes)
+        });
+        match found {
+            Ok((Some(id), bytes)) => {
+                self.admit(&id).await;
+                if !self.stopping.get() {
+                    self.input(&id, Input::Frame { peer, bytes });
+                }
+            }
+            // It left memory: whatever came meanwhile is asked for when it is attached again.
+            Ok((None, _)) => self.metrics.unknown_documents.count(),
+            Err(error) => {
+                self.metrics.reject("link_frame");
+                tracing::warn!(%error, "refused a frame of the upstream");
+            }
+        }
+    }
+
+    pub(crate) fn link_wants_room(&self) -> bool {
+        self.state.borrow().link.as_ref().is_some_and(|link| link.machine.wants_room())
+    }
+}
+
+impl State {
+    fn begin_session(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
+        let peer = self.next_peer();
+        let link = self.link.as_mut()?;
+        link.session = Some(Session { peer, outbox: outbox.clone() });
+        link.wanted = Rc::default();
+        link.silent = false;
+        Some((peer, link.wanted.clone()))
+    }
+
+    /// Something happens to the upstream link.
+    pub(crate) fn link_event(&mut self, relay: &Relay, event: Event) {
+        let Some(link) = &mut self.link else { return };
+        let mut actions = Vec::new();
+        link.machine.handle(clock::now_ms(), event, &mut actions);
+        if link.machine.wants_room() {
+            link.wanted.notify_one();
+        }
+        for action in actions {
+            self.act(relay, action);
+        }
+    }
+
+    fn act(&mut self, relay: &Relay, action: Action) {
+        match action {
+            Action::Connect => self.spawn(Job::Connect),
+            Action::Attach => {
+                let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
+                for id in ids {
+                    self.attach_upstream(relay, &id);
+                }
+                self.to_push = self
+                    .stored
+                    .iter()
+                    .filter(|(_, shelved)| shelved.unconfirmed)
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                self.push_next(relay);
+            }
+            Action::Detach => self.detach_upstream(relay),
+            Action::Pull { document } => {
+                if let Some(peer) = self.session_peer() {
+                    self.input(relay, &document, Input::Room { peer });
+                }
+            }
+            Action::Park { document } => {
+                tracing::warn!(%document, "kept off the upstream: it closes the link over it");
+            }
+            Action::Unpark { document } => self.attach_upstream(relay, &document),
+            Action::WakeAt { at } => self.wake_at(relay, at, None),
+        }
+    }
+
+    /// Attaches a document to the upstream, if that is here and takes it.
+    pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(link) = &mut self.link else { return };
+        let Some(session) = &link.session else { return };
+        if link.machine.is_parked(id) || !self.documents.contains_key(id) {
+            return;
+        }
+        link.names.insert(id.to_encoded(), id.clone());
+        let input = Input::AttachUpstream { peer: session.peer, silent: link.silent };
+        self.input(relay, id, input);
+    }
+
+    fn detach_upstream(&mut self, relay: &Relay) {
+        let Some(link) = &mut self.link else { return };
+        link.names.clear();
+        self.to_push.clear();
+        let Some(Session { peer, .. }) = link.session.take() else { return };
+        let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
+        for id in ids {
+            self.input(relay, &id, Input::Detach { peer });
+        }
+    }
+
+    /// Loads the next document that holds changes which the upstream has not confirmed.
+    pub(crate) fn push_next(&mut self, relay: &Relay) {
+        while let Some(id) = self.to_push.pop() {
+            if self.stored.contains_key(&id) && !self.documents.contains_key(&id) {
+                self.open(relay, &id);
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn session_peer(&self) -> Option<PeerId> {
+        Some(self.link.as_ref()?.session.as_ref()?.peer)
+    }
+
+    /// The outbox of the upstream, if that is who this is.
+    pub(crate) fn upstream_outbox(&self, peer: PeerId) -> Option<Outbox> {
+        let session = self.link.as_ref()?.session.as_ref()?;
+        (session.peer == peer).then(|| session.outbox.clone())
+    }
+
+    /// Ends the link.
+    pub(crate) fn end_link(&mut self) {
+        if let Some(session) = self.link.as_ref().and_then(|link| link.session.as_ref()) {
+            session.outbox.close(crate::connection::going_away());
+        }
+    }
+}
