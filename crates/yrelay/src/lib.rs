@@ -1,16 +1,30 @@
 //! yrelay: one local endpoint for everything that edits Yjs documents.
+//!
+//! This is the shell: everything around the documents, which are in `yrelay_core`. One thread owns
+//! it all: [`relay::Relay::start`] takes the port, opens the store and answers with a
+//! [`handle::Handle`]. A connection comes in through [`acceptor`] and [`http`], which asks
+//! [`origin`] whether it may, and becomes a WebSocket ([`ws`]) that a [`pump`] works: frames go to
+//! the relay, and what the relay queues in the [`outbox`] goes out.
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod config;
 pub mod limits;
+pub mod target;
 
+pub mod acceptor;
 pub mod connector;
 pub mod http;
-pub mod metrics;
+pub mod listen;
 pub mod origin;
 pub mod outbox;
 pub mod pump;
 pub mod socket;
-pub mod status;
-pub mod target;
 pub mod ws;
+
+pub mod handle;
+pub mod metrics;
+pub mod relay;
+pub mod status;
+
+mod holder;
