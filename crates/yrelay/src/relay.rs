@@ -98,6 +98,7 @@ impl Relay {
         opened: Opened,
         store_news: Arc<Notify>,
         upstream: Option<(Target, Connector)>,
+        metrics: Rc<Metrics>,
     ) -> Rc<Self> {
         let shelved = |stored: crate::store::Stored| {
             let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
@@ -105,7 +106,7 @@ impl Relay {
         };
         Rc::new(Self {
             role,
-            metrics: Rc::default(),
+            metrics,
             store: opened.store,
             store_news,
             resumed: Notify::new(),
