@@ -15,7 +15,7 @@ use crate::backoff::Random;
 use crate::close::CloseReason;
 use crate::event::{Input, Output, Standing};
 use crate::id::PeerId;
-use crate::log::{Log, LogSize};
+use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
 use crate::replica::Replica;
 use crate::uplink::Uplink;
@@ -87,8 +87,8 @@ impl Document {
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading { .. }, Input::Loaded { replica, log, unconfirmed }) => {
-                self.loaded(now, *replica, log, unconfirmed);
+            (Phase::Loading { .. }, Input::Loaded { replica, log, tail, unconfirmed }) => {
+                self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
             (Phase::Loading { .. }, Input::LoadFailed) => self.load_failed(),
             (Phase::Loading { held, bytes }, input) => hold(held, bytes, input),
@@ -102,7 +102,9 @@ impl Document {
         match input {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
-            Input::AttachUpstream { peer, silent } => self.attach_upstream(peer, silent),
+            Input::AttachUpstream { peer, silent, narrow } => {
+                self.attach_upstream(Uplink::new(peer, silent, narrow));
+            }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
             Input::Room { peer } => self.room(now, peer),
@@ -146,6 +148,7 @@ impl Document {
             failing: self.log.is_failing(),
             confirmed: (proves && self.kind != Kind::Opaque).then_some(!self.unconfirmed),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
+            withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
             incomplete: self.replica.is_incomplete(),
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),
@@ -167,13 +170,13 @@ impl Document {
         self.uplink.as_ref().is_some_and(Uplink::is_silent)
     }
 
-    fn loaded(&mut self, now: Millis, replica: Replica, log: LogSize, unconfirmed: bool) {
+    fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
         let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
         if !replica.is_empty() {
             self.kind = Kind::Yjs;
         }
         self.replica = replica;
-        self.log = Log::loaded(log);
+        self.log = log;
         self.unconfirmed = unconfirmed;
         let Phase::Loading { held, .. } = loaded else { unreachable!("it is loaded once") };
         for input in held {
@@ -208,9 +211,9 @@ impl Document {
         }
     }
 
-    fn attach_upstream(&mut self, peer: PeerId, silent: bool) {
+    fn attach_upstream(&mut self, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
-        let mut uplink = Uplink::new(peer, silent);
+        uplink.note_ids(self.replica.held());
         if self.kind == Kind::Yjs {
             uplink.wake(&self.awareness);
         }

@@ -54,6 +54,9 @@ pub const AWARENESS_CLOCK_JUMP_MAX: u64 = 1 << 31;
 /// Bytes of one document that wait to be saved; beyond, its writers are sent away.
 pub const UNSAVED_BYTES_PER_DOCUMENT_MAX: usize = 64 * 1024 * 1024;
 
+/// Saved updates of one document that a returning author is told of once more.
+pub const RECENT_BYTES_MAX: usize = 64 * 1024;
+
 /// Rows behind a snapshot before they are compacted.
 pub const LOG_UPDATES_MAX: usize = 500;
 

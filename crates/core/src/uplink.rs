@@ -42,6 +42,10 @@ pub(crate) struct Uplink {
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
+    /// It garbles client ids of 2^32 and above.
+    narrow: bool,
+    /// The document has such ids.
+    wide: bool,
     proof: Proof,
 }
 
@@ -87,7 +91,8 @@ const PROOF_DOUBLINGS_MAX: u32 = 5;
 
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
-    pub(crate) fn new(peer: PeerId, silent: bool) -> Self {
+    /// `narrow`: it garbles wide client ids.
+    pub(crate) fn new(peer: PeerId, silent: bool, narrow: bool) -> Self {
         Self {
             peer,
             stage: Stage::Dormant,
@@ -102,6 +107,8 @@ impl Uplink {
             frames_bytes: 0,
             silent,
             broadcasts: false,
+            narrow,
+            wide: false,
             proof: Proof::default(),
         }
     }
@@ -123,6 +130,16 @@ impl Uplink {
     /// Whether it can prove what it holds.
     pub(crate) fn proves(&self) -> bool {
         !self.silent && !self.broadcasts
+    }
+
+    /// The document came to hold these ids.
+    pub(crate) fn note_ids(&mut self, ids: &IdSet) {
+        self.wide |= ids.iter().any(|(client, _)| client > u64::from(u32::MAX));
+    }
+
+    /// Whether the document is kept from it. A server that only passes on reads no ids.
+    pub(crate) fn withholds(&self) -> bool {
+        self.wide && self.narrow && self.proves()
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -312,7 +329,11 @@ impl Uplink {
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
-            || (self.stage == Stage::Live && (self.answer || !self.want.is_empty()))
+            || (self.pushes() && (self.answer || !self.want.is_empty()))
+    }
+
+    fn pushes(&self) -> bool {
+        self.stage == Stage::Live && !self.withholds()
     }
 
     /// The next message for the upstream: its link has room for one.
@@ -336,7 +357,7 @@ impl Uplink {
                 return Some(wire::awareness(&entries));
             }
         }
-        if self.stage != Stage::Live {
+        if !self.pushes() {
             return None;
         }
         self.pull_update(replica)

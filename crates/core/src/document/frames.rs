@@ -144,6 +144,23 @@ impl Document {
         client.stage = Stage::Answering { complete: false };
         self.reckon_audience();
         self.answer_on(now, peer);
+        self.remind(now, peer, theirs);
+    }
+
+    /// What a returning client holds of the last saved updates may be its own, and the word that
+    /// they are saved may have been lost with its connection.
+    fn remind(&mut self, now: Millis, peer: PeerId, theirs: &StateVector) {
+        if theirs.is_empty() {
+            return;
+        }
+        let held = |update: &&Update| {
+            update.structs().iter().all(|(client, range)| range.end <= theirs.get(client))
+        };
+        let messages: Vec<Bytes> =
+            self.log.recent().filter(held).map(|update| wire::update(update.bytes())).collect();
+        for message in messages {
+            self.send(now, peer, message);
+        }
     }
 
     /// Sends the next piece of an answer.
@@ -202,6 +219,9 @@ impl Document {
         }
         self.is_yjs();
         let news = self.replica.apply(&update);
+        if let Some(uplink) = &mut self.uplink {
+            uplink.note_ids(&news.structs);
+        }
         if role == Role::Upstream
             && let Some(uplink) = &mut self.uplink
         {
