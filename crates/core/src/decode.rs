@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits;
+
 /// What is wrong with some bytes, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{fault} at byte {offset}")]
@@ -32,6 +34,8 @@ pub enum Fault {
     TrailingBytes,
     /// A client with two sections in one update, or two entries in one state vector.
     DuplicateClient,
+    /// A struct that stands behind one of its own client which does not come before it.
+    OriginNotBefore,
     /// A struct or deletion of length zero.
     ZeroLength,
     /// A clock, or clock plus length, of 2^31 or more.
@@ -63,6 +67,7 @@ impl fmt::Display for Fault {
             Self::TooDeep => "nested too deep",
             Self::TrailingBytes => "trailing bytes",
             Self::DuplicateClient => "client listed twice",
+            Self::OriginNotBefore => "origin is not before the struct",
             Self::ZeroLength => "length zero",
             Self::ClockTooLarge => "clock too large",
             Self::UnknownContent => "unknown content kind",
@@ -149,6 +154,42 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes over a signed varint of magnitude below 2^53, as lib0 reads it.
+    #[inline]
+    pub fn skip_varint(&mut self) -> Result<(), DecodeError> {
+        if self.u8()? < 0x80 {
+            return Ok(());
+        }
+        // The first byte holds six bits and the sign; six groups of seven follow, and five bits.
+        let mut shift = 6;
+        loop {
+            let byte = self.u8()?;
+            if shift > 48 || (shift == 48 && byte & 0x7f > 0x1f) {
+                return Err(self.fault(Fault::NumberTooLarge));
+            }
+            if byte < 0x80 {
+                return Ok(());
+            }
+            shift += 7;
+        }
+    }
+
+    /// A clock: below 2^31.
+    #[inline]
+    pub fn clock(&mut self) -> Result<u32, DecodeError> {
+        let clock = self.varuint()?;
+        match u32::try_from(clock) {
+            Ok(clock) if u64::from(clock) < limits::CLOCK_END => Ok(clock),
+            _ => Err(self.fault(Fault::ClockTooLarge)),
+        }
+    }
+
+    /// What was read since `offset`.
+    #[inline]
+    pub fn since(&self, offset: usize) -> &'a [u8] {
+        self.bytes.get(offset..self.offset).unwrap_or_default()
+    }
+
     /// A length that must fit into what is left.
     #[inline]
     pub fn length(&mut self) -> Result<usize, DecodeError> {
@@ -194,6 +235,12 @@ pub fn put_varuint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Bytes that [`put_varuint`] writes.
+#[inline]
+pub fn varuint_bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
 /// Appends bytes behind their length.
 #[inline]
 pub fn put_var_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -219,6 +266,7 @@ mod tests {
             let mut out = Vec::new();
             put_varuint(&mut out, value);
             assert_eq!(out, bytes);
+            assert_eq!(varuint_bytes(value), bytes.len());
             assert_eq!(Reader::new(bytes).varuint(), Ok(value));
         }
     }
@@ -229,6 +277,24 @@ mod tests {
         assert_eq!(Reader::new(&bytes).varuint().unwrap_err().fault, Fault::NumberTooLarge);
         let endless = [0x80; 32];
         assert_eq!(Reader::new(&endless).varuint().unwrap_err().fault, Fault::NumberTooLarge);
+    }
+
+    #[test]
+    fn signed_numbers_end_where_javascript_does() {
+        let largest = [0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f];
+        assert_eq!(Reader::new(&largest).skip_varint(), Ok(()));
+        let beyond = [0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x20];
+        assert_eq!(Reader::new(&beyond).skip_varint().unwrap_err().fault, Fault::NumberTooLarge);
+        let endless = [0x80; 32];
+        assert_eq!(Reader::new(&endless).skip_varint().unwrap_err().fault, Fault::NumberTooLarge);
+        assert_eq!(Reader::new(&[0x41]).skip_varint(), Ok(()));
+    }
+
+    #[test]
+    fn clocks_end_below_two_to_the_31() {
+        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 7]).clock(), Ok((1 << 31) - 1));
+        let beyond = [0x80, 0x80, 0x80, 0x80, 8];
+        assert_eq!(Reader::new(&beyond).clock().unwrap_err().fault, Fault::ClockTooLarge);
     }
 
     #[test]

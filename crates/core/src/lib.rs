@@ -6,3 +6,7 @@ pub mod id;
 pub mod limits;
 
 pub mod decode;
+pub mod json;
+
+pub mod id_set;
+pub mod state_vector;

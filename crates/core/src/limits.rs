@@ -15,8 +15,14 @@ pub const CLIENT_ID_END: u64 = 1 << 53;
 /// Clock plus length is below this: JavaScript's bit operations are 32 bits wide and signed.
 pub const CLOCK_END: u64 = 1 << 31;
 
+/// Bytes of one update: the index keeps offsets in 32 bits.
+pub const UPDATE_BYTES_MAX: usize = 1 << 30;
+
 /// Structs in one update. Each costs an index entry.
 pub const STRUCTS_PER_UPDATE_MAX: usize = 2_000_000;
+
+/// Ranges in the delete set of one update. Each costs an index entry.
+pub const DELETES_PER_UPDATE_MAX: usize = 2_000_000;
 
 /// Entries of a state vector.
 pub const STATE_VECTOR_ENTRIES_MAX: usize = 1_000_000;
