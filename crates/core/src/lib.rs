@@ -10,3 +10,4 @@ pub mod json;
 
 pub mod id_set;
 pub mod state_vector;
+pub mod update;
