@@ -9,5 +9,6 @@ pub mod decode;
 pub mod json;
 
 pub mod id_set;
+pub mod replica;
 pub mod state_vector;
 pub mod update;

@@ -1,0 +1,274 @@
+//! Our replica of a document: it stores structs and deletions, and integrates nothing.
+
+mod chunk;
+mod collect;
+mod compact;
+mod parts;
+mod structs;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::id_set::IdSet;
+use crate::state_vector::StateVector;
+use crate::update::{Id, Item, Kind, Update};
+
+pub use chunk::{Chunk, Want};
+pub use compact::Compaction;
+
+use parts::Parts;
+use structs::Structs;
+
+/// Everything that is known of one document: the structs of every client as raw bytes, and the
+/// ids that are deleted. Copies are cheap: they share what neither side changes.
+#[derive(Clone, Default)]
+pub struct Replica {
+    clients: BTreeMap<u64, Structs>,
+    held: IdSet,
+    deletes: IdSet,
+    struct_count: usize,
+    struct_bytes: usize,
+    /// Clients of which something beyond a gap is held.
+    gapped_clients: usize,
+}
+
+/// What an update brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Ids that were not held before.
+    pub structs: IdSet,
+    /// Ids that were not deleted before.
+    pub deletes: IdSet,
+    /// Everything in the update was new: its own bytes may be passed on.
+    pub whole: bool,
+}
+
+impl Applied {
+    /// Whether it brought anything.
+    pub fn changed(&self) -> bool {
+        !self.structs.is_empty() || !self.deletes.is_empty()
+    }
+}
+
+impl Replica {
+    /// Stores what is new. Where a clock is held already, what is held stays.
+    pub fn apply(&mut self, update: &Update) -> Applied {
+        let mut applied = Applied { whole: true, ..Applied::default() };
+        let mut implied = IdSet::new();
+        let mut items = update.items();
+        let mut next = items.next();
+        while let Some((Id { client, .. }, _)) = next {
+            let gapped = self.is_gapped(client);
+            let mut section = Section { client, free: 0..0, run: 0..0, applied: &mut applied };
+            while let Some((id, item)) = next
+                && id.client == client
+            {
+                section.apply(self, id, item);
+                if item.kind.implies_deletion() {
+                    implied.insert(client, id.clock..id.clock + item.len);
+                }
+                next = items.next();
+            }
+            section.finish(self);
+            self.gapped_clients -= usize::from(gapped);
+            self.gapped_clients += usize::from(self.is_gapped(client));
+        }
+        for (client, range) in items.into_deletes() {
+            let new = self.delete(client, range.clone(), &mut applied.deletes);
+            applied.whole &= new == range.end - range.start;
+        }
+        for (client, range) in implied.iter() {
+            self.delete(client, range, &mut applied.deletes);
+        }
+        applied
+    }
+
+    /// Adds a deletion; says how many of its ids are new, and adds those to `new`.
+    fn delete(&mut self, client: u64, range: std::ops::Range<u32>, new: &mut IdSet) -> u32 {
+        let mut count = 0;
+        let mut at = range.start;
+        while at < range.end {
+            let (deleted, end) = self.deletes.span(client, at);
+            let end = end.min(range.end);
+            if !deleted {
+                new.insert(client, at..end);
+                count += end - at;
+            }
+            at = end;
+        }
+        if count > 0 {
+            self.deletes.insert(client, range);
+        }
+        count
+    }
+
+    /// What is held without a gap.
+    pub fn state_vector(&self) -> StateVector {
+        self.clients.keys().map(|&client| (client, self.settled(client))).collect()
+    }
+
+    /// Whether it knows nothing.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Whether something beyond a gap is held.
+    pub fn is_incomplete(&self) -> bool {
+        self.gapped_clients > 0
+    }
+
+    /// The ids of all structs, also of those beyond a gap.
+    pub fn held(&self) -> &IdSet {
+        &self.held
+    }
+
+    /// The deleted ids, also those not held yet.
+    pub fn deletes(&self) -> &IdSet {
+        &self.deletes
+    }
+
+    /// The ids that a holder of `theirs` lacks, those beyond a gap included.
+    pub fn missing_from(&self, theirs: &StateVector) -> IdSet {
+        let ranges = self.held.iter();
+        ranges
+            .map(|(client, range)| (client, range.start.max(theirs.get(client))..range.end))
+            .collect()
+    }
+
+    /// Our deletions of structs that we hold, without those in `theirs`.
+    pub fn missing_deletes(&self, theirs: &IdSet) -> IdSet {
+        let mut missing = self.deletes.intersection(&self.held);
+        missing.subtract(theirs);
+        missing
+    }
+
+    /// About the memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        /// A range in an [`IdSet`], its share of the tree included.
+        const RANGE_BYTES: usize = 32;
+        /// A client: its node, its page and what they have in reserve.
+        const CLIENT_BYTES: usize = 256;
+        self.struct_bytes
+            + self.struct_count * structs::ENTRY_BYTES
+            + (self.held.range_count() + self.deletes.range_count()) * RANGE_BYTES
+            + self.clients.len() * CLIENT_BYTES
+    }
+
+    /// The whole state as updates, each of about 4 MiB at most; what lies beyond a gap comes last.
+    pub fn snapshot(&self) -> Vec<Update> {
+        const CHUNK_BYTES_MAX: usize = 4 << 20;
+        let mut want = Want { structs: self.held.clone(), deletes: self.deletes.clone() };
+        std::iter::from_fn(|| self.take_chunk(&mut want, CHUNK_BYTES_MAX))
+            .map(|chunk| chunk.update)
+            .collect()
+    }
+
+    /// Whether `compacted` can stand for this replica: the same ids, no deletion lost.
+    pub fn equivalent(&self, compacted: &Self) -> bool {
+        self.held == compacted.held && compacted.deletes.contains_all(&self.deletes)
+    }
+
+    /// The first clock of `client` that is not held.
+    fn settled(&self, client: u64) -> u32 {
+        match self.held.span(client, 0) {
+            (true, end) => end,
+            (false, _) => 0,
+        }
+    }
+
+    fn is_gapped(&self, client: u64) -> bool {
+        self.held.ranges(client).next_back().is_some_and(|last| last.start > 0)
+    }
+
+    /// Stores a struct none of whose clocks is held, but for `held` itself.
+    #[inline]
+    fn store(&mut self, client: u64, clock: u32, len: u32, raw: &[u8]) {
+        self.clients.entry(client).or_default().insert(clock, len, raw);
+        self.struct_count += 1;
+        self.struct_bytes += raw.len();
+    }
+}
+
+/// The structs of one client in an update, on their way into the replica.
+struct Section<'a> {
+    client: u64,
+    /// Clocks known to be free.
+    free: std::ops::Range<u32>,
+    /// Clocks stored, not yet in the replica's `held`.
+    run: std::ops::Range<u32>,
+    applied: &'a mut Applied,
+}
+
+impl Section<'_> {
+    #[inline]
+    fn apply(&mut self, replica: &mut Replica, id: Id, item: Item<'_>) {
+        if item.len == 0 || item.kind == Kind::Skip {
+            self.applied.whole = false;
+            return;
+        }
+        let end = id.clock + item.len;
+        if self.free.end <= id.clock {
+            self.free = self.free_from(replica, id.clock);
+        }
+        if self.free.start <= id.clock && end <= self.free.end {
+            replica.store(self.client, id.clock, item.len, item.raw);
+            self.extend(replica, id.clock..end);
+        } else {
+            self.applied.whole = false;
+            self.apply_parts(replica, id, item);
+        }
+    }
+
+    /// Stores the parts of a struct that are not held.
+    #[cold]
+    fn apply_parts(&mut self, replica: &mut Replica, id: Id, item: Item<'_>) {
+        let mut parts = Parts::new(id, item);
+        let mut raw = Vec::new();
+        let (mut at, end) = (id.clock, id.clock + item.len);
+        while at < end {
+            let (held, stop) = replica.held.span(self.client, at);
+            let stop = stop.min(end);
+            if !held {
+                raw.clear();
+                parts.put(&(at - id.clock..stop - id.clock), &mut raw);
+                replica.store(self.client, at, stop - at, &raw);
+                self.extend(replica, at..stop);
+            }
+            at = stop;
+        }
+    }
+
+    fn free_from(&self, replica: &Replica, clock: u32) -> std::ops::Range<u32> {
+        match replica.held.span(self.client, clock) {
+            (false, end) => clock..end,
+            (true, end) => end..end,
+        }
+    }
+
+    #[inline]
+    fn extend(&mut self, replica: &mut Replica, stored: std::ops::Range<u32>) {
+        if self.run.end == stored.start {
+            self.run.end = stored.end;
+        } else {
+            self.finish(replica);
+            self.run = stored;
+        }
+    }
+
+    fn finish(&mut self, replica: &mut Replica) {
+        replica.held.insert(self.client, self.run.clone());
+        self.applied.structs.insert(self.client, self.run.clone());
+        self.run = 0..0;
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("structs", &self.struct_count)
+            .field("bytes", &self.struct_bytes)
+            .field("held", &self.held)
+            .field("deletes", &self.deletes)
+            .finish()
+    }
+}

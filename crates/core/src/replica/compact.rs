@@ -1,0 +1,241 @@
+//! A smaller replica that stands for the same document.
+
+use std::ops::Range;
+
+use super::Replica;
+use super::collect::collectable;
+use super::parts::Parts;
+use super::structs::Structs;
+use crate::decode::{Reader, put_varuint};
+use crate::id_set::IdSet;
+use crate::update::{Id, Item, Kind};
+
+/// What compaction may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compaction {
+    /// Join structs, drop deleted content where that saves bytes, collect what deleted types held.
+    Full,
+    /// Join structs only: for readers that look at deleted content.
+    KeepDeleted,
+}
+
+impl Replica {
+    /// The same document in fewer structs and bytes. Compacting again changes nothing.
+    pub fn compact(&self, mode: Compaction) -> Replica {
+        let mut deletes = self.deletes.clone();
+        let mut collected = IdSet::new();
+        if mode == Compaction::Full {
+            collected = collectable(self);
+            deletes.merge(&collected);
+        }
+        let mut out = Replica {
+            held: self.held.clone(),
+            gapped_clients: self.gapped_clients,
+            ..Replica::default()
+        };
+        for (&client, structs) in &self.clients {
+            let mut compactor = Compactor {
+                client,
+                collected: &collected,
+                deletes: (mode == Compaction::Full).then_some(&deletes),
+                joined: Run::default(),
+                cut: Run::default(),
+                out: &mut out,
+            };
+            compactor.run(structs);
+        }
+        out.deletes = deletes;
+        out
+    }
+}
+
+/// Takes the structs of one client through three steps: collect and join, cut out what is
+/// deleted, join the tombstones.
+struct Compactor<'a> {
+    client: u64,
+    /// Ids of structs that lose content and place.
+    collected: &'a IdSet,
+    /// Ids that lose their content where that saves bytes.
+    deletes: Option<&'a IdSet>,
+    joined: Run,
+    cut: Run,
+    out: &'a mut Replica,
+}
+
+impl Compactor<'_> {
+    fn run(&mut self, structs: &Structs) {
+        let mut raw = Vec::new();
+        for stored in structs.from(0) {
+            let mut item = stored.item();
+            if item.kind != Kind::Gc && self.collected.contains(self.client, stored.clock) {
+                raw.clear();
+                put_gc(stored.len, &mut raw);
+                item = read(&raw);
+            }
+            if !self.joined.join(self.client, stored.clock, &item) {
+                self.cut_out();
+                self.joined.begin(stored.clock, &item);
+            }
+        }
+        self.cut_out();
+        self.store();
+    }
+
+    /// Hands the joined struct on, in pieces where parts of it are to lose their content.
+    fn cut_out(&mut self) {
+        if self.joined.len == 0 {
+            return;
+        }
+        let mut raw = Vec::new();
+        self.joined.put(&mut raw);
+        let item = read(&raw);
+        let id = Id { client: self.client, clock: self.joined.clock };
+        let mut done = 0;
+        let mut parts = Parts::new(id, item);
+        let mut piece = Vec::new();
+        for gone in self.worth_cutting(id, item) {
+            if done < gone.start {
+                piece.clear();
+                parts.put(&(done..gone.start), &mut piece);
+                self.take_piece(id.clock + done, &piece);
+            }
+            piece.clear();
+            parts.put_deleted(&gone, &mut piece);
+            self.take_piece(id.clock + gone.start, &piece);
+            done = gone.end;
+        }
+        if done < item.len {
+            piece.clear();
+            parts.put(&(done..item.len), &mut piece);
+            self.take_piece(id.clock + done, &piece);
+        }
+    }
+
+    /// The parts of a struct that had better be tombstones.
+    fn worth_cutting(&self, id: Id, item: Item<'_>) -> Vec<Range<u32>> {
+        let Some(deletes) = self.deletes else { return Vec::new() };
+        if item.kind.implies_deletion() {
+            return Vec::new();
+        }
+        let mut parts = Parts::new(id, item);
+        deletes
+            .overlaps(id.client, id.clock..id.clock + item.len)
+            .map(|gone| gone.start - id.clock..gone.end - id.clock)
+            .filter(|gone| {
+                *gone == (0..item.len) || parts.content_bytes(gone) > cut_bytes(id, &item, gone)
+            })
+            .collect()
+    }
+
+    fn take_piece(&mut self, clock: u32, raw: &[u8]) {
+        let item = read(raw);
+        if !self.cut.join(self.client, clock, &item) {
+            self.store();
+            self.cut.begin(clock, &item);
+        }
+    }
+
+    fn store(&mut self) {
+        if self.cut.len > 0 {
+            let mut raw = Vec::new();
+            self.cut.put(&mut raw);
+            self.out.store(self.client, self.cut.clock, self.cut.len, &raw);
+        }
+    }
+}
+
+/// What the headers cost that a cut adds: one at an end of the struct, two in its middle.
+fn cut_bytes(id: Id, item: &Item<'_>, gone: &Range<u32>) -> usize {
+    /// The info byte and the length.
+    const FRAME_BYTES: usize = 2;
+    let header = |offset: u32| {
+        let origin = Id { clock: id.clock + offset - 1, ..id };
+        FRAME_BYTES + origin.bytes() + item.right_origin.map_or(0, Id::bytes)
+    };
+    let before = if gone.start > 0 { header(gone.start) } else { 0 };
+    let after = if gone.end < item.len { header(gone.end) } else { 0 };
+    before + after
+}
+
+fn put_gc(len: u32, out: &mut Vec<u8>) {
+    out.push(0);
+    put_varuint(out, u64::from(len));
+}
+
+fn read(raw: &[u8]) -> Item<'_> {
+    Item::read::<false>(&mut Reader::new(raw)).expect("a struct written here")
+}
+
+/// Structs of one client being joined to one.
+#[derive(Default)]
+struct Run {
+    clock: u32,
+    /// Zero before the first.
+    len: u32,
+    kind: Option<Kind>,
+    keyed: bool,
+    right_origin: Option<Id>,
+    header: Vec<u8>,
+    /// The content without the length that strings and lists begin with.
+    values: Vec<u8>,
+}
+
+impl Run {
+    fn begin(&mut self, clock: u32, item: &Item<'_>) {
+        self.clock = clock;
+        self.len = 0;
+        self.kind = Some(item.kind);
+        self.keyed = item.keyed;
+        self.right_origin = item.right_origin;
+        self.header.clear();
+        self.header.extend_from_slice(item.header());
+        self.values.clear();
+        self.extend(item);
+    }
+
+    /// Takes a struct in if it is what a cut of this one would have left.
+    fn join(&mut self, client: u64, clock: u32, item: &Item<'_>) -> bool {
+        if self.len == 0 || self.clock + self.len != clock || self.kind != Some(item.kind) {
+            return false;
+        }
+        let follows = item.origin == Some(Id { client, clock: clock - 1 })
+            && item.right_origin == self.right_origin;
+        let joins = match item.kind {
+            Kind::Gc => true,
+            Kind::Deleted => follows,
+            // Of the values of a map key each hides the one before.
+            Kind::Json | Kind::String | Kind::Any => follows && !self.keyed && !item.keyed,
+            _ => false,
+        };
+        if joins {
+            self.extend(item);
+        }
+        joins
+    }
+
+    fn extend(&mut self, item: &Item<'_>) {
+        self.len += item.len;
+        let mut content = Reader::new(item.content());
+        match item.kind {
+            Kind::Gc | Kind::Deleted | Kind::Skip => return,
+            Kind::String | Kind::Json | Kind::Any => {
+                content.varuint().expect("content begins with its length");
+            }
+            _ => {}
+        }
+        let values = content.take(content.remaining()).expect("all that remains");
+        self.values.extend_from_slice(values);
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.header);
+        match self.kind {
+            Some(Kind::Gc | Kind::Deleted | Kind::Skip | Kind::Json | Kind::Any) => {
+                put_varuint(out, u64::from(self.len));
+            }
+            Some(Kind::String) => put_varuint(out, self.values.len() as u64),
+            _ => {}
+        }
+        out.extend_from_slice(&self.values);
+    }
+}
