@@ -6,6 +6,8 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod writers;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -54,18 +56,22 @@ pub fn answer_hex(replica: &Replica, theirs: &[(u64, u32)]) -> String {
 }
 
 /// A small generator of numbers: tests repeat exactly.
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// Whether surrogate pairs may come up in words.
+    pub pairs: bool,
+}
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(2).wrapping_add(1))
+        Self { state: seed.wrapping_mul(2).wrapping_add(1), pairs: true }
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
     pub fn below(&mut self, end: usize) -> usize {
