@@ -119,8 +119,9 @@ impl Replica {
     /// `want`; nothing if nothing that is held is wanted. Structs come after what they refer to,
     /// deletions after all structs, what lies beyond a gap last.
     pub fn take_chunk(&self, want: &mut Want, bytes_max: usize) -> Option<Chunk> {
-        want.structs = want.structs.intersection(&self.held);
-        want.deletes = want.deletes.intersection(&self.deletes);
+        if !self.held.contains_all(&want.structs) {
+            want.structs = want.structs.intersection(&self.held);
+        }
         let mut room = Room::new(bytes_max);
         let mut settled = self.settled_part(&want.structs);
         let mut picked = self
@@ -131,6 +132,9 @@ impl Replica {
         }
         let mut deletes = IdSet::new();
         if settled.is_empty() {
+            if !self.deletes.contains_all(&want.deletes) {
+                want.deletes = want.deletes.intersection(&self.deletes);
+            }
             deletes = take_deletes(&mut want.deletes, &mut room);
         }
         if picked.is_empty() && deletes.is_empty() {
