@@ -84,10 +84,15 @@ impl Listeners {
     }
 }
 
+/// What `localhost` is, whatever the machine's tables say.
+pub(crate) fn loopback(port: u16) -> [SocketAddr; 2] {
+    [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+}
+
 /// Where `host` would listen.
 pub fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenError> {
     if host.eq_ignore_ascii_case("localhost") {
-        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+        return Ok(loopback(port).into());
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = (bare, port).to_socket_addrs().map(BTreeSet::from_iter).unwrap_or_default();

@@ -19,6 +19,9 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Encrypted, to an upstream.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A pipe in memory.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 macro_rules! on_stream {
@@ -26,6 +29,8 @@ macro_rules! on_stream {
         match $self {
             Stream::Tcp($stream) => $call,
             Stream::Tls($stream) => $call,
+            #[cfg(test)]
+            Stream::Memory($stream) => $call,
         }
     };
 }
