@@ -38,6 +38,7 @@ fn make(directory: &Path) -> io::Result<()> {
         make(parent)?;
     }
     let mut builder = DirBuilder::new();
+    builder.recursive(false);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(directory) {

@@ -70,6 +70,43 @@ fn what_failed_is_kept_in_order_and_saved_later() {
     desk.wait_saved(&id("a"), 21);
 }
 
+/// What a failed fsync left in the page cache must be overwritten through another descriptor, and
+/// never be folded into the file: that is what the last connection does when it closes.
+#[test]
+fn after_a_failure_the_writer_is_opened_anew_beside_the_old_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = dir.path().join("yrelay.db-wal");
+    let (found, finds) = mpsc::channel();
+    let broken = Switch::default();
+    let probe: Probe = {
+        let broken = broken.clone();
+        Box::new(move |step, connection| {
+            if matches!(step, Step::Commit) {
+                // Settings like this one are a connection's own.
+                let marked: i64 =
+                    connection.query_row("PRAGMA cache_size", [], |row| row.get(0))?;
+                let _ = found.send((marked == 1234, wal.metadata().unwrap().len() > 0));
+                connection.execute_batch("PRAGMA cache_size = 1234")?;
+                if broken.is_on() {
+                    return Err(io_error());
+                }
+            }
+            Ok(())
+        })
+    };
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    for seq in 1..=2 {
+        desk.append(&id("a"), seq);
+        desk.wait_saved(&id("a"), seq);
+    }
+    assert_eq!(finds.try_iter().last(), Some((true, true)), "one connection while all is well");
+    broken.set(true);
+    desk.append(&id("a"), 3);
+    desk.wait_failed(&id("a"));
+    assert_eq!(finds.recv_timeout(PATIENCE), Ok((true, true)));
+    assert_eq!(finds.recv_timeout(PATIENCE), Ok((false, true)), "anew, and the log is there");
+}
+
 #[test]
 fn every_single_commit_may_fail_once() {
     for nth in 0..6 {
@@ -243,6 +280,19 @@ fn closing_does_not_wait_longer_than_it_is_told() {
 }
 
 #[test]
+fn a_panic_of_the_store_thread_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe: Probe = Box::new(|_, _| panic!("a bug"));
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    assert!(desk.wait_failed(&id("a")).contains("ended"));
+    assert!(!desk.store.has_room());
+    let error = desk.store.close(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+    Desk::quick(dir.path()).close();
+}
+
+#[test]
 fn there_is_room_until_256_mebibytes_are_unsaved() {
     let broken = Switch::on();
     let mut desk = Desk::open(Place::Memory, None, QUICK, broken.no_commit());
@@ -278,7 +328,7 @@ fn a_snapshot_that_reads_back_wrong_leaves_the_old_rows() {
         "UPDATE updates SET bytes = zeroblob(length(bytes)) WHERE kind = 1",
         "UPDATE updates SET crc = crc + 1 WHERE kind = 1",
         "DELETE FROM updates WHERE kind = 1",
-        "INSERT INTO updates SELECT document, seq, 1, kind, crc, bytes FROM updates WHERE kind = 1",
+        "INSERT INTO updates SELECT NULL, document, seq, 1, kind, crc, bytes FROM updates WHERE kind = 1",
     ];
     for spoil in spoil {
         let dir = tempfile::tempdir().unwrap();
