@@ -16,7 +16,7 @@ const LOCK: &str = "yrelay.lock";
 pub(super) struct Held(File);
 
 impl Drop for Held {
-    /// Closing is not enough: a child that was being started may hold a copy for a moment.
+    /// Closing is not enough: a child process about to be started may share the descriptor.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }

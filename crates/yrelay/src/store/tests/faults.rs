@@ -10,6 +10,9 @@ fn io_error() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None)
 }
 
+/// What fails is tried again at the end only.
+const ONE_TRY: Pace = Pace { retry: Duration::from_secs(3600), ..QUICK };
+
 /// A fault that can be switched.
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicBool>);
@@ -141,7 +144,7 @@ fn a_document_that_cannot_be_written_does_not_hold_the_others() {
             _ => Ok(()),
         })
     };
-    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    let mut desk = Desk::open(directory(dir.path()), None, ONE_TRY, probe);
     for seq in 1..=10 {
         for document in ["a", "bad", "c"] {
             desk.append(&id(document), seq);
@@ -153,8 +156,36 @@ fn a_document_that_cannot_be_written_does_not_hold_the_others() {
     assert_eq!(desk.seen[&id("bad")].saved, None);
     assert_eq!(desk.store.stats().failing_documents, 1);
     poisoned.set(false);
-    desk.wait_saved(&id("bad"), 10);
-    assert_eq!(held(&desk.store.load(&id("bad")).unwrap()), (1..=10).collect::<Vec<_>>());
+    desk.close();
+    let loaded = Desk::quick(dir.path()).store.load(&id("bad")).unwrap();
+    assert_eq!(held(&loaded), (1..=10).collect::<Vec<_>>());
+}
+
+/// Appends meet an attempt under way: one that fails, then one that succeeds.
+#[test]
+fn what_comes_during_an_attempt_follows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reached, at_commit) = mpsc::channel();
+    let (decide, decision) = mpsc::channel();
+    let probe: Probe = Box::new(move |step, _| {
+        if matches!(step, Step::Commit) {
+            let _ = reached.send(());
+            return decision.recv().unwrap_or(Ok(()));
+        }
+        Ok(())
+    });
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    for (seq, result) in [(2, Err(io_error())), (3, Err(io_error())), (4, Ok(()))] {
+        at_commit.recv_timeout(PATIENCE).unwrap();
+        desk.append(&id("a"), seq);
+        decide.send(result).unwrap();
+    }
+    desk.wait_saved(&id("a"), 3);
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [1, 2, 3]);
+    drop(decide);
+    desk.wait_saved(&id("a"), 4);
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -255,8 +286,7 @@ fn closing_says_what_is_not_saved_and_gives_up_the_lock() {
 fn closing_tries_once_more_what_failed() {
     let dir = tempfile::tempdir().unwrap();
     let broken = Switch::on();
-    let slow = Pace { retry: Duration::from_secs(3600), ..QUICK };
-    let mut desk = Desk::open(directory(dir.path()), None, slow, broken.no_commit());
+    let mut desk = Desk::open(directory(dir.path()), None, ONE_TRY, broken.no_commit());
     desk.append(&id("a"), 1);
     desk.wait_failed(&id("a"));
     desk.append(&id("a"), 2);
