@@ -1,6 +1,8 @@
 //! The documents of `data/replica.json`, made with Yjs: delivered to the replica, compacted at
 //! several points, handed out, and read by yrs.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::{COMPACTIONS, Case, Random, answer, cases};

@@ -1,5 +1,7 @@
 //! The hand-written vectors V1 to V10: what must come out, to the byte.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::{COMPACTIONS, answer_hex, replica, update};

@@ -1,6 +1,8 @@
 //! The replica against yrs: a client that takes our answer sees what one sees that took every
 //! update.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::writers::{Writer, reader};

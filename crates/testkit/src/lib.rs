@@ -1,1 +1,3 @@
-//! x
+//! Simulator, reference model and peers for the tests of yrelay.
+
+pub mod node;

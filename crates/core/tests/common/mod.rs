@@ -7,6 +7,7 @@
 )]
 
 pub mod writers;
+pub mod yjs;
 
 use std::collections::BTreeMap;
 
