@@ -269,7 +269,9 @@ impl Service {
     pub(crate) fn input(&mut self, net: &mut Network, id: &DocumentId, input: Input) {
         let number = self.number;
         let Some(slot) = self.memory().documents.get_mut(id) else { return };
-        net.note(|| format!("service {number} {id} < {input:?}"));
+        if !is_routine_input(&input) {
+            net.note(|| format!("service {number} {id} < {input:?}"));
+        }
         let ticks = matches!(input, Input::Tick);
         let mut outputs = Vec::new();
         slot.document.handle(net.now, input, &mut outputs);
@@ -280,7 +282,9 @@ impl Service {
             link.note_silence();
         }
         for output in outputs {
-            net.note(|| format!("service {number} {id} > {output:?}"));
+            if !is_routine_output(&output) {
+                net.note(|| format!("service {number} {id} > {output:?}"));
+            }
             self.carry_out(net, id, output);
         }
     }
@@ -504,5 +508,23 @@ impl Service {
 impl Memory {
     pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
         self.link.as_ref().and_then(Link::peer) == Some(peer)
+    }
+}
+
+/// Not worth a line in a trace.
+fn is_routine_input(input: &Input) -> bool {
+    match input {
+        Input::Tick | Input::Room { .. } => true,
+        Input::Frame { bytes, .. } => bytes.starts_with(&[1]),
+        _ => false,
+    }
+}
+
+/// See [`is_routine_input`].
+fn is_routine_output(output: &Output) -> bool {
+    match output {
+        Output::WakeAt { .. } | Output::Ready { .. } => true,
+        Output::Broadcast { bytes, .. } | Output::Send { bytes, .. } => bytes.starts_with(&[1]),
+        _ => false,
     }
 }

@@ -31,7 +31,7 @@ pub fn simulate(server: Option<Mode>, seed: u64) -> Result<Summary, String> {
     match run(&script) {
         Ok(summary) => Ok(summary),
         Err(first) => {
-            let script = minimise(script);
+            let script = minimise(script, &first);
             let (reason, trace) = run_traced(&script);
             Err(describe(&first, &script, &reason, &trace))
         }
@@ -78,8 +78,10 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic")
 }
 
-/// Drops steps and people as long as it goes on failing: halves first, then ever fewer.
-fn minimise(mut script: Script) -> Script {
+/// Drops steps as long as it goes on failing in the same place: halves first, then ever fewer.
+fn minimise(mut script: Script, failure: &str) -> Script {
+    let place = |failure: &str| failure.rsplit(' ').next().map(str::to_owned);
+    let fails = |script: &Script| run(script).is_err_and(|other| place(&other) == place(failure));
     let mut reruns = 0;
     let mut size = script.steps.len().div_ceil(2);
     while size > 0 {
@@ -89,7 +91,7 @@ fn minimise(mut script: Script) -> Script {
             let mut tried = script.clone();
             tried.steps.drain(at..(at + size).min(script.steps.len()));
             reruns += 1;
-            if run(&tried).is_err() {
+            if fails(&tried) {
                 script = tried;
                 shorter = true;
             } else {
