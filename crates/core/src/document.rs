@@ -285,6 +285,9 @@ impl Document {
     }
 
     fn tick(&mut self, now: Millis) {
+        if self.wake_at.is_some_and(|wake_at| now < wake_at) {
+            return; // that one is still to come; asking for another would breed ticks
+        }
         self.wake_at = None;
         if let Some(uplink) = &mut self.uplink {
             uplink.tick(now, &self.replica, &mut self.random);
