@@ -42,6 +42,8 @@ pub(crate) enum Stage {
         until: Millis,
         /// What it holds.
         holds: StateVector,
+        /// What it has written since.
+        wrote: Want,
     },
     /// The answer to its step 1 is under way, in pieces.
     Answering {

@@ -84,7 +84,7 @@ struct Proof {
 
 /// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
 /// else's, passed on.
-const ANSWER_SPAN_MS: Millis = 500;
+const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
 
 /// A proof that fell short is repeated after the quiet time, doubled so often at most.
 const PROOF_DOUBLINGS_MAX: u32 = 5;

@@ -281,6 +281,11 @@ impl Network {
         self.lane(from.other()).flights.iter().filter(|flight| flight.leaves_at > now).count()
     }
 
+    /// Whether what is sent leads nowhere.
+    pub(crate) fn is_cut(&self, end: End) -> bool {
+        self.connections[end.connection].cut
+    }
+
     /// Whether the silence of a connection has its reason.
     pub(crate) fn is_troubled(&self, end: End) -> bool {
         let connection = &self.connections[end.connection];

@@ -127,20 +127,23 @@ impl Document {
             && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
         if wait && let Some(client) = self.clients.get_mut(&peer) {
             let until = now + limits::UPSTREAM_FIRST_MS;
-            client.stage = Stage::Waiting { until, holds: theirs };
+            let wrote = Want::default();
+            client.stage = Stage::Waiting { until, holds: theirs, wrote };
             self.schedule(until);
         } else {
-            self.answer(now, peer, &theirs);
+            self.answer(now, peer, &theirs, &Want::default());
         }
     }
 
-    /// Answers the step 1 of a client: everything it lacks, and the whole delete set.
-    fn answer(&mut self, now: Millis, peer: PeerId, theirs: &StateVector) {
+    /// Answers the step 1 of a client: everything it lacks, and the whole delete set, but for
+    /// what it `wrote` since: that goes back to it once it is saved.
+    fn answer(&mut self, now: Millis, peer: PeerId, theirs: &StateVector, wrote: &Want) {
         let Some(client) = self.clients.get_mut(&peer) else { return };
         client.want = Want {
             structs: self.replica.missing_from(theirs),
             deletes: self.replica.deletes().clone(),
         };
+        client.want.subtract(wrote);
         client.stage = Stage::Answering { complete: false };
         self.reckon_audience();
         self.answer_on(now, peer);
@@ -190,18 +193,18 @@ impl Document {
     pub(super) fn answer_waiting(&mut self, now: Millis) {
         let wait = self.replica.is_empty()
             && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
-        let due: Vec<(PeerId, StateVector)> = self
+        let due: Vec<(PeerId, StateVector, Want)> = self
             .clients
             .iter_mut()
             .filter_map(|(id, client)| match &mut client.stage {
-                Stage::Waiting { until, holds } if !wait || *until <= now => {
-                    Some((*id, std::mem::take(holds)))
+                Stage::Waiting { until, holds, wrote } if !wait || *until <= now => {
+                    Some((*id, std::mem::take(holds), std::mem::take(wrote)))
                 }
                 _ => None,
             })
             .collect();
-        for (peer, theirs) in due {
-            self.answer(now, peer, &theirs);
+        for (peer, theirs, wrote) in due {
+            self.answer(now, peer, &theirs, &wrote);
         }
     }
 
@@ -276,11 +279,14 @@ impl Document {
                 uplink.changed(now, news, whole);
             }
         }
-        for client in self.clients.values_mut() {
-            if matches!(client.stage, Stage::Answering { .. }) {
-                client.want.structs.merge(&news.structs);
-                client.want.deletes.merge(&news.deletes);
-            }
+        for (id, client) in &mut self.clients {
+            let want = match &mut client.stage {
+                Stage::Waiting { wrote, .. } if *id == peer => wrote,
+                Stage::Answering { .. } if *id != peer => &mut client.want,
+                _ => continue,
+            };
+            want.structs.merge(&news.structs);
+            want.deletes.merge(&news.deletes);
         }
         for (update, message) in pieces {
             let seq = self.log.append(&update);
