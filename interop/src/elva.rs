@@ -5,7 +5,6 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::wait::eventually;
 use crate::{install, port};
 
 /// What a server of ELVA 0.33 keeps of a document.
@@ -134,7 +133,7 @@ fn launch(
     at_home(&mut command, home);
     install::impatient(&mut command);
     let process = Process::spawn(name, &mut command, Box::new(Some));
-    eventually(&format!("{name} is ready"), || process.said(&is_ready));
+    process.ready(is_ready);
     process
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// Lines of output that are kept for the report of a failed test.
 const LINES_MAX: usize = 200;
@@ -48,8 +48,8 @@ impl Process {
 
     /// Kills the child and all that it started, and waits for its end.
     pub(crate) fn kill(&self) {
-        let mut child = self.child();
-        if matches!(child.try_wait(), Ok(None)) {
+        if !self.ended() {
+            let mut child = self.child();
             kill_group(&mut child);
             drop(child.wait());
         }
@@ -66,9 +66,18 @@ impl Process {
         wait::find(patience, || self.child().try_wait().ok().flatten())
     }
 
-    /// Whether any line of output that is still kept satisfies `condition`.
-    pub(crate) fn said(&self, condition: impl Fn(&str) -> bool) -> bool {
-        lock(&self.output).iter().any(|line| condition(line))
+    /// Waits for a line of output that says that the child is ready, or fails the test.
+    pub(crate) fn ready(&self, condition: impl Fn(&str) -> bool) {
+        let ready = wait::find(PATIENCE, || {
+            let ended = self.ended();
+            let said = lock(&self.output).iter().any(|line| condition(line));
+            (said || ended).then_some(said)
+        });
+        assert!(ready == Some(true), "{} does not get ready", self.name);
+    }
+
+    fn ended(&self) -> bool {
+        !matches!(self.child().try_wait(), Ok(None))
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {

@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::elva::at_home;
 use crate::port;
 use crate::process::Process;
-use crate::wait::eventually;
 
 /// The relay promises to stop within this.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -115,7 +114,7 @@ fn launch(home: &TempDir, port: u16, arguments: &Vec<String>) -> Process {
     }
     let process = Process::spawn("yrelay", &mut command, Box::new(Some));
     let listens = format!("listening on ws://127.0.0.1:{port}");
-    eventually("yrelay listens", || process.said(|line| line.starts_with(&listens)));
+    process.ready(|line| line.starts_with(&listens));
     process
 }
 

@@ -137,6 +137,7 @@ fn encrypted_documents_pass_unread() {
     // ELVA 0.37 takes its leave in plain text. The document goes on.
     one.disconnect();
     let third = clients[2].open_secret("vault", "open sesame");
+    converge(&[&other, &third], |text| text == "hidden");
     third.append(" treasure");
     converge(&[&other, &third], |text| text == "hidden treasure");
 
