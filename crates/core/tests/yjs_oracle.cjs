@@ -3,7 +3,7 @@
 'use strict'
 const path = require('node:path')
 const readline = require('node:readline')
-const Y = require(path.join(process.argv[2], 'node_modules', 'yjs'))
+const Y = require(path.resolve(process.argv[2], 'node_modules', 'yjs'))
 
 const hex = bytes => Buffer.from(bytes).toString('hex')
 const unhex = text => new Uint8Array(Buffer.from(text, 'hex'))
@@ -77,10 +77,9 @@ function read ({ updates, gc }) {
   return view(doc)
 }
 
-// Whether one update can be taken, by itself and after what `before` holds.
-function take ({ updates, before }) {
+// Whether updates can be taken, and handed on.
+function take ({ updates }) {
   const doc = newReader(true)
-  for (const update of before) Y.applyUpdate(doc, unhex(update))
   for (const update of updates) Y.applyUpdate(doc, unhex(update))
   Y.encodeStateAsUpdate(doc)
   return {}
