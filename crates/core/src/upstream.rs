@@ -385,7 +385,7 @@ mod tests {
     fn a_server_that_is_restarted_now_and_then_parks_nothing() {
         let mut upstream = online(0);
         for round in 1..5 {
-            let late = round * 60_000 - 1_000;
+            let late = round * 120_000;
             let actions = close_after_push(&mut upstream, late, Some(1000));
             assert!(!actions.contains(&Action::Park { document: id("big") }), "{round}");
         }
