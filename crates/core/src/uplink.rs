@@ -68,6 +68,14 @@ struct Asked {
     sent: Want,
 }
 
+impl Asked {
+    /// Until when the next part of the answer is waited for.
+    fn patience(&self) -> Millis {
+        let since = self.answered.map_or(self.at, |(at, _)| at);
+        since.saturating_add(limits::UPSTREAM_ANSWER_MS)
+    }
+}
+
 /// When to ask what the upstream holds.
 #[derive(Debug, Default)]
 struct Proof {
@@ -77,10 +85,6 @@ struct Proof {
     /// Proofs in a row that fell short.
     failures: u32,
 }
-
-/// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
-/// else's, passed on.
-const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
 
 /// A proof that fell short is repeated after the quiet time, doubled so often at most.
 const PROOF_DOUBLINGS_MAX: u32 = 5;
@@ -212,9 +216,8 @@ impl Uplink {
         random: &mut Random,
     ) -> bool {
         let missing = replica.missing_from(theirs);
-        let in_time = |asked: &mut Asked| {
-            asked.answered.is_some_and(|(at, _)| now.saturating_sub(at) <= ANSWER_SPAN_MS)
-        };
+        // It comes behind their step 2 where they answer ours; later it is somebody else's.
+        let in_time = |asked: &mut Asked| asked.answered.is_some() && now <= asked.patience();
         let Some(Asked { answered: Some((_, deletes_held)), sent, .. }) =
             self.asked.take_if(in_time)
         else {
@@ -246,18 +249,14 @@ impl Uplink {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Millis, replica: &Replica, random: &mut Random) {
+        let overdue = self.asked.as_ref().is_some_and(|asked| now >= asked.patience());
+        self.silent |= overdue;
         match &mut self.stage {
-            Stage::Greeting => {
-                let unanswered =
-                    |asked: &Asked| now >= asked.at.saturating_add(limits::UPSTREAM_ANSWER_MS);
-                if self.asked.as_ref().is_some_and(unanswered) {
-                    self.silent = true;
-                    self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
-                }
+            Stage::Greeting if overdue => {
+                self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
             }
             Stage::Named { until, named } if now >= *until => {
                 let named = std::mem::take(named);
-                self.silent = true;
                 self.want = Want::everything(replica);
                 self.want.subtract(&named);
                 self.push();
@@ -287,7 +286,8 @@ impl Uplink {
     }
 
     fn proof_due(&self) -> Option<Millis> {
-        if !self.proves() || !self.is_sent() || self.answer || self.ask {
+        let waits = self.ask || self.asked.is_some() || self.answer;
+        if !self.proves() || !self.is_sent() || waits {
             return None;
         }
         self.proof.due()
@@ -296,15 +296,14 @@ impl Uplink {
     /// When [`Uplink::tick`] has something to do.
     pub(crate) fn next_tick(&self) -> Option<Millis> {
         let stage = match &self.stage {
-            Stage::Greeting => {
-                self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
-            }
             Stage::Named { until, .. } => Some(*until),
             Stage::PushAt(at) => Some(*at),
-            Stage::Dormant | Stage::Live => None,
+            Stage::Dormant | Stage::Greeting | Stage::Live => None,
         };
+        let waits = self.stage == Stage::Greeting || !self.silent;
+        let asked = self.asked.as_ref().filter(|_| waits).map(Asked::patience);
         let joiner = self.joiner.as_ref().map(|(at, _)| *at);
-        [stage, joiner, self.proof_due()].into_iter().flatten().min()
+        [stage, asked, joiner, self.proof_due()].into_iter().flatten().min()
     }
 
     /// Whether [`Uplink::pull`] has something to send.
