@@ -335,7 +335,7 @@ impl Service {
     fn send(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.memory().clients.get(&peer) else { return };
         let (end, author) = (client.end, client.author);
-        if !net.is_cut(end) {
+        if !net.is_over(end) {
             self.assert_committed(id, author, &bytes);
         }
         if net.waiting(end) >= OUTBOX_MESSAGES_MAX {
