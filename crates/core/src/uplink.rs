@@ -62,8 +62,8 @@ enum Stage {
 #[derive(Debug)]
 struct Asked {
     at: Millis,
-    /// When their step 2 came, and whether its deletions contained ours.
-    answered: Option<(Millis, bool)>,
+    /// When their step 2 came, and the deletions in it.
+    answered: Option<(Millis, IdSet)>,
     /// What was sent since, so that their step 1 may not know of it.
     sent: Want,
 }
@@ -71,7 +71,7 @@ struct Asked {
 impl Asked {
     /// Until when the next part of the answer is waited for.
     fn patience(&self) -> Millis {
-        let since = self.answered.map_or(self.at, |(at, _)| at);
+        let since = self.answered.as_ref().map_or(self.at, |(at, _)| *at);
         since.saturating_add(limits::UPSTREAM_ANSWER_MS)
     }
 }
@@ -183,12 +183,12 @@ impl Uplink {
     }
 
     /// Their step 2 was applied, `whole` being all it held.
-    pub(crate) fn step_2(&mut self, now: Millis, update: &Update, replica: &Replica) {
+    pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
         let named = Want::of(update);
         self.holds(&named);
         match &mut self.asked {
             Some(asked) if asked.answered.is_none() => {
-                asked.answered = Some((now, replica.missing_deletes(&named.deletes).is_empty()));
+                asked.answered = Some((now, named.deletes.clone()));
             }
             _ => self.broadcasts = true,
         }
@@ -218,12 +218,12 @@ impl Uplink {
         let missing = replica.missing_from(theirs);
         // It comes behind their step 2 where they answer ours; later it is somebody else's.
         let in_time = |asked: &mut Asked| asked.answered.is_some() && now <= asked.patience();
-        let Some(Asked { answered: Some((_, deletes_held)), sent, .. }) =
-            self.asked.take_if(in_time)
+        let Some(Asked { answered: Some((_, deleted)), sent, .. }) = self.asked.take_if(in_time)
         else {
             self.joined(now, &missing, replica, random);
             return false;
         };
+        let deletes_held = replica.missing_deletes(&deleted).is_empty();
         let held = missing.is_empty() && deletes_held;
         self.fresh = None;
         self.want.structs = missing;

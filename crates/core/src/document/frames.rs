@@ -209,7 +209,7 @@ impl Document {
             && let Some(uplink) = &mut self.uplink
         {
             match arrival {
-                Arrival::Step2 => uplink.step_2(now, &update, &self.replica),
+                Arrival::Step2 => uplink.step_2(now, &update),
                 Arrival::Live(_) => uplink.holds(&Want::of(&update)),
             }
         }
