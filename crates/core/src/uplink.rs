@@ -291,19 +291,29 @@ impl Uplink {
         self.stage = Stage::Live;
     }
 
-    /// Whether another step 1 may go up: two answers could not be told apart.
-    fn may_ask(&self) -> bool {
-        let answered = self.asked.as_ref().is_none_or(|asked| asked.answered.is_some());
-        self.stage == Stage::Live && !self.ask && (answered || !self.proves())
+    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
+    /// one may still come; of a server that only passes on, none counts.
+    fn may_ask_from(&self) -> Option<Millis> {
+        if self.stage != Stage::Live || self.ask {
+            return None;
+        }
+        match &self.asked {
+            Some(Asked { answered: Some(at), .. }) => Some(at + ANSWER_SPAN_MS + 1),
+            Some(_) if !self.broadcasts => None,
+            _ => Some(0),
+        }
     }
 
     fn proof_due(&self) -> Option<Millis> {
-        let wanted = self.proves() && self.may_ask() && self.is_sent() && !self.answer;
-        wanted.then(|| self.proof.due()).flatten()
+        if !self.proves() || !self.is_sent() || self.answer {
+            return None;
+        }
+        Some(self.proof.due()?.max(self.may_ask_from()?))
     }
 
     fn gap_due(&self) -> Option<Millis> {
-        (self.gap && self.may_ask()).then_some(self.proof.asked_at() + limits::GAP_ASK_MS)
+        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
+        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
     }
 
     /// When [`Uplink::tick`] has something to do.

@@ -124,6 +124,7 @@ impl Document {
         let wait = self.upstream_may_answer() && (self.replica.is_empty() || self.has_waiting());
         let structs = self.replica.missing_from(&theirs);
         let Some(client) = self.clients.get_mut(&peer) else { return };
+        let returns = matches!(client.stage, Stage::Joining { .. });
         client.want = Want { structs, deletes: IdSet::default() };
         client.want.subtract(&client.unsaved);
         if wait {
@@ -134,7 +135,9 @@ impl Document {
             self.answer_on(now, peer);
         } else {
             self.answer(now, peer);
-            self.remind(now, peer, &theirs);
+            if returns {
+                self.remind(now, peer, &theirs);
+            }
         }
     }
 
