@@ -8,6 +8,7 @@ mod greet;
 mod join;
 mod loading;
 mod opaque;
+mod returning;
 mod script;
 mod storage;
 mod updates;
