@@ -127,8 +127,10 @@ impl Document {
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
-        let waits_for_proof =
-            self.uplink.as_ref().is_some_and(|up| up.proves() && self.unconfirmed);
+        let waits_for_proof = self
+            .uplink
+            .as_ref()
+            .is_some_and(|up| up.proves() && (self.unconfirmed || up.waits_for_answer()));
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()

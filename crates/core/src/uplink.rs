@@ -3,6 +3,8 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
+mod proof;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -15,6 +17,8 @@ use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::{Millis, limits, wire};
+
+use proof::Proof;
 
 /// The upstream as one document sees it.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct Uplink {
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
+    /// It answered as a server does that keeps documents, and was pushed what it lacked.
+    trusted: bool,
     proof: Proof,
 }
 
@@ -76,19 +82,6 @@ impl Asked {
     }
 }
 
-/// When to ask what the upstream holds.
-#[derive(Debug, Default)]
-struct Proof {
-    /// The first and the last change since it was asked.
-    changed: Option<(Millis, Millis)>,
-    asked_at: Millis,
-    /// Proofs in a row that fell short.
-    failures: u32,
-}
-
-/// A proof that fell short is repeated after the quiet time, doubled so often at most.
-const PROOF_DOUBLINGS_MAX: u32 = 5;
-
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
     pub(crate) fn new(peer: PeerId, silent: bool) -> Self {
@@ -106,6 +99,7 @@ impl Uplink {
             frames_bytes: 0,
             silent,
             broadcasts: false,
+            trusted: false,
             proof: Proof::default(),
         }
     }
@@ -127,6 +121,11 @@ impl Uplink {
     /// Whether it can prove what it holds.
     pub(crate) fn proves(&self) -> bool {
         !self.silent && !self.broadcasts
+    }
+
+    /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.asked.is_some()
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -178,8 +177,17 @@ impl Uplink {
     }
 
     /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self) {
+    pub(crate) fn passes_on(&mut self, now: Millis) {
+        self.doubt(now);
+    }
+
+    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
+    /// somebody else behind it: the others may lack more.
+    fn doubt(&mut self, now: Millis) {
         self.broadcasts = true;
+        if std::mem::take(&mut self.trusted) && self.stage == Stage::Live {
+            self.stage = Stage::PushAt(now);
+        }
     }
 
     /// Their step 2 was applied, `whole` being all it held.
@@ -190,7 +198,7 @@ impl Uplink {
             Some(asked) if asked.answered.is_none() => {
                 asked.answered = Some((now, named.deletes.clone()));
             }
-            _ => self.broadcasts = true,
+            _ => self.doubt(now),
         }
         if self.stage == Stage::Greeting || matches!(self.stage, Stage::PushAt(_)) {
             let until = now + limits::UPSTREAM_ANSWER_MS;
@@ -231,6 +239,7 @@ impl Uplink {
         self.want.subtract(&sent);
         self.answer = true;
         self.silent = false;
+        self.trusted = true;
         self.stage = Stage::Live;
         let proven = held && !replica.is_incomplete() && !self.broadcasts;
         self.proof.judge(now, proven);
@@ -239,7 +248,7 @@ impl Uplink {
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.broadcasts = true;
+        self.doubt(now);
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
@@ -251,6 +260,12 @@ impl Uplink {
     pub(crate) fn tick(&mut self, now: Millis, replica: &Replica, random: &mut Random) {
         let overdue = self.asked.as_ref().is_some_and(|asked| now >= asked.patience());
         self.silent |= overdue;
+        if overdue
+            && self.stage == Stage::Live
+            && self.asked.take_if(|a| a.answered.is_some()).is_some()
+        {
+            self.doubt(now);
+        }
         match &mut self.stage {
             Stage::Greeting if overdue => {
                 self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
@@ -362,38 +377,6 @@ impl Uplink {
     fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
         if let Some(asked) = &mut self.asked {
             asked.sent.merge(&sent());
-        }
-    }
-}
-
-impl Proof {
-    fn due(&self) -> Option<Millis> {
-        let (first, last) = self.changed?;
-        let busy = first.max(self.asked_at) + limits::PROOF_BUSY_MS;
-        Some((last + limits::PROOF_QUIET_MS).min(busy))
-    }
-
-    fn changed(&mut self, now: Millis) {
-        let first = self.changed.map_or(now, |(first, _)| first);
-        self.changed = Some((first, now));
-        self.failures = 0;
-    }
-
-    /// The upstream was asked.
-    fn asked(&mut self, now: Millis) {
-        self.asked_at = now;
-        self.changed = None;
-    }
-
-    /// It answered; where that falls short it is asked again, less and less often.
-    fn judge(&mut self, now: Millis, proven: bool) {
-        if proven {
-            self.failures = 0;
-        } else {
-            let wait = limits::PROOF_QUIET_MS << self.failures.min(PROOF_DOUBLINGS_MAX);
-            let since = now + wait - limits::PROOF_QUIET_MS;
-            self.changed = Some((since, since));
-            self.failures += 1;
         }
     }
 }
