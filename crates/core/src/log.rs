@@ -18,17 +18,41 @@ pub(crate) struct Log {
     /// The store could not save at the last attempt.
     failing: bool,
     /// Appends that are not saved yet, in order.
-    unsaved: VecDeque<(u64, usize)>,
+    unsaved: VecDeque<(u64, Update)>,
     unsaved_bytes: usize,
     /// What to send once all up to a sequence number is saved.
     acks: VecDeque<Ack>,
+    acks_bytes: usize,
     /// Rows and bytes behind the snapshot, and the bytes of that.
     updates: usize,
     bytes: usize,
     snapshot_bytes: usize,
     /// Updates appended since the replica was frozen for a compaction under way.
     since_freeze: Option<Vec<Update>>,
+    recent: Recent,
 }
+
+/// The last updates that were saved: an author whose connection broke may have missed that.
+#[derive(Debug, Default)]
+struct Recent {
+    updates: VecDeque<Update>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, update: Update) {
+        self.bytes += update.bytes().len();
+        self.updates.push_back(update);
+        while self.bytes > limits::RECENT_BYTES_MAX
+            && let Some(oldest) = self.updates.pop_front()
+        {
+            self.bytes -= oldest.bytes().len();
+        }
+    }
+}
+
+/// What an entry of a queue takes beside its payload.
+const ENTRY_BYTES: usize = 64;
 
 /// A message that waits for its update to be saved.
 #[derive(Debug)]
@@ -52,8 +76,12 @@ pub struct LogSize {
 }
 
 impl Log {
-    pub(crate) fn loaded(size: LogSize) -> Self {
+    /// `tail`: the last rows, oldest first.
+    pub(crate) fn loaded(size: LogSize, tail: Vec<Update>) -> Self {
+        let mut recent = Recent::default();
+        tail.into_iter().for_each(|update| recent.push(update));
         Self {
+            recent,
             last: size.last_seq,
             saved: size.last_seq,
             updates: size.updates,
@@ -67,8 +95,8 @@ impl Log {
     pub(crate) fn append(&mut self, update: &Update) -> u64 {
         let bytes = update.bytes().len();
         self.last += 1;
-        self.unsaved.push_back((self.last, bytes));
-        self.unsaved_bytes += bytes;
+        self.unsaved.push_back((self.last, update.clone()));
+        self.unsaved_bytes += bytes + ENTRY_BYTES;
         self.updates += 1;
         self.bytes += bytes;
         if let Some(since) = &mut self.since_freeze {
@@ -83,12 +111,14 @@ impl Log {
         if self.is_saved() {
             return Some(message);
         }
+        self.acks_bytes += message.len() + ENTRY_BYTES;
         self.acks.push_back(Ack { after: self.last, peer, message });
         None
     }
 
     pub(crate) fn forget_acks_of(&mut self, peer: PeerId) {
         self.acks.retain(|ack| ack.peer != peer);
+        self.acks_bytes = self.acks.iter().map(|ack| ack.message.len() + ENTRY_BYTES).sum();
     }
 
     /// Moves the watermark; what may be acknowledged now is handed out in order.
@@ -96,14 +126,21 @@ impl Log {
         assert!(seq <= self.last, "the store saved what was never appended");
         self.saved = self.saved.max(seq);
         self.failing = false;
-        while let Some((_, bytes)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
-            self.unsaved_bytes -= bytes;
+        while let Some((_, update)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
+            self.unsaved_bytes -= update.bytes().len() + ENTRY_BYTES;
+            self.recent.push(update);
         }
         let mut due = Vec::new();
         while let Some(ack) = self.acks.pop_front_if(|ack| ack.after <= self.saved) {
+            self.acks_bytes -= ack.message.len() + ENTRY_BYTES;
             due.push(ack);
         }
         due
+    }
+
+    /// The last updates that were saved, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Update> {
+        self.recent.updates.iter()
     }
 
     pub(crate) fn failed(&mut self) {
@@ -118,8 +155,9 @@ impl Log {
         self.saved == self.last
     }
 
+    /// Whether too much waits to be saved, or to be acknowledged after that.
     pub(crate) fn is_full(&self) -> bool {
-        self.unsaved_bytes >= limits::UNSAVED_BYTES_PER_DOCUMENT_MAX
+        self.unsaved_bytes.max(self.acks_bytes) >= limits::UNSAVED_BYTES_PER_DOCUMENT_MAX
     }
 
     pub(crate) fn last_seq(&self) -> u64 {

@@ -27,6 +27,8 @@ pub(crate) struct Uplink {
     stage: Stage,
     /// A step 1 is to be sent.
     ask: bool,
+    /// Something is missing before what they sent: they are to be asked for it.
+    gap: bool,
     /// A step 1 of ours that is not wholly answered.
     asked: Option<Asked>,
     /// Their step 1 is to be answered, with whatever is wanted.
@@ -46,8 +48,10 @@ pub(crate) struct Uplink {
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
-    /// It answered as a server does that keeps documents, and was pushed what it lacked.
-    trusted: bool,
+    /// It garbles client ids of 2^32 and above.
+    narrow: bool,
+    /// The document has such ids.
+    wide: bool,
     proof: Proof,
 }
 
@@ -57,9 +61,7 @@ enum Stage {
     Dormant,
     /// Our step 1 is to be sent or answered.
     Greeting,
-    /// Their step 2 is here; their step 1 should follow.
-    Named { until: Millis, named: Want },
-    /// Nothing answers: everything is pushed at this time.
+    /// At this time all but what they have named is pushed, unless their step 1 comes before.
     PushAt(Millis),
     /// They have all but what is wanted.
     Live,
@@ -68,27 +70,27 @@ enum Stage {
 #[derive(Debug)]
 struct Asked {
     at: Millis,
-    /// When their step 2 came, and the deletions in it.
-    answered: Option<(Millis, IdSet)>,
+    /// When their step 2 came.
+    answered: Option<Millis>,
+    /// What they have shown to hold since.
+    named: Want,
     /// What was sent since, so that their step 1 may not know of it.
     sent: Want,
 }
 
-impl Asked {
-    /// Until when the next part of the answer is waited for.
-    fn patience(&self) -> Millis {
-        let since = self.answered.as_ref().map_or(self.at, |(at, _)| *at);
-        since.saturating_add(limits::UPSTREAM_ANSWER_MS)
-    }
-}
+/// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
+/// else's, passed on.
+const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
 
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
-    pub(crate) fn new(peer: PeerId, silent: bool) -> Self {
+    /// `narrow`: it garbles wide client ids.
+    pub(crate) fn new(peer: PeerId, silent: bool, narrow: bool) -> Self {
         Self {
             peer,
             stage: Stage::Dormant,
             ask: false,
+            gap: false,
             asked: None,
             answer: false,
             want: Want::default(),
@@ -99,7 +101,8 @@ impl Uplink {
             frames_bytes: 0,
             silent,
             broadcasts: false,
-            trusted: false,
+            narrow,
+            wide: false,
             proof: Proof::default(),
         }
     }
@@ -123,9 +126,14 @@ impl Uplink {
         !self.silent && !self.broadcasts
     }
 
-    /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
-    pub(crate) fn waits_for_answer(&self) -> bool {
-        self.asked.is_some()
+    /// The document came to hold these ids.
+    pub(crate) fn note_ids(&mut self, ids: &IdSet) {
+        self.wide |= ids.iter().any(|(client, _)| client > u64::from(u32::MAX));
+    }
+
+    /// Whether the document is kept from it. A server that only passes on reads no ids.
+    pub(crate) fn withholds(&self) -> bool {
+        self.wide && self.narrow && self.proves()
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -170,39 +178,27 @@ impl Uplink {
         false
     }
 
-    /// Asks for what is missing before a gap; nothing happens while an answer is due anyway.
-    pub(crate) fn ask(&mut self, now: Millis) {
-        let lately = now < self.proof.asked_at + limits::GAP_ASK_MS;
-        self.ask |= self.asked.is_none() && self.stage == Stage::Live && !lately;
+    /// Asks for what is missing before a gap, soon.
+    pub(crate) fn ask(&mut self) {
+        self.gap = true;
     }
 
     /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self, now: Millis) {
-        self.doubt(now);
-    }
-
-    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
-    /// somebody else behind it: the others may lack more.
-    fn doubt(&mut self, now: Millis) {
+    pub(crate) fn passes_on(&mut self) {
         self.broadcasts = true;
-        if std::mem::take(&mut self.trusted) && self.stage == Stage::Live {
-            self.stage = Stage::PushAt(now);
-        }
     }
 
     /// Their step 2 was applied, `whole` being all it held.
     pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
-        let named = Want::of(update);
-        self.holds(&named);
+        self.holds(&Want::of(update));
         match &mut self.asked {
             Some(asked) if asked.answered.is_none() => {
-                asked.answered = Some((now, named.deletes.clone()));
+                asked.answered = Some(now);
+                if self.stage != Stage::Live {
+                    self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
+                }
             }
-            _ => self.doubt(now),
-        }
-        if self.stage == Stage::Greeting || matches!(self.stage, Stage::PushAt(_)) {
-            let until = now + limits::UPSTREAM_ANSWER_MS;
-            self.stage = Stage::Named { until, named };
+            _ => self.broadcasts = true,
         }
     }
 
@@ -212,6 +208,9 @@ impl Uplink {
         self.want.subtract(named);
         if let Some((_, want)) = &mut self.joiner {
             want.subtract(named);
+        }
+        if let Some(asked) = &mut self.asked {
+            asked.named.merge(named);
         }
     }
 
@@ -223,32 +222,31 @@ impl Uplink {
         replica: &Replica,
         random: &mut Random,
     ) -> bool {
-        let missing = replica.missing_from(theirs);
-        // It comes behind their step 2 where they answer ours; later it is somebody else's.
-        let in_time = |asked: &mut Asked| asked.answered.is_some() && now <= asked.patience();
-        let Some(Asked { answered: Some((_, deleted)), sent, .. }) = self.asked.take_if(in_time)
-        else {
-            self.joined(now, &missing, replica, random);
+        let structs = replica.missing_from(theirs);
+        let broadcasts = self.broadcasts;
+        let is_answer = |asked: &mut Asked| {
+            !broadcasts && asked.answered.is_some_and(|at| now <= at + ANSWER_SPAN_MS)
+        };
+        let Some(asked) = self.asked.take_if(is_answer) else {
+            self.joined(now, &structs, replica, random);
             return false;
         };
-        let deletes_held = replica.missing_deletes(&deleted).is_empty();
-        let held = missing.is_empty() && deletes_held;
+        let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
+        let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
         self.fresh = None;
-        self.want.structs = missing;
-        self.want.deletes = if deletes_held { IdSet::default() } else { replica.deletes().clone() };
-        self.want.subtract(&sent);
+        self.want = Want { structs, deletes: replica.deletes().clone() };
+        self.want.deletes.subtract(&asked.named.deletes);
+        self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;
-        self.trusted = true;
         self.stage = Stage::Live;
-        let proven = held && !replica.is_incomplete() && !self.broadcasts;
         self.proof.judge(now, proven);
         proven
     }
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.doubt(now);
+        self.broadcasts = true;
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
@@ -258,28 +256,16 @@ impl Uplink {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Millis, replica: &Replica, random: &mut Random) {
-        let overdue = self.asked.as_ref().is_some_and(|asked| now >= asked.patience());
-        self.silent |= overdue;
-        if overdue
-            && self.stage == Stage::Live
-            && self.asked.take_if(|a| a.answered.is_some()).is_some()
-        {
-            self.doubt(now);
-        }
-        match &mut self.stage {
-            Stage::Greeting if overdue => {
-                self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
+        match self.stage {
+            Stage::Greeting => {
+                let unanswered =
+                    |asked: &Asked| now >= asked.at.saturating_add(limits::UPSTREAM_ANSWER_MS);
+                if self.asked.as_ref().is_some_and(unanswered) {
+                    self.silent = true;
+                    self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
+                }
             }
-            Stage::Named { until, named } if now >= *until => {
-                let named = std::mem::take(named);
-                self.want = Want::everything(replica);
-                self.want.subtract(&named);
-                self.push();
-            }
-            Stage::PushAt(at) if now >= *at => {
-                self.want = Want::everything(replica);
-                self.push();
-            }
+            Stage::PushAt(at) if now >= at => self.push(replica),
             _ => {}
         }
         if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
@@ -289,36 +275,65 @@ impl Uplink {
             self.want.merge(&want);
             self.answer |= !want.is_empty();
         }
-        if self.proof_due().is_some_and(|due| now >= due) {
-            self.ask = true;
-        }
+        self.gap &= replica.is_incomplete();
+        let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
+        self.ask |= due(self.proof_due()) || due(self.gap_due());
     }
 
-    fn push(&mut self) {
+    fn push(&mut self, replica: &Replica) {
+        self.silent = true;
         self.fresh = None;
+        self.want = Want::everything(replica);
+        if let Some(asked) = &self.asked {
+            self.want.subtract(&asked.named);
+        }
         self.answer = !self.want.is_empty();
         self.stage = Stage::Live;
     }
 
-    fn proof_due(&self) -> Option<Millis> {
-        let waits = self.ask || self.asked.is_some() || self.answer;
-        if !self.proves() || !self.is_sent() || waits {
+    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
+    /// one may still come; of a server that only passes on, none counts.
+    fn may_ask_from(&self) -> Option<Millis> {
+        if self.stage != Stage::Live || self.ask {
             return None;
         }
-        self.proof.due()
+        match &self.asked {
+            Some(Asked { answered: Some(at), .. }) => Some(at + ANSWER_SPAN_MS + 1),
+            Some(_) if !self.broadcasts => None,
+            _ => Some(0),
+        }
+    }
+
+    fn proof_due(&self) -> Option<Millis> {
+        if !self.proves() || !self.is_sent() || self.answer {
+            return None;
+        }
+        Some(self.proof.due()?.max(self.may_ask_from()?))
+    }
+
+    fn gap_due(&self) -> Option<Millis> {
+        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
+        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
     }
 
     /// When [`Uplink::tick`] has something to do.
     pub(crate) fn next_tick(&self) -> Option<Millis> {
         let stage = match &self.stage {
-            Stage::Named { until, .. } => Some(*until),
+            Stage::Greeting => {
+                self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
+            }
             Stage::PushAt(at) => Some(*at),
-            Stage::Dormant | Stage::Greeting | Stage::Live => None,
+            Stage::Dormant | Stage::Live => None,
         };
-        let waits = self.stage == Stage::Greeting || !self.silent;
-        let asked = self.asked.as_ref().filter(|_| waits).map(Asked::patience);
         let joiner = self.joiner.as_ref().map(|(at, _)| *at);
-        [stage, asked, joiner, self.proof_due()].into_iter().flatten().min()
+        [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Dormant | Stage::Live)
+            && !self.is_ready()
+            && self.joiner.is_none()
     }
 
     /// Whether [`Uplink::pull`] has something to send.
@@ -326,7 +341,11 @@ impl Uplink {
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
-            || (self.stage == Stage::Live && (self.answer || !self.want.is_empty()))
+            || (self.pushes() && (self.answer || !self.want.is_empty()))
+    }
+
+    fn pushes(&self) -> bool {
+        self.stage == Stage::Live && !self.withholds()
     }
 
     /// The next message for the upstream: its link has room for one.
@@ -341,7 +360,9 @@ impl Uplink {
             return Some(frame);
         }
         if std::mem::take(&mut self.ask) {
-            self.asked = Some(Asked { at: now, answered: None, sent: Want::default() });
+            self.gap = false;
+            let (named, sent) = (Want::default(), Want::default());
+            self.asked = Some(Asked { at: now, answered: None, named, sent });
             self.proof.asked(now);
             return Some(wire::sync_step1(&replica.state_vector().encode()));
         }
@@ -350,7 +371,7 @@ impl Uplink {
                 return Some(wire::awareness(&entries));
             }
         }
-        if self.stage != Stage::Live {
+        if !self.pushes() {
             return None;
         }
         self.pull_update(replica)
@@ -362,16 +383,15 @@ impl Uplink {
             self.note_sent(|| sent);
             return Some(message);
         }
-        let answer = std::mem::take(&mut self.answer);
-        match replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX) {
-            Some(chunk) => {
-                self.note_sent(|| Want::of(&chunk.update));
-                let bytes = chunk.update.bytes();
-                Some(if answer { wire::sync_step2(bytes) } else { wire::update(bytes) })
-            }
-            None if answer => Some(wire::sync_step2(wire::EMPTY_UPDATE)),
-            None => None,
-        }
+        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
+        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
+        self.answer &= !answers;
+        let Some(chunk) = chunk else {
+            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
+        };
+        self.note_sent(|| Want::of(&chunk.update));
+        let bytes = chunk.update.bytes();
+        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
     }
 
     fn note_sent(&mut self, sent: impl FnOnce() -> Want) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Replica, Want};
 use yrelay_core::update::Update;
@@ -109,10 +110,11 @@ impl Disk {
         self.committed.iter().map(|(id, committed)| (id, committed.unconfirmed.is_some()))
     }
 
-    pub(crate) fn load(&self, id: &DocumentId) -> (Box<Replica>, LogSize, bool) {
+    pub(crate) fn load(&self, id: &DocumentId) -> Input {
         let mut replica = Box::new(Replica::default());
         let Some(committed) = self.committed.get(id) else {
-            return (replica, LogSize::default(), false);
+            let (log, tail) = (LogSize::default(), Vec::new());
+            return Input::Loaded { replica, log, tail, unconfirmed: false };
         };
         for update in committed.updates() {
             let update = Update::parse(update.clone()).expect("what is stored parses");
@@ -125,7 +127,9 @@ impl Disk {
             updates: committed.rows.len(),
             bytes: committed.rows.iter().map(|(_, update)| update.len()).sum(),
         };
-        (replica, log, committed.unconfirmed.is_some())
+        let rows = committed.rows.iter().map(|(_, update)| update.clone());
+        let tail = rows.map(|row| Update::parse(row).expect("what is stored parses")).collect();
+        Input::Loaded { replica, log, tail, unconfirmed: committed.unconfirmed.is_some() }
     }
 
     /// All that was ever committed of a document.

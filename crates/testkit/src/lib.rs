@@ -17,5 +17,7 @@ mod service;
 mod simulation;
 mod world;
 
+pub mod node;
+
 pub use server::Mode;
 pub use simulation::{Summary, simulate};

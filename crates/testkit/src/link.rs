@@ -164,7 +164,8 @@ impl Service {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        let input = Input::AttachUpstream { peer: session.peer, silent: link.silent };
+        let peer = session.peer;
+        let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
         self.input(net, id, input);
     }
 

@@ -49,10 +49,10 @@ impl World<'_> {
             assert!(bereft || expected.state == image.state, "{id}: {first} and {place} differ");
         }
         for client in self.clients.iter().filter(|client| client.document == *id) {
-            let held = self.services[client.service].disk.load(id).0;
+            let held = self.services[client.service].disk.held(id);
             let Want { structs, deletes } = &client.acknowledged;
             assert!(
-                held.held().contains_all(structs) && held.deletes().contains_all(deletes),
+                held.structs.contains_all(structs) && held.deletes.contains_all(deletes),
                 "{id}: lost what client {} was told is saved",
                 client.number
             );

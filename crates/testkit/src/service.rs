@@ -254,12 +254,11 @@ impl Service {
         let input = if net.now < self.loads_fail_until {
             Input::LoadFailed
         } else {
-            let (replica, log, unconfirmed) = self.disk.load(id);
             let held = self.disk.held(id);
             if let Some(slot) = self.memory().documents.get_mut(id) {
                 slot.appended.merge(&held);
             }
-            Input::Loaded { replica, log, unconfirmed }
+            self.disk.load(id)
         };
         let failed = matches!(input, Input::LoadFailed);
         self.input(net, id, input);

@@ -55,9 +55,14 @@ impl Relay {
                 Input::LoadFailed
             }
         };
+        let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
-            state.stored.remove(&id);
             state.input(relay, &id, input);
+            if failed {
+                state.drop_document(&id);
+            } else {
+                state.stored.remove(&id);
+            }
             state.push_next(relay);
         });
         self.resume();
@@ -126,9 +131,14 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
     let Loaded { updates, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
         store.load(id).map_err(|error| error.to_string())?;
     let mut replica = Box::new(Replica::default());
-    for update in updates {
+    let mut tail = Vec::new();
+    let snapshot_rows = updates.len() - log_updates as usize;
+    for (row, update) in updates.into_iter().enumerate() {
         let update = Update::parse(update).map_err(|error| format!("stored update: {error}"))?;
         replica.apply(&update);
+        if row >= snapshot_rows {
+            tail.push(update);
+        }
     }
     let log = LogSize {
         last_seq: seq,
@@ -136,7 +146,7 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         updates: log_updates as usize,
         bytes: log_bytes as usize,
     };
-    Ok(Input::Loaded { replica, log, unconfirmed })
+    Ok(Input::Loaded { replica, log, tail, unconfirmed })
 }
 
 /// Compacts and reads the result back: only what proves equal may replace anything.

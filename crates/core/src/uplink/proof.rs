@@ -7,7 +7,7 @@ use crate::{Millis, limits};
 pub(super) struct Proof {
     /// The first and the last change since it was asked.
     changed: Option<(Millis, Millis)>,
-    pub(super) asked_at: Millis,
+    asked_at: Millis,
     /// Proofs in a row that fell short.
     failures: u32,
 }
@@ -16,6 +16,10 @@ pub(super) struct Proof {
 const PROOF_DOUBLINGS_MAX: u32 = 5;
 
 impl Proof {
+    pub(super) fn asked_at(&self) -> Millis {
+        self.asked_at
+    }
+
     pub(super) fn due(&self) -> Option<Millis> {
         let (first, last) = self.changed?;
         let busy = first.max(self.asked_at) + limits::PROOF_BUSY_MS;
