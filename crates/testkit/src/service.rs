@@ -260,8 +260,13 @@ impl Service {
             }
             self.disk.load(id)
         };
-        self.memory().stored.remove(id);
+        let failed = matches!(input, Input::LoadFailed);
         self.input(net, id, input);
+        if failed {
+            self.memory().documents.remove(id);
+        } else {
+            self.memory().stored.remove(id);
+        }
         self.push_next(net);
         self.resume(net);
     }
@@ -320,8 +325,12 @@ impl Service {
                 self.commit_soon(net);
             }
             Output::Confirmed { seq } => {
-                let appended = self.memory().documents.get(id).map(|slot| slot.appended.clone());
-                self.proofs.push((id.clone(), appended.unwrap_or_default()));
+                if let Some(slot) = self.memory().documents.get(id) {
+                    let Want { structs, deletes } = &slot.appended;
+                    let deletes = deletes.intersection(structs);
+                    let proven = Want { structs: structs.clone(), deletes };
+                    self.proofs.push((id.clone(), proven));
+                }
                 self.disk.confirm(id, seq);
                 self.commit_soon(net);
             }
@@ -392,9 +401,6 @@ impl Service {
     fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
         assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
         self.hang_up(net, id, peer, reason);
-        if reason == CloseReason::LoadFailed {
-            self.memory().documents.remove(id);
-        }
     }
 
     /// Closes a connection. The document hears of it when the reader ends.
