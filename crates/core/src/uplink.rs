@@ -74,10 +74,6 @@ struct Asked {
     sent: Want,
 }
 
-/// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
-/// else's, passed on.
-const ANSWER_SPAN_MS: Millis = 500;
-
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
     pub(crate) fn new(peer: PeerId, silent: bool) -> Self {
@@ -208,7 +204,8 @@ impl Uplink {
         let structs = replica.missing_from(theirs);
         let broadcasts = self.broadcasts;
         let is_answer = |asked: &mut Asked| {
-            !broadcasts && asked.answered.is_some_and(|at| now <= at + ANSWER_SPAN_MS)
+            // It comes right behind their step 2; later it is somebody else's, passed on.
+            !broadcasts && asked.answered.is_some_and(|at| now <= at + limits::UPSTREAM_ANSWER_MS)
         };
         let Some(asked) = self.asked.take_if(is_answer) else {
             self.joined(now, &structs, replica, random);
