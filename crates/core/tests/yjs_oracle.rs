@@ -6,7 +6,7 @@
 mod common;
 
 use common::yjs::{ask, read};
-use common::{COMPACTIONS, Random, answer, cases};
+use common::{COMPACTIONS, Random, answer, cases, live};
 use serde_json::{Value, json};
 use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica, Want};
@@ -110,33 +110,6 @@ fn variants(updates: &[Update], random: &mut Random) -> Vec<(&'static str, Repli
         ("compacted on the way", deliver(updates, Some(Compaction::Full), random)),
         ("joined on the way", deliver(updates, Some(Compaction::KeepDeleted), random)),
     ]
-}
-
-/// What a client is sent that joins somewhere on the way: our answer, and then what is new as it
-/// comes, in the author's bytes or, where we held a part of it, in ours.
-fn live(updates: &[Update], random: &mut Random) -> Vec<Update> {
-    let mut replica = Replica::default();
-    let joins = random.below(updates.len());
-    let mut sent = Vec::new();
-    for (number, update) in updates.iter().enumerate() {
-        if number == joins {
-            sent = answer(&replica, &StateVector::default(), 1 + random.below(1_000));
-        }
-        let applied = replica.apply(update);
-        if number >= joins && applied.changed() {
-            if applied.whole {
-                sent.push(update.clone());
-            } else {
-                let mut want = Want { structs: applied.structs, deletes: applied.deletes };
-                let chunks = std::iter::from_fn(|| replica.take_chunk(&mut want, 1 << 16));
-                sent.extend(chunks.map(|chunk| chunk.update));
-            }
-        }
-        if random.below(5) == 0 {
-            replica = replica.compact(COMPACTIONS[random.below(2)]);
-        }
-    }
-    sent
 }
 
 #[test]
