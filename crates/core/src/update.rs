@@ -11,7 +11,7 @@ use crate::decode::{DecodeError, Fault, Reader};
 use crate::id_set::IdSet;
 use crate::limits;
 
-pub(crate) use item::{Id, Item, Kind, skip_any};
+pub(crate) use item::{Id, Item, Kind, skip_any, utf16_units};
 
 /// An update that has passed the gate: every Yjs client takes it.
 #[derive(Clone, PartialEq, Eq)]

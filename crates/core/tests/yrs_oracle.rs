@@ -6,7 +6,7 @@
 mod common;
 
 use common::writers::{Writer, reader};
-use common::{COMPACTIONS, Random, answer, cases};
+use common::{COMPACTIONS, Random, answer, cases, live};
 use proptest::prelude::*;
 use yrelay_core::replica::{Compaction, Replica};
 use yrelay_core::state_vector::StateVector;
@@ -113,6 +113,18 @@ fn check_differences(replica: &Replica, log: &[Update], expected: &Writer, rando
     }
 }
 
+/// A client that joins while updates are still missing, and follows.
+fn check_live(log: &[Update], expected: &Writer, random: &mut Random) {
+    let mut updates = log.to_vec();
+    for at in (1..updates.len()).rev() {
+        updates.swap(at, random.below(at + 1));
+    }
+    let client = reader(9_003, false);
+    client.apply_all(&live(&updates, random));
+    assert!(!client.is_pending());
+    assert_eq!(client.view(), expected.view());
+}
+
 fn check_document(writers: usize, pairs: bool, acts: &[(u8, u64)], seed: u64) {
     let (log, writers) = write(writers, pairs, acts);
     if log.is_empty() {
@@ -121,6 +133,7 @@ fn check_document(writers: usize, pairs: bool, acts: &[(u8, u64)], seed: u64) {
     let expected = reader(9_002, false);
     expected.apply_all(&log);
     let mut random = Random::new(seed);
+    check_live(&log, &expected, &mut random);
     for compaction in [None, Some(Compaction::Full), Some(Compaction::KeepDeleted)] {
         let replica = deliver(&log, &writers, compaction, seed);
         assert_eq!(replica.state_vector(), expected.state_vector());

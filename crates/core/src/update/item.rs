@@ -73,6 +73,11 @@ impl Kind {
         })
     }
 
+    /// Whether it has a length and nothing else.
+    pub(crate) fn is_bare(self) -> bool {
+        matches!(self, Self::Gc | Self::Deleted | Self::Skip)
+    }
+
     /// Whether it says by itself that its ids are deleted.
     pub(crate) fn implies_deletion(self) -> bool {
         matches!(self, Self::Gc | Self::Deleted)
@@ -102,6 +107,27 @@ impl<'a> Item<'a> {
     #[inline]
     pub(crate) fn read<const GATE: bool>(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = reader.offset();
+        let mut item = Self::read_header::<GATE>(reader)?;
+        let len = content::<GATE>(reader, item.kind)?;
+        item.len = match u32::try_from(len) {
+            Ok(len) if u64::from(len) < limits::CLOCK_END => len,
+            _ => return Err(reader.fault(Fault::ClockTooLarge)),
+        };
+        item.raw = reader.since(start);
+        Ok(item)
+    }
+
+    /// Takes the bytes of one whole struct whose length is known: its content is not walked.
+    #[inline]
+    pub(crate) fn known(raw: &'a [u8], len: u32) -> Self {
+        let item = Self::read_header::<false>(&mut Reader::new(raw));
+        Item { raw, len, ..item.expect("the bytes were read or written as a struct before") }
+    }
+
+    /// Reads what stands before the content.
+    #[inline]
+    fn read_header<const GATE: bool>(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = reader.offset();
         let info = reader.u8()?;
         let kind = Kind::from_info(info).ok_or(reader.fault(Fault::UnknownContent))?;
         let mut item = Item {
@@ -116,14 +142,8 @@ impl<'a> Item<'a> {
         };
         if !matches!(kind, Kind::Gc | Kind::Skip) {
             item.read_place::<GATE>(reader, info)?;
+            item.header_bytes = reader.offset() - start;
         }
-        item.header_bytes = reader.offset() - start;
-        let len = content::<GATE>(reader, kind)?;
-        item.len = match u32::try_from(len) {
-            Ok(len) if u64::from(len) < limits::CLOCK_END => len,
-            _ => return Err(reader.fault(Fault::ClockTooLarge)),
-        };
-        item.raw = reader.since(start);
         Ok(item)
     }
 
@@ -200,7 +220,7 @@ impl<'a> Item<'a> {
 #[inline]
 fn content<const GATE: bool>(reader: &mut Reader<'_>, kind: Kind) -> Result<u64, DecodeError> {
     match kind {
-        Kind::Gc | Kind::Deleted | Kind::Skip => {
+        kind if kind.is_bare() => {
             let len = reader.varuint()?;
             if len == 0 { Err(reader.fault(Fault::ZeroLength)) } else { Ok(len) }
         }
