@@ -83,7 +83,7 @@ impl Awareness {
             result.whole &= matches!(verdict, Verdict::News);
             match verdict {
                 Verdict::News => {
-                    self.store(now, peer, announcement);
+                    self.store(now, peer, role, announcement);
                     result.changed.push(id);
                 }
                 Verdict::Known => self.known(peer, role, &announcement),
@@ -131,10 +131,11 @@ impl Awareness {
                     < limits::AWARENESS_IDS_PER_PEER_MAX)
     }
 
-    fn store(&mut self, now: Millis, peer: PeerId, news: Announcement) {
+    fn store(&mut self, now: Millis, peer: PeerId, role: Role, news: Announcement) {
         let mut announcers: BTreeSet<PeerId> =
             self.own.iter().filter(|(_, own)| **own == news.id).map(|(peer, _)| *peer).collect();
-        if announcers.is_empty() {
+        // What comes from above may be a client that has moved there: its socket here may die.
+        if announcers.is_empty() || role != Role::Client {
             announcers.insert(peer);
         }
         if news.state.is_none() {

@@ -4,8 +4,9 @@
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
 mod frames;
+mod held;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,9 +18,11 @@ use crate::event::{Input, Output, Standing};
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
-use crate::replica::Replica;
+use crate::replica::{Replica, Want};
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
+
+use held::Held;
 
 /// One document.
 #[derive(Debug)]
@@ -46,11 +49,10 @@ pub struct Document {
 #[derive(Debug)]
 enum Phase {
     /// Inputs wait, in order, for what is stored.
-    Loading {
-        held: VecDeque<Input>,
-        bytes: usize,
-    },
+    Loading(Held),
     Loaded,
+    /// The store could not load it: it takes nothing in and is to be dropped.
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl Document {
     /// A document that is about to be loaded. The seed spreads its timers.
     pub fn new(seed: u64) -> Self {
         Self {
-            phase: Phase::Loading { held: VecDeque::new(), bytes: 0 },
+            phase: Phase::Loading(Held::default()),
             kind: Kind::Unknown,
             replica: Replica::default(),
             log: Log::default(),
@@ -87,12 +89,16 @@ impl Document {
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading { .. }, Input::Loaded { replica, log, tail, unconfirmed }) => {
+            (Phase::Loading(_), Input::Loaded { replica, log, tail, unconfirmed }) => {
                 self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
-            (Phase::Loading { .. }, Input::LoadFailed) => self.load_failed(),
-            (Phase::Loading { held, bytes }, input) => hold(held, bytes, input),
+            (Phase::Loading(_), Input::LoadFailed) => self.load_failed(),
+            (Phase::Loading(held), input) => held.push(input),
             (Phase::Loaded, input) => self.dispatch(now, input),
+            (Phase::Failed, Input::Attach { peer }) => {
+                self.out.push(Output::Close { peer, reason: CloseReason::LoadFailed });
+            }
+            (Phase::Failed, _) => {}
         }
         self.plan();
         *outputs = std::mem::take(&mut self.out);
@@ -119,24 +125,19 @@ impl Document {
     /// Whether its readers may go on. If not, they wait until it is loaded.
     pub fn takes_input(&self) -> bool {
         match &self.phase {
-            Phase::Loading { held, bytes } => {
-                held.is_empty()
-                    || (held.len() < limits::HELD_INPUTS_MAX && *bytes < limits::HELD_BYTES_MAX)
-            }
-            Phase::Loaded => true,
+            Phase::Loading(held) => held.has_room(),
+            Phase::Loaded | Phase::Failed => true,
         }
     }
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
-        let waits_for_proof =
-            self.uplink.as_ref().is_some_and(|up| up.proves() && self.unconfirmed);
+        let waits_for_proof = |up: &Uplink| up.proves() && self.unconfirmed;
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()
             && !self.log.is_compacting()
-            && !waits_for_proof
-            && self.uplink.as_ref().is_none_or(|up| !up.is_ready())
+            && self.uplink.as_ref().is_none_or(|up| up.is_idle() && !waits_for_proof(up))
     }
 
     /// How it stands.
@@ -178,22 +179,18 @@ impl Document {
         self.replica = replica;
         self.log = log;
         self.unconfirmed = unconfirmed;
-        let Phase::Loading { held, .. } = loaded else { unreachable!("it is loaded once") };
-        for input in held {
+        let Phase::Loading(held) = loaded else { unreachable!("it is loaded once") };
+        for input in held.inputs() {
             self.dispatch(now, input);
         }
         self.compact_if_worth();
     }
 
     fn load_failed(&mut self) {
-        let Phase::Loading { held, bytes } = &mut self.phase else { return };
-        *bytes = 0;
-        let peers = std::mem::take(held).into_iter().filter_map(|input| match input {
-            Input::Attach { peer } => Some(peer),
-            _ => None,
-        });
+        let failed = std::mem::replace(&mut self.phase, Phase::Failed);
+        let Phase::Loading(held) = failed else { unreachable!("it is loaded once") };
         let reason = CloseReason::LoadFailed;
-        self.out.extend(peers.map(|peer| Output::Close { peer, reason }));
+        self.out.extend(held.clients().into_iter().map(|peer| Output::Close { peer, reason }));
     }
 
     fn attach(&mut self, now: Millis, peer: PeerId) {
@@ -262,6 +259,11 @@ impl Document {
     fn saved(&mut self, now: Millis, seq: u64) {
         for ack in self.log.saved(seq) {
             self.send(now, ack.peer, ack.message);
+        }
+        if self.log.is_saved() {
+            for client in self.clients.values_mut() {
+                client.unsaved = Want::default();
+            }
         }
     }
 
@@ -398,11 +400,4 @@ enum Audience {
     Everyone,
     /// Those that are up to date.
     Live,
-}
-
-fn hold(held: &mut VecDeque<Input>, bytes: &mut usize, input: Input) {
-    if let Input::Frame { bytes: frame, .. } = &input {
-        *bytes += frame.len();
-    }
-    held.push_back(input);
 }

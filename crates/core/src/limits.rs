@@ -111,6 +111,9 @@ pub const UPSTREAM_BACKOFF_MS: u64 = 250;
 /// ... and none is above this.
 pub const UPSTREAM_BACKOFF_MS_MAX: u64 = 30_000;
 
+/// A client that comes hurries the next attempt, but not within this time of the last.
+pub const UPSTREAM_HURRY_MS: u64 = 1_000;
+
 /// An upstream that refuses the login is tried again after this time.
 pub const UPSTREAM_UNAUTHORIZED_MS: u64 = 300_000;
 
@@ -119,6 +122,9 @@ pub const UPSTREAM_STABLE_MS: u64 = 5_000;
 
 /// A server that closes the link so soon after a document's message may mean that document.
 pub const PARK_BLAME_MS: u64 = 5_000;
+
+/// A second such close counts only on a link that is younger than this.
+pub const PARK_YOUNG_MS: u64 = 30_000;
 
 /// So many such closes in a row, and the document is kept off the link.
 pub const PARK_STRIKES: u32 = 2;

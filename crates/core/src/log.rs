@@ -22,6 +22,7 @@ pub(crate) struct Log {
     unsaved_bytes: usize,
     /// What to send once all up to a sequence number is saved.
     acks: VecDeque<Ack>,
+    acks_bytes: usize,
     /// Rows and bytes behind the snapshot, and the bytes of that.
     updates: usize,
     bytes: usize,
@@ -49,6 +50,9 @@ impl Recent {
         }
     }
 }
+
+/// What an entry of a queue takes beside its payload.
+const ENTRY_BYTES: usize = 64;
 
 /// A message that waits for its update to be saved.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl Log {
         let bytes = update.bytes().len();
         self.last += 1;
         self.unsaved.push_back((self.last, update.clone()));
-        self.unsaved_bytes += bytes;
+        self.unsaved_bytes += bytes + ENTRY_BYTES;
         self.updates += 1;
         self.bytes += bytes;
         if let Some(since) = &mut self.since_freeze {
@@ -107,12 +111,14 @@ impl Log {
         if self.is_saved() {
             return Some(message);
         }
+        self.acks_bytes += message.len() + ENTRY_BYTES;
         self.acks.push_back(Ack { after: self.last, peer, message });
         None
     }
 
     pub(crate) fn forget_acks_of(&mut self, peer: PeerId) {
         self.acks.retain(|ack| ack.peer != peer);
+        self.acks_bytes = self.acks.iter().map(|ack| ack.message.len() + ENTRY_BYTES).sum();
     }
 
     /// Moves the watermark; what may be acknowledged now is handed out in order.
@@ -121,11 +127,12 @@ impl Log {
         self.saved = self.saved.max(seq);
         self.failing = false;
         while let Some((_, update)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
-            self.unsaved_bytes -= update.bytes().len();
+            self.unsaved_bytes -= update.bytes().len() + ENTRY_BYTES;
             self.recent.push(update);
         }
         let mut due = Vec::new();
         while let Some(ack) = self.acks.pop_front_if(|ack| ack.after <= self.saved) {
+            self.acks_bytes -= ack.message.len() + ENTRY_BYTES;
             due.push(ack);
         }
         due
@@ -148,8 +155,9 @@ impl Log {
         self.saved == self.last
     }
 
+    /// Whether too much waits to be saved, or to be acknowledged after that.
     pub(crate) fn is_full(&self) -> bool {
-        self.unsaved_bytes >= limits::UNSAVED_BYTES_PER_DOCUMENT_MAX
+        self.unsaved_bytes.max(self.acks_bytes) >= limits::UNSAVED_BYTES_PER_DOCUMENT_MAX
     }
 
     pub(crate) fn last_seq(&self) -> u64 {

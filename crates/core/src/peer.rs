@@ -1,7 +1,7 @@
 //! One client of a document: how far its conversation has come.
 
 use crate::Millis;
-use crate::replica::Want;
+use crate::replica::{Applied, Want};
 use crate::state_vector::StateVector;
 
 /// How a peer is attached.
@@ -19,6 +19,9 @@ pub(crate) struct Peer {
     pub(crate) stage: Stage,
     /// What its last step 1 showed to be missing and has not been sent yet.
     pub(crate) want: Want,
+    /// What it wrote that is not saved yet. It is not sent that before: to see its own changes
+    /// come back is how it knows that they are saved.
+    pub(crate) unsaved: Want,
     /// When it was last sent anything.
     pub(crate) heard_at: Millis,
     /// When it was last asked to close a gap.
@@ -36,14 +39,12 @@ pub(crate) enum Stage {
         /// From when on it gets live updates even so.
         live_at: Millis,
     },
-    /// Its step 1 waits for the upstream's answer.
+    /// Its step 1 waits for the upstream's answer. What comes meanwhile is sent as updates.
     Waiting {
         /// How long at most.
         until: Millis,
         /// What it holds.
         holds: StateVector,
-        /// What it has written since.
-        wrote: Want,
     },
     /// The answer to its step 1 is under way, in pieces.
     Answering {
@@ -59,10 +60,28 @@ impl Peer {
         Self {
             stage: Stage::Joining { live_at },
             want: Want::default(),
+            unsaved: Want::default(),
             heard_at: now,
             asked_at: None,
             warned: false,
         }
+    }
+
+    /// Notes somebody else's news where it is not live. Returns whether it now waits for room.
+    pub(crate) fn lacks(&mut self, news: &Applied) -> bool {
+        let idle = self.want.is_empty();
+        match &self.stage {
+            Stage::Joining { .. } | Stage::Live => return false,
+            Stage::Waiting { holds, .. } => {
+                for (client, range) in news.structs.iter() {
+                    let lacked = range.start.max(holds.get(client))..range.end;
+                    self.want.structs.insert(client, lacked);
+                }
+            }
+            Stage::Answering { .. } => self.want.structs.merge(&news.structs),
+        }
+        self.want.deletes.merge(&news.deletes);
+        idle && !self.want.is_empty()
     }
 
     pub(crate) fn is_live(&self) -> bool {

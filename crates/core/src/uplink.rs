@@ -3,6 +3,8 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
+mod proof;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::{Millis, limits, wire};
 
+use proof::Proof;
+
 /// The upstream as one document sees it.
 #[derive(Debug)]
 pub(crate) struct Uplink {
@@ -23,6 +27,8 @@ pub(crate) struct Uplink {
     stage: Stage,
     /// A step 1 is to be sent.
     ask: bool,
+    /// Something is missing before what they sent: they are to be asked for it.
+    gap: bool,
     /// A step 1 of ours that is not wholly answered.
     asked: Option<Asked>,
     /// Their step 1 is to be answered, with whatever is wanted.
@@ -55,9 +61,7 @@ enum Stage {
     Dormant,
     /// Our step 1 is to be sent or answered.
     Greeting,
-    /// Their step 2 is here; their step 1 should follow.
-    Named { until: Millis, named: Want },
-    /// Nothing answers: everything is pushed at this time.
+    /// At this time all but what they have named is pushed, unless their step 1 comes before.
     PushAt(Millis),
     /// They have all but what is wanted.
     Live,
@@ -66,28 +70,17 @@ enum Stage {
 #[derive(Debug)]
 struct Asked {
     at: Millis,
-    /// When their step 2 came, and whether its deletions contained ours.
-    answered: Option<(Millis, bool)>,
+    /// When their step 2 came.
+    answered: Option<Millis>,
+    /// What they have shown to hold since.
+    named: Want,
     /// What was sent since, so that their step 1 may not know of it.
     sent: Want,
-}
-
-/// When to ask what the upstream holds.
-#[derive(Debug, Default)]
-struct Proof {
-    /// The first and the last change since it was asked.
-    changed: Option<(Millis, Millis)>,
-    asked_at: Millis,
-    /// Proofs in a row that fell short.
-    failures: u32,
 }
 
 /// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
 /// else's, passed on.
 const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
-
-/// A proof that fell short is repeated after the quiet time, doubled so often at most.
-const PROOF_DOUBLINGS_MAX: u32 = 5;
 
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
@@ -97,6 +90,7 @@ impl Uplink {
             peer,
             stage: Stage::Dormant,
             ask: false,
+            gap: false,
             asked: None,
             answer: false,
             want: Want::default(),
@@ -184,10 +178,9 @@ impl Uplink {
         false
     }
 
-    /// Asks for what is missing before a gap; nothing happens while an answer is due anyway.
-    pub(crate) fn ask(&mut self, now: Millis) {
-        let lately = now < self.proof.asked_at + limits::GAP_ASK_MS;
-        self.ask |= self.asked.is_none() && self.stage == Stage::Live && !lately;
+    /// Asks for what is missing before a gap, soon.
+    pub(crate) fn ask(&mut self) {
+        self.gap = true;
     }
 
     /// Their awareness: only a server that passes on what others send has any.
@@ -196,18 +189,16 @@ impl Uplink {
     }
 
     /// Their step 2 was applied, `whole` being all it held.
-    pub(crate) fn step_2(&mut self, now: Millis, update: &Update, replica: &Replica) {
-        let named = Want::of(update);
-        self.holds(&named);
+    pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
+        self.holds(&Want::of(update));
         match &mut self.asked {
             Some(asked) if asked.answered.is_none() => {
-                asked.answered = Some((now, replica.missing_deletes(&named.deletes).is_empty()));
+                asked.answered = Some(now);
+                if self.stage != Stage::Live {
+                    self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
+                }
             }
             _ => self.broadcasts = true,
-        }
-        if self.stage == Stage::Greeting || matches!(self.stage, Stage::PushAt(_)) {
-            let until = now + limits::UPSTREAM_ANSWER_MS;
-            self.stage = Stage::Named { until, named };
         }
     }
 
@@ -217,6 +208,9 @@ impl Uplink {
         self.want.subtract(named);
         if let Some((_, want)) = &mut self.joiner {
             want.subtract(named);
+        }
+        if let Some(asked) = &mut self.asked {
+            asked.named.merge(named);
         }
     }
 
@@ -228,25 +222,24 @@ impl Uplink {
         replica: &Replica,
         random: &mut Random,
     ) -> bool {
-        let missing = replica.missing_from(theirs);
-        let in_time = |asked: &mut Asked| {
-            asked.answered.is_some_and(|(at, _)| now.saturating_sub(at) <= ANSWER_SPAN_MS)
+        let structs = replica.missing_from(theirs);
+        let broadcasts = self.broadcasts;
+        let is_answer = |asked: &mut Asked| {
+            !broadcasts && asked.answered.is_some_and(|at| now <= at + ANSWER_SPAN_MS)
         };
-        let Some(Asked { answered: Some((_, deletes_held)), sent, .. }) =
-            self.asked.take_if(in_time)
-        else {
-            self.joined(now, &missing, replica, random);
+        let Some(asked) = self.asked.take_if(is_answer) else {
+            self.joined(now, &structs, replica, random);
             return false;
         };
-        let held = missing.is_empty() && deletes_held;
+        let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
+        let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
         self.fresh = None;
-        self.want.structs = missing;
-        self.want.deletes = if deletes_held { IdSet::default() } else { replica.deletes().clone() };
-        self.want.subtract(&sent);
+        self.want = Want { structs, deletes: replica.deletes().clone() };
+        self.want.deletes.subtract(&asked.named.deletes);
+        self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;
         self.stage = Stage::Live;
-        let proven = held && !replica.is_incomplete() && !self.broadcasts;
         self.proof.judge(now, proven);
         proven
     }
@@ -263,7 +256,7 @@ impl Uplink {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Millis, replica: &Replica, random: &mut Random) {
-        match &mut self.stage {
+        match self.stage {
             Stage::Greeting => {
                 let unanswered =
                     |asked: &Asked| now >= asked.at.saturating_add(limits::UPSTREAM_ANSWER_MS);
@@ -272,17 +265,7 @@ impl Uplink {
                     self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
                 }
             }
-            Stage::Named { until, named } if now >= *until => {
-                let named = std::mem::take(named);
-                self.silent = true;
-                self.want = Want::everything(replica);
-                self.want.subtract(&named);
-                self.push();
-            }
-            Stage::PushAt(at) if now >= *at => {
-                self.want = Want::everything(replica);
-                self.push();
-            }
+            Stage::PushAt(at) if now >= at => self.push(replica),
             _ => {}
         }
         if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
@@ -292,22 +275,45 @@ impl Uplink {
             self.want.merge(&want);
             self.answer |= !want.is_empty();
         }
-        if self.proof_due().is_some_and(|due| now >= due) {
-            self.ask = true;
-        }
+        self.gap &= replica.is_incomplete();
+        let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
+        self.ask |= due(self.proof_due()) || due(self.gap_due());
     }
 
-    fn push(&mut self) {
+    fn push(&mut self, replica: &Replica) {
+        self.silent = true;
         self.fresh = None;
+        self.want = Want::everything(replica);
+        if let Some(asked) = &self.asked {
+            self.want.subtract(&asked.named);
+        }
         self.answer = !self.want.is_empty();
         self.stage = Stage::Live;
     }
 
-    fn proof_due(&self) -> Option<Millis> {
-        if !self.proves() || !self.is_sent() || self.answer || self.ask {
+    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
+    /// one may still come; of a server that only passes on, none counts.
+    fn may_ask_from(&self) -> Option<Millis> {
+        if self.stage != Stage::Live || self.ask {
             return None;
         }
-        self.proof.due()
+        match &self.asked {
+            Some(Asked { answered: Some(at), .. }) => Some(at + ANSWER_SPAN_MS + 1),
+            Some(_) if !self.broadcasts => None,
+            _ => Some(0),
+        }
+    }
+
+    fn proof_due(&self) -> Option<Millis> {
+        if !self.proves() || !self.is_sent() || self.answer {
+            return None;
+        }
+        Some(self.proof.due()?.max(self.may_ask_from()?))
+    }
+
+    fn gap_due(&self) -> Option<Millis> {
+        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
+        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
     }
 
     /// When [`Uplink::tick`] has something to do.
@@ -316,12 +322,18 @@ impl Uplink {
             Stage::Greeting => {
                 self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
             }
-            Stage::Named { until, .. } => Some(*until),
             Stage::PushAt(at) => Some(*at),
             Stage::Dormant | Stage::Live => None,
         };
         let joiner = self.joiner.as_ref().map(|(at, _)| *at);
-        [stage, joiner, self.proof_due()].into_iter().flatten().min()
+        [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Dormant | Stage::Live)
+            && !self.is_ready()
+            && self.joiner.is_none()
     }
 
     /// Whether [`Uplink::pull`] has something to send.
@@ -348,7 +360,9 @@ impl Uplink {
             return Some(frame);
         }
         if std::mem::take(&mut self.ask) {
-            self.asked = Some(Asked { at: now, answered: None, sent: Want::default() });
+            self.gap = false;
+            let (named, sent) = (Want::default(), Want::default());
+            self.asked = Some(Asked { at: now, answered: None, named, sent });
             self.proof.asked(now);
             return Some(wire::sync_step1(&replica.state_vector().encode()));
         }
@@ -369,53 +383,20 @@ impl Uplink {
             self.note_sent(|| sent);
             return Some(message);
         }
-        let answer = std::mem::take(&mut self.answer);
-        match replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX) {
-            Some(chunk) => {
-                self.note_sent(|| Want::of(&chunk.update));
-                let bytes = chunk.update.bytes();
-                Some(if answer { wire::sync_step2(bytes) } else { wire::update(bytes) })
-            }
-            None if answer => Some(wire::sync_step2(wire::EMPTY_UPDATE)),
-            None => None,
-        }
+        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
+        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
+        self.answer &= !answers;
+        let Some(chunk) = chunk else {
+            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
+        };
+        self.note_sent(|| Want::of(&chunk.update));
+        let bytes = chunk.update.bytes();
+        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
     }
 
     fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
         if let Some(asked) = &mut self.asked {
             asked.sent.merge(&sent());
-        }
-    }
-}
-
-impl Proof {
-    fn due(&self) -> Option<Millis> {
-        let (first, last) = self.changed?;
-        let busy = first.max(self.asked_at) + limits::PROOF_BUSY_MS;
-        Some((last + limits::PROOF_QUIET_MS).min(busy))
-    }
-
-    fn changed(&mut self, now: Millis) {
-        let first = self.changed.map_or(now, |(first, _)| first);
-        self.changed = Some((first, now));
-        self.failures = 0;
-    }
-
-    /// The upstream was asked.
-    fn asked(&mut self, now: Millis) {
-        self.asked_at = now;
-        self.changed = None;
-    }
-
-    /// It answered; where that falls short it is asked again, less and less often.
-    fn judge(&mut self, now: Millis, proven: bool) {
-        if proven {
-            self.failures = 0;
-        } else {
-            let wait = limits::PROOF_QUIET_MS << self.failures.min(PROOF_DOUBLINGS_MAX);
-            let since = now + wait - limits::PROOF_QUIET_MS;
-            self.changed = Some((since, since));
-            self.failures += 1;
         }
     }
 }

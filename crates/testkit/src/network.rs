@@ -281,9 +281,9 @@ impl Network {
         self.lane(from.other()).flights.iter().filter(|flight| flight.leaves_at > now).count()
     }
 
-    /// Whether what is sent leads nowhere.
-    pub(crate) fn is_cut(&self, end: End) -> bool {
-        self.connections[end.connection].cut
+    /// Whether what this end sends leads nowhere.
+    pub(crate) fn is_over(&mut self, end: End) -> bool {
+        self.connections[end.connection].cut || self.lane(end.other()).over
     }
 
     /// Whether the silence of a connection has its reason.

@@ -8,6 +8,7 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::update::Update;
 use yrelay_core::upstream;
@@ -78,8 +79,9 @@ pub(crate) struct Slot {
 pub(crate) struct Client {
     pub(crate) end: End,
     pub(crate) document: DocumentId,
-    /// The id under which it writes.
+    /// The id under which it writes, and what of it came over this connection.
     author: u64,
+    wrote: IdSet,
 }
 
 const COMMIT_MS: Millis = 20;
@@ -161,7 +163,8 @@ impl Service {
     /// A client has connected.
     pub(crate) fn join(&mut self, net: &mut Network, id: &DocumentId, end: End, author: u64) {
         let peer = self.next_peer();
-        self.memory().clients.insert(peer, Client { end, document: id.clone(), author });
+        let client = Client { end, document: id.clone(), author, wrote: IdSet::new() };
+        self.memory().clients.insert(peer, client);
         self.open(net, id).clients.push(peer);
         self.input(net, id, Input::Attach { peer });
         self.link_event(net, upstream::Event::ClientCame);
@@ -188,7 +191,12 @@ impl Service {
             return;
         }
         match net.take(end) {
-            Some(Packet::Frame(bytes)) => self.input(net, &id, Input::Frame { peer, bytes }),
+            Some(Packet::Frame(bytes)) => {
+                if let Some(client) = self.memory().clients.get_mut(&peer) {
+                    client.note_written(&bytes);
+                }
+                self.input(net, &id, Input::Frame { peer, bytes });
+            }
             Some(Packet::Closed(_)) => self.leave(net, &id, peer),
             None => {}
         }
@@ -252,8 +260,13 @@ impl Service {
             }
             self.disk.load(id)
         };
-        self.memory().stored.remove(id);
+        let failed = matches!(input, Input::LoadFailed);
         self.input(net, id, input);
+        if failed {
+            self.memory().documents.remove(id);
+        } else {
+            self.memory().stored.remove(id);
+        }
         self.push_next(net);
         self.resume(net);
     }
@@ -312,8 +325,12 @@ impl Service {
                 self.commit_soon(net);
             }
             Output::Confirmed { seq } => {
-                let appended = self.memory().documents.get(id).map(|slot| slot.appended.clone());
-                self.proofs.push((id.clone(), appended.unwrap_or_default()));
+                if let Some(slot) = self.memory().documents.get(id) {
+                    let Want { structs, deletes } = &slot.appended;
+                    let deletes = deletes.intersection(structs);
+                    let proven = Want { structs: structs.clone(), deletes };
+                    self.proofs.push((id.clone(), proven));
+                }
                 self.disk.confirm(id, seq);
                 self.commit_soon(net);
             }
@@ -333,9 +350,9 @@ impl Service {
 
     fn send(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.memory().clients.get(&peer) else { return };
-        let (end, author) = (client.end, client.author);
-        if !net.is_cut(end) {
-            self.assert_committed(id, author, &bytes);
+        let end = client.end;
+        if !net.is_over(end) {
+            self.assert_committed(id, peer, &bytes);
         }
         if net.waiting(end) >= OUTBOX_MESSAGES_MAX {
             net.drop_queue(end);
@@ -346,23 +363,15 @@ impl Service {
     }
 
     /// What an author gets back of its own is on the disk: to it, that is the acknowledgement.
-    fn assert_committed(&self, id: &DocumentId, author: u64, frame: &Bytes) {
-        let Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) =
-            wire::messages(frame).next()
-        else {
-            return;
-        };
-        let structs = Update::parse(update).expect("the relay sends what parses").structs();
-        let mut own = structs.ranges(author).peekable();
-        if own.peek().is_some() {
-            let committed = self.disk.held(id).structs;
-            for range in own {
-                assert!(
-                    committed.contains_range(author, &range),
-                    "{id}: {range:?} went back to its author before it was saved"
-                );
-            }
-        }
+    /// (Somebody else may bring it, too: after a crash, say. The relay cannot know whose it is.)
+    fn assert_committed(&self, id: &DocumentId, peer: PeerId, frame: &Bytes) {
+        let client = self.memory.as_ref().and_then(|memory| memory.clients.get(&peer));
+        let (Some(client), Some(structs)) = (client, structs_of(frame)) else { return };
+        let own = structs.intersection(&client.wrote);
+        assert!(
+            own.is_empty() || self.disk.held(id).structs.contains_all(&own),
+            "{id}: {own:?} went back to its author before it was saved"
+        );
     }
 
     fn ready(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
@@ -392,9 +401,6 @@ impl Service {
     fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
         assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
         self.hang_up(net, id, peer, reason);
-        if reason == CloseReason::LoadFailed {
-            self.memory().documents.remove(id);
-        }
     }
 
     /// Closes a connection. The document hears of it when the reader ends.
@@ -509,6 +515,25 @@ impl Service {
 impl Memory {
     pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
         self.link.as_ref().and_then(Link::peer) == Some(peer)
+    }
+}
+
+impl Client {
+    fn note_written(&mut self, frame: &Bytes) {
+        let structs = structs_of(frame).unwrap_or_default();
+        for range in structs.ranges(self.author) {
+            self.wrote.insert(self.author, range);
+        }
+    }
+}
+
+/// The structs that a message brings.
+fn structs_of(frame: &Bytes) -> Option<IdSet> {
+    match wire::messages(frame).next() {
+        Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
+            Some(Update::parse(update).expect("everybody sends what parses").structs())
+        }
+        _ => None,
     }
 }
 

@@ -289,9 +289,8 @@ impl<'a> World<'a> {
     fn verify_proofs(&mut self) {
         for service in &mut self.services {
             for (id, what) in service.proofs.drain(..) {
-                let Some(server) = self.server.as_ref().filter(|server| !server.rolled_back) else {
-                    continue;
-                };
+                let can_prove = |server: &&Server| server.is_persistent() && !server.rolled_back;
+                let Some(server) = self.server.as_ref().filter(can_prove) else { continue };
                 assert!(
                     server.holds(&id.to_encoded(), &what),
                     "{id}: taken for confirmed, but the server lacks some of it"

@@ -55,9 +55,14 @@ impl Relay {
                 Input::LoadFailed
             }
         };
+        let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
-            state.stored.remove(&id);
             state.input(relay, &id, input);
+            if failed {
+                state.drop_document(&id);
+            } else {
+                state.stored.remove(&id);
+            }
             state.push_next(relay);
         });
         self.resume();

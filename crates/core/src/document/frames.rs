@@ -7,8 +7,9 @@ use crate::close::CloseReason;
 use crate::decode::DecodeError;
 use crate::event::Output;
 use crate::id::PeerId;
-use crate::peer::{Role, Stage};
-use crate::replica::{Applied, Want};
+use crate::id_set::IdSet;
+use crate::peer::{Peer, Role, Stage};
+use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::wire::{self, Message};
@@ -75,10 +76,6 @@ impl Document {
         role: Role,
         message: Message,
     ) -> Result<(), CloseReason> {
-        if let Message::Unknown(kind) = message {
-            self.out.push(Output::Ignored { peer, kind });
-            return Ok(());
-        }
         match message {
             Message::SyncStep1(body) => {
                 let theirs = StateVector::decode(&body)?;
@@ -97,9 +94,10 @@ impl Document {
                 self.send(now, peer, answer);
             }
             Message::SyncStatus(payload) => {
+                self.admit(role)?;
                 self.acknowledge(now, peer, wire::sync_status(&payload));
             }
-            Message::Unknown(_) => {}
+            Message::Unknown(kind) => self.out.push(Output::Ignored { peer, kind }),
         }
         Ok(())
     }
@@ -123,31 +121,24 @@ impl Document {
             }
             return;
         }
-        let wait = self.replica.is_empty()
-            && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
-        if wait && let Some(client) = self.clients.get_mut(&peer) {
-            let until = now + limits::UPSTREAM_FIRST_MS;
-            let wrote = Want::default();
-            client.stage = Stage::Waiting { until, holds: theirs, wrote };
-            self.schedule(until);
-        } else {
-            self.answer(now, peer, &theirs, &Want::default());
-        }
-    }
-
-    /// Answers the step 1 of a client: everything it lacks, and the whole delete set, but for
-    /// what it `wrote` since: that goes back to it once it is saved.
-    fn answer(&mut self, now: Millis, peer: PeerId, theirs: &StateVector, wrote: &Want) {
+        let wait = self.upstream_may_answer() && (self.replica.is_empty() || self.has_waiting());
+        let structs = self.replica.missing_from(&theirs);
         let Some(client) = self.clients.get_mut(&peer) else { return };
-        client.want = Want {
-            structs: self.replica.missing_from(theirs),
-            deletes: self.replica.deletes().clone(),
-        };
-        client.want.subtract(wrote);
-        client.stage = Stage::Answering { complete: false };
-        self.reckon_audience();
-        self.answer_on(now, peer);
-        self.remind(now, peer, theirs);
+        let returns = matches!(client.stage, Stage::Joining { .. });
+        client.want = Want { structs, deletes: IdSet::default() };
+        client.want.subtract(&client.unsaved);
+        if wait {
+            let until = now + limits::UPSTREAM_FIRST_MS;
+            client.stage = Stage::Waiting { until, holds: theirs };
+            self.schedule(until);
+            self.reckon_audience();
+            self.answer_on(now, peer);
+        } else {
+            self.answer(now, peer);
+            if returns {
+                self.remind(now, peer, &theirs);
+            }
+        }
     }
 
     /// What a returning client holds of the last saved updates may be its own, and the word that
@@ -166,46 +157,74 @@ impl Document {
         }
     }
 
+    fn upstream_may_answer(&self) -> bool {
+        self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer())
+    }
+
+    fn has_waiting(&self) -> bool {
+        self.clients.values().any(|client| matches!(client.stage, Stage::Waiting { .. }))
+    }
+
+    /// Answers the step 1 of a client: what it lacks of structs, and the whole delete set.
+    fn answer(&mut self, now: Millis, peer: PeerId) {
+        let Some(client) = self.clients.get_mut(&peer) else { return };
+        client.want.deletes = self.replica.deletes().clone();
+        client.want.deletes.subtract(&client.unsaved.deletes);
+        client.stage = Stage::Answering { complete: false };
+        self.reckon_audience();
+        self.answer_on(now, peer);
+    }
+
     /// Sends the next piece of an answer.
     pub(super) fn answer_on(&mut self, now: Millis, peer: PeerId) {
         let Some(client) = self.clients.get_mut(&peer) else { return };
-        let Stage::Answering { complete } = &mut client.stage else { return };
-        let chunk = self.replica.take_chunk(&mut client.want, limits::CLIENT_CHUNK_BYTES_MAX);
-        let message = match &chunk {
-            Some(chunk) if *complete || !chunk.complete => wire::update(chunk.update.bytes()),
-            Some(chunk) => wire::sync_step2(chunk.update.bytes()),
-            None => wire::sync_step2(wire::EMPTY_UPDATE),
+        let due = match client.stage {
+            Stage::Answering { complete } => !complete,
+            Stage::Waiting { .. } => false,
+            Stage::Joining { .. } | Stage::Live => return,
         };
-        let repeats = *complete && chunk.is_none();
-        *complete |= chunk.is_none_or(|chunk| chunk.complete);
-        if client.want.is_empty() {
+        let chunk = if due && is_beyond_gaps(&client.want, &self.replica) {
+            None
+        } else {
+            self.replica.take_chunk(&mut client.want, limits::CLIENT_CHUNK_BYTES_MAX)
+        };
+        let completes = due && chunk.as_ref().is_none_or(|chunk| chunk.complete);
+        if completes {
+            client.stage = Stage::Answering { complete: true };
+        }
+        let message = match &chunk {
+            Some(chunk) if completes => Some(wire::sync_step2(chunk.update.bytes())),
+            Some(chunk) => Some(wire::update(chunk.update.bytes())),
+            None => completes.then(|| wire::sync_step2(wire::EMPTY_UPDATE)),
+        };
+        if !client.want.is_empty() {
+            self.out.push(Output::Ready { peer });
+        } else if matches!(client.stage, Stage::Answering { .. }) {
             client.stage = Stage::Live;
             self.reckon_audience();
-        } else {
-            self.out.push(Output::Ready { peer });
         }
-        if !repeats {
+        if let Some(message) = message {
             self.send(now, peer, message);
         }
     }
 
     /// Answers the clients that wait for the upstream, where waiting is over.
     pub(super) fn answer_waiting(&mut self, now: Millis) {
-        let wait = self.replica.is_empty()
-            && self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer());
-        let due: Vec<(PeerId, StateVector, Want)> = self
-            .clients
-            .iter_mut()
-            .filter_map(|(id, client)| match &mut client.stage {
-                Stage::Waiting { until, holds, wrote } if !wait || *until <= now => {
-                    Some((*id, std::mem::take(holds), std::mem::take(wrote)))
-                }
-                _ => None,
-            })
-            .collect();
-        for (peer, theirs, wrote) in due {
-            self.answer(now, peer, &theirs, &wrote);
+        let over = !self.upstream_may_answer();
+        let is_due = |client: &Peer| match client.stage {
+            Stage::Waiting { until, .. } => over || until <= now,
+            _ => false,
+        };
+        let due = self.clients.iter().filter(|(_, client)| is_due(client));
+        for peer in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.answer(now, peer);
         }
+    }
+
+    /// A client that writes more than can be saved is sent away.
+    fn admit(&self, role: Role) -> Result<(), CloseReason> {
+        let full = role == Role::Client && self.log.is_full();
+        if full { Err(CloseReason::Unsaved) } else { Ok(()) }
     }
 
     fn update(
@@ -217,9 +236,7 @@ impl Document {
         arrival: Arrival,
     ) -> Result<(), CloseReason> {
         let update = Update::parse(bytes)?;
-        if role == Role::Client && self.log.is_full() {
-            return Err(CloseReason::Unsaved);
-        }
+        self.admit(role)?;
         self.is_yjs();
         let news = self.replica.apply(&update);
         if let Some(uplink) = &mut self.uplink {
@@ -229,20 +246,22 @@ impl Document {
             && let Some(uplink) = &mut self.uplink
         {
             match arrival {
-                Arrival::Step2 => uplink.step_2(now, &update, &self.replica),
+                Arrival::Step2 => uplink.step_2(now, &update),
                 Arrival::Live(_) => uplink.holds(&Want::of(&update)),
             }
         }
-        match arrival {
-            Arrival::Live(message) if !news.changed() => self.acknowledge(now, peer, message),
-            Arrival::Live(message) if news.whole => {
-                self.take_in(now, peer, role, &news, vec![(update, message)]);
+        if news.changed() {
+            let pieces = match &arrival {
+                Arrival::Live(message) if news.whole => vec![(update, message.clone())],
+                _ => self.pieces(&news),
+            };
+            self.take_in(now, peer, role, &news, &pieces);
+            if let Arrival::Step2 = arrival {
+                pieces.into_iter().for_each(|(_, message)| self.acknowledge(now, peer, message));
             }
-            _ if !news.changed() => {}
-            _ => {
-                let pieces = self.pieces(&news);
-                self.take_in(now, peer, role, &news, pieces);
-            }
+        }
+        if let Arrival::Live(message) = arrival {
+            self.acknowledge(now, peer, message);
         }
         self.answer_waiting(now);
         Ok(())
@@ -266,13 +285,13 @@ impl Document {
         peer: PeerId,
         role: Role,
         news: &Applied,
-        pieces: Vec<(Update, Bytes)>,
+        pieces: &[(Update, Bytes)],
     ) {
         let local = role == Role::Client;
         if local {
             self.unconfirmed = true;
             if let Some(uplink) = &mut self.uplink {
-                let whole = match pieces.as_slice() {
+                let whole = match pieces {
                     [(_, message)] => Some(message),
                     _ => None,
                 };
@@ -280,19 +299,17 @@ impl Document {
             }
         }
         for (id, client) in &mut self.clients {
-            let want = match &mut client.stage {
-                Stage::Waiting { wrote, .. } if *id == peer => wrote,
-                Stage::Answering { .. } if *id != peer => &mut client.want,
-                _ => continue,
-            };
-            want.structs.merge(&news.structs);
-            want.deletes.merge(&news.deletes);
+            if *id == peer {
+                client.unsaved.structs.merge(&news.structs);
+                client.unsaved.deletes.merge(&news.deletes);
+            } else if client.lacks(news) {
+                self.out.push(Output::Ready { peer: *id });
+            }
         }
         for (update, message) in pieces {
-            let seq = self.log.append(&update);
+            let seq = self.log.append(update);
             self.out.push(Output::Append { seq, update: update.bytes().clone(), local });
             self.broadcast(now, Audience::Live, Some(peer), message.clone());
-            self.acknowledge(now, peer, message);
         }
         self.ask_for_gap(now, peer, news);
         self.compact_if_worth();
@@ -324,7 +341,7 @@ impl Document {
             Some(_) => {}
             None => {
                 if let Some(uplink) = &mut self.uplink {
-                    uplink.ask(now);
+                    uplink.ask();
                 }
             }
         }
@@ -339,12 +356,6 @@ impl Document {
     ) -> Result<(), CloseReason> {
         let announced = self.awareness.announce(now, peer, role, body)?;
         self.is_yjs();
-        if announced.refused > 0
-            && let Some(client) = self.clients.get_mut(&peer)
-            && std::mem::replace(&mut client.warned, true)
-        {
-            return Err(CloseReason::AwarenessLimits);
-        }
         if role == Role::Client
             && let Some(entries) = self.awareness.encode(announced.departed)
         {
@@ -362,6 +373,21 @@ impl Document {
             self.tell_awareness(now, &announced.changed);
         }
         self.schedule(now + limits::AWARENESS_EXPIRY_MS);
+        if announced.refused > 0
+            && let Some(client) = self.clients.get_mut(&peer)
+            && std::mem::replace(&mut client.warned, true)
+        {
+            return Err(CloseReason::AwarenessLimits);
+        }
         Ok(())
     }
+}
+
+/// Whether something is wanted, and nothing but what stands beyond gaps: no part of a step 2.
+fn is_beyond_gaps(want: &Want, replica: &Replica) -> bool {
+    if !replica.is_incomplete() || want.structs.is_empty() || !want.deletes.is_empty() {
+        return false;
+    }
+    let settled = replica.state_vector();
+    want.structs.iter().all(|(client, range)| range.start >= settled.get(client))
 }

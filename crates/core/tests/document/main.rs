@@ -1,0 +1,14 @@
+//! The state machine of one document, told as scripts in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod awareness;
+mod follow;
+mod greet;
+mod join;
+mod loading;
+mod opaque;
+mod returning;
+mod script;
+mod storage;
+mod updates;

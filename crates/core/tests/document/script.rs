@@ -1,0 +1,475 @@
+//! A document driven by hand: no runtime, virtual time, and a look at every output.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
+
+use bytes::Bytes;
+use yrelay_core::close::CloseReason;
+use yrelay_core::decode::{Reader, put_var_bytes, put_varuint};
+use yrelay_core::document::Document;
+use yrelay_core::event::{Input, Output, Standing};
+use yrelay_core::id::PeerId;
+use yrelay_core::id_set::IdSet;
+use yrelay_core::replica::{Compaction, Replica, Want};
+use yrelay_core::state_vector::StateVector;
+use yrelay_core::update::Update;
+use yrelay_core::wire::{self, Message};
+use yrelay_core::{LogSize, Millis};
+
+pub(crate) const A: PeerId = PeerId(1);
+pub(crate) const B: PeerId = PeerId(2);
+pub(crate) const C: PeerId = PeerId(3);
+
+/// One document and everybody around it.
+pub(crate) struct Script {
+    pub(crate) document: Document,
+    pub(crate) now: Millis,
+    timers: BTreeSet<Millis>,
+    loading: bool,
+    /// Who left while it was loading: written to in passing.
+    left: BTreeSet<PeerId>,
+    /// What each attached peer was sent and has not been looked at.
+    inboxes: BTreeMap<PeerId, VecDeque<Bytes>>,
+    /// Peers that want room.
+    ready: BTreeSet<PeerId>,
+    pub(crate) closed: BTreeMap<PeerId, CloseReason>,
+    /// The upstream's number while the link is up.
+    pub(crate) up: PeerId,
+    /// Updates given to the store: bytes, and whether they were written below.
+    pub(crate) appended: Vec<(Bytes, bool)>,
+    /// All that was given to the store.
+    stored: Replica,
+    last_seq: u64,
+    /// What clients wrote that is not saved yet, by sequence number.
+    unsaved: BTreeMap<u64, (PeerId, Want)>,
+    pub(crate) confirmed_seq: Option<u64>,
+    pub(crate) frozen: Option<(Box<Replica>, u64)>,
+    pub(crate) rejected: usize,
+    pub(crate) ignored: Vec<u64>,
+}
+
+impl Script {
+    /// A document that is being loaded.
+    pub(crate) fn loading() -> Self {
+        Self::seeded(1)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self {
+            document: Document::new(seed),
+            now: 1_000_000,
+            timers: BTreeSet::new(),
+            loading: true,
+            left: BTreeSet::new(),
+            inboxes: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            closed: BTreeMap::new(),
+            up: PeerId(99),
+            appended: Vec::new(),
+            stored: Replica::default(),
+            last_seq: 0,
+            unsaved: BTreeMap::new(),
+            confirmed_seq: None,
+            frozen: None,
+            rejected: 0,
+            ignored: Vec::new(),
+        }
+    }
+
+    /// A document of which nothing is stored.
+    pub(crate) fn new() -> Self {
+        let mut script = Self::loading();
+        script.loaded(&[], false);
+        script
+    }
+
+    /// A document of which these updates are stored.
+    pub(crate) fn with(updates: &[Vec<u8>]) -> Self {
+        let mut script = Self::loading();
+        script.loaded(updates, false);
+        script
+    }
+
+    pub(crate) fn loaded(&mut self, updates: &[Vec<u8>], unconfirmed: bool) {
+        for update in updates {
+            self.stored.apply(&parse(update));
+        }
+        let rows = updates.len();
+        self.last_seq = rows as u64;
+        let bytes = updates.iter().map(Vec::len).sum();
+        let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates: rows, bytes };
+        let replica = Box::new(self.stored.clone());
+        self.handle(Input::Loaded { replica, log, tail: Vec::new(), unconfirmed });
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        let author = match &input {
+            Input::Frame { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        let room = match &input {
+            Input::Room { peer } => Some(*peer),
+            _ => None,
+        };
+        let loaded = matches!(input, Input::Loaded { .. });
+        let mut outputs = Vec::new();
+        self.document.handle(self.now, input, &mut outputs);
+        for output in outputs {
+            self.check(author, room, output);
+        }
+        if loaded {
+            self.loading = false;
+            for peer in std::mem::take(&mut self.left) {
+                self.forget(peer);
+            }
+        }
+    }
+
+    /// Carries out an output, and holds it against what must always be true.
+    fn check(&mut self, author: Option<PeerId>, room: Option<PeerId>, output: Output) {
+        match output {
+            Output::Broadcast { to, except, bytes } => {
+                for peer in to.iter().filter(|peer| Some(**peer) != except) {
+                    assert_ne!(*peer, self.up, "the upstream is sent what it has room for");
+                    self.deliver(*peer, &bytes);
+                }
+            }
+            Output::Send { peer, bytes } => {
+                if peer == self.up {
+                    assert_eq!(room, Some(peer), "the upstream is sent what it has room for");
+                }
+                self.deliver(peer, &bytes);
+            }
+            Output::Ready { peer } => {
+                assert!(self.inboxes.contains_key(&peer), "{peer} is not attached");
+                let first = self.ready.insert(peer);
+                assert!(first || peer != self.up, "the upstream is announced once");
+            }
+            Output::Append { seq, update, local } => {
+                assert_eq!(seq, self.last_seq + 1);
+                let from_below = author.is_some_and(|author| author != self.up);
+                assert!(local == from_below || self.loading, "local: written by a client");
+                self.last_seq = seq;
+                let parsed = parse(&update);
+                let news = self.stored.apply(&parsed);
+                assert!(news.changed(), "what changes nothing is not stored");
+                if let Some(author) = author {
+                    let news = Want { structs: news.structs, deletes: news.deletes };
+                    self.unsaved.insert(seq, (author, news));
+                }
+                self.appended.push((update, local));
+            }
+            Output::Confirmed { seq } => self.confirmed_seq = Some(seq),
+            Output::Compact { frozen, upto_seq } => {
+                assert_eq!(upto_seq, self.last_seq);
+                assert!(self.frozen.replace((frozen, upto_seq)).is_none(), "one at a time");
+            }
+            Output::Close { peer, reason } => {
+                assert!(!self.left.contains(&peer) && self.forget(peer), "{peer} is not attached");
+                self.closed.insert(peer, reason);
+            }
+            Output::Rejected { peer, .. } => {
+                assert_eq!(peer, self.up);
+                self.rejected += 1;
+            }
+            Output::Ignored { kind, .. } => self.ignored.push(kind),
+            Output::WakeAt { at } => {
+                self.timers.insert(at);
+            }
+        }
+    }
+
+    fn deliver(&mut self, peer: PeerId, bytes: &Bytes) {
+        let opaque = self.document.standing().opaque;
+        for message in wire::messages(bytes).take_while(|_| !opaque) {
+            let Ok(Message::SyncStep2(update) | Message::Update { update, .. }) = message else {
+                continue;
+            };
+            let told = Want::of(&parse(&update));
+            assert!(
+                self.stored.held().contains_all(&told.structs)
+                    && self.stored.deletes().contains_all(&told.deletes),
+                "stored before sent: {}",
+                show(bytes)
+            );
+            for (_, unsaved) in self.unsaved.values().filter(|(author, _)| *author == peer) {
+                let early = Want {
+                    structs: unsaved.structs.intersection(&told.structs),
+                    deletes: unsaved.deletes.intersection(&told.deletes),
+                };
+                let shown = show(bytes);
+                assert!(early.is_empty() || peer == self.up, "{peer}'s own, unsaved: {shown}");
+            }
+        }
+        let inbox = self.inboxes.get_mut(&peer);
+        inbox.unwrap_or_else(|| panic!("{peer} is not attached")).push_back(bytes.clone());
+    }
+
+    fn forget(&mut self, peer: PeerId) -> bool {
+        self.ready.remove(&peer);
+        self.unsaved.retain(|_, (author, _)| *author != peer);
+        self.inboxes.remove(&peer).is_some()
+    }
+
+    pub(crate) fn attach(&mut self, peer: PeerId) {
+        self.inboxes.insert(peer, VecDeque::new());
+        self.handle(Input::Attach { peer });
+    }
+
+    /// Attaches a client that holds nothing; what it is told is not looked at.
+    pub(crate) fn join(&mut self, peer: PeerId) {
+        self.attach(peer);
+        self.frame(peer, step1(&[]));
+        while self.room(peer) {}
+        self.inboxes.get_mut(&peer).unwrap().clear();
+    }
+
+    pub(crate) fn detach(&mut self, peer: PeerId) {
+        if self.loading {
+            self.left.insert(peer);
+        } else {
+            assert!(self.forget(peer), "{peer} is not attached");
+        }
+        self.handle(Input::Detach { peer });
+    }
+
+    pub(crate) fn link_up(&mut self) {
+        self.attach_upstream(false);
+    }
+
+    pub(crate) fn attach_upstream(&mut self, silent: bool) {
+        self.up = PeerId(self.up.0 + 1);
+        let peer = self.up;
+        self.inboxes.insert(peer, VecDeque::new());
+        self.handle(Input::AttachUpstream { peer, silent, narrow: true });
+    }
+
+    pub(crate) fn link_down(&mut self) {
+        self.detach(self.up);
+    }
+
+    pub(crate) fn frame(&mut self, peer: PeerId, bytes: impl Into<Bytes>) {
+        self.handle(Input::Frame { peer, bytes: bytes.into() });
+    }
+
+    /// The upstream says something.
+    pub(crate) fn tell(&mut self, bytes: impl Into<Bytes>) {
+        self.frame(self.up, bytes);
+    }
+
+    /// Gives a peer room for one message if it waits for that.
+    pub(crate) fn room(&mut self, peer: PeerId) -> bool {
+        let ready = self.ready.remove(&peer);
+        if ready {
+            self.handle(Input::Room { peer });
+        }
+        ready
+    }
+
+    /// The next message for the upstream.
+    pub(crate) fn pull(&mut self) -> Option<Bytes> {
+        self.room(self.up);
+        self.inboxes.get_mut(&self.up)?.pop_front()
+    }
+
+    pub(crate) fn is_ready(&self, peer: PeerId) -> bool {
+        self.ready.contains(&peer)
+    }
+
+    /// All that was given to the store is on disk.
+    pub(crate) fn save(&mut self) {
+        self.save_upto(self.last_seq);
+    }
+
+    pub(crate) fn save_upto(&mut self, seq: u64) {
+        self.unsaved.retain(|unsaved, _| *unsaved > seq);
+        self.handle(Input::Saved { seq });
+    }
+
+    pub(crate) fn stored(&self) -> &Replica {
+        &self.stored
+    }
+
+    /// Ends the compaction that was asked for.
+    pub(crate) fn compact(&mut self) {
+        let (frozen, _) = self.frozen.take().expect("a compaction was asked for");
+        let compacted = frozen.compact(Compaction::Full);
+        for update in compacted.snapshot() {
+            self.stored.apply(&update);
+        }
+        self.handle(Input::Compacted { result: Some((Box::new(compacted), 10)) });
+    }
+
+    /// Time passes; it is woken whenever it asked for that.
+    pub(crate) fn wait(&mut self, ms: Millis) {
+        let end = self.now + ms;
+        let mut ticks = 0;
+        while let Some(at) = self.timers.first().copied().filter(|at| *at <= end) {
+            self.timers.pop_first();
+            self.now = self.now.max(at);
+            self.handle(Input::Tick);
+            ticks += 1;
+            assert!(ticks < 1_000, "it does not come to rest");
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.document.standing()
+    }
+
+    pub(crate) fn confirmed(&self) -> Option<bool> {
+        self.standing().confirmed
+    }
+
+    /// What a peer was sent since the last look, as it came.
+    pub(crate) fn take(&mut self, peer: PeerId) -> Vec<Bytes> {
+        self.inboxes.get_mut(&peer).map(std::mem::take).unwrap_or_default().into()
+    }
+
+    /// What a peer was sent since the last look, in words.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, peer: PeerId, messages: &[&str]) {
+        let told: Vec<String> = self.take(peer).iter().map(show).collect();
+        assert_eq!(told, messages, "what {peer} was sent");
+    }
+
+    /// All that the upstream has room for, in words.
+    #[track_caller]
+    pub(crate) fn expect_up(&mut self, messages: &[&str]) {
+        let mut told = Vec::new();
+        while let Some(message) = self.pull() {
+            told.push(show(&message));
+        }
+        assert_eq!(told, messages, "what went up");
+    }
+
+    /// An upstream that keeps documents joins a document that it holds this much of, and all of
+    /// ours.
+    pub(crate) fn greeted(&mut self, theirs: &[u8]) {
+        self.link_up();
+        assert!(self.pull().is_some_and(|message| show(&message).starts_with("step1")));
+        self.tell(step2(theirs));
+        let ours = self.stored.state_vector().encode();
+        self.tell(wire::sync_step1(&ours));
+        self.expect_up(&["step2 nothing"]);
+    }
+}
+
+pub(crate) fn parse(update: &[u8]) -> Update {
+    Update::parse(Bytes::copy_from_slice(update)).unwrap()
+}
+
+/// A message in words.
+pub(crate) fn show(frame: &Bytes) -> String {
+    if frame.starts_with(b"gAAAA") {
+        return String::from_utf8_lossy(frame).into_owned();
+    }
+    let messages: Vec<_> = wire::messages(frame).map(Result::unwrap).collect();
+    let [message] = messages.as_slice() else { panic!("one message in a frame: {messages:?}") };
+    match message {
+        Message::SyncStep1(vector) => {
+            let vector = StateVector::decode(vector).unwrap();
+            vector.iter().fold("step1".into(), |mut out, (client, clock)| {
+                write!(out, " {client}:{clock}").unwrap();
+                out
+            })
+        }
+        Message::SyncStep2(update) => format!("step2{}", show_update(update)),
+        Message::Update { update, .. } => format!("update{}", show_update(update)),
+        Message::Awareness(body) => format!("aware{}", show_awareness(body)),
+        Message::QueryAwareness => "query".into(),
+        Message::SyncStatus(payload) => format!("status {payload:?}"),
+        Message::Unknown(kind) => format!("unknown {kind}"),
+    }
+}
+
+fn show_update(update: &[u8]) -> String {
+    let Want { structs, deletes } = Want::of(&parse(update));
+    let mut out = show_ids("", &structs);
+    out += &show_ids("-", &deletes);
+    if out.is_empty() { " nothing".into() } else { out }
+}
+
+fn show_ids(sign: &str, ids: &IdSet) -> String {
+    ids.iter().fold(String::new(), |mut out, (client, range)| {
+        write!(out, " {sign}{client}:{}..{}", range.start, range.end).unwrap();
+        out
+    })
+}
+
+fn show_awareness(body: &[u8]) -> String {
+    let mut reader = Reader::new(body);
+    let mut out = String::new();
+    for _ in 0..reader.varuint().unwrap() {
+        let (id, clock) = (reader.varuint().unwrap(), reader.varuint().unwrap());
+        write!(out, " {id}@{clock} {}", reader.var_str().unwrap()).unwrap();
+    }
+    if out.is_empty() { " nobody".into() } else { out }
+}
+
+/// An update of text by one client, at a clock of its own; later text follows its own.
+pub(crate) fn insert(client: u64, clock: u32, text: &str) -> Vec<u8> {
+    let mut out = vec![1, 1];
+    put_varuint(&mut out, client);
+    put_varuint(&mut out, clock.into());
+    if clock == 0 {
+        out.extend([0x04, 1, 1, b't']);
+    } else {
+        out.push(0x84);
+        put_varuint(&mut out, client);
+        put_varuint(&mut out, u64::from(clock) - 1);
+    }
+    put_var_bytes(&mut out, text.as_bytes());
+    out.push(0);
+    out
+}
+
+/// An update that only deletes.
+pub(crate) fn delete(client: u64, clock: u32, len: u32) -> Vec<u8> {
+    let mut out = vec![0, 1];
+    put_varuint(&mut out, client);
+    out.push(1);
+    put_varuint(&mut out, clock.into());
+    put_varuint(&mut out, len.into());
+    out
+}
+
+/// The update that holds all of these.
+pub(crate) fn merged(updates: &[Vec<u8>]) -> Vec<u8> {
+    let mut replica = Replica::default();
+    for update in updates {
+        replica.apply(&parse(update));
+    }
+    let mut all = Want::everything(&replica);
+    let chunk = replica.take_chunk(&mut all, usize::MAX).unwrap();
+    assert!(all.is_empty());
+    chunk.update.bytes().to_vec()
+}
+
+pub(crate) fn step1(vector: &[(u64, u32)]) -> Bytes {
+    let vector: StateVector = vector.iter().copied().collect();
+    wire::sync_step1(&vector.encode())
+}
+
+pub(crate) fn step2(update: &[u8]) -> Bytes {
+    wire::sync_step2(update)
+}
+
+pub(crate) fn update(update: &[u8]) -> Bytes {
+    wire::update(update)
+}
+
+/// The update that holds nothing.
+pub(crate) const NOTHING: &[u8] = wire::EMPTY_UPDATE;
+
+pub(crate) fn aware(entries: &[(u64, u64, &str)]) -> Bytes {
+    let mut body = Vec::new();
+    put_varuint(&mut body, entries.len() as u64);
+    for (id, clock, json) in entries {
+        put_varuint(&mut body, *id);
+        put_varuint(&mut body, *clock);
+        put_var_bytes(&mut body, json.as_bytes());
+    }
+    wire::awareness(&body)
+}
