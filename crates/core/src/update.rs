@@ -90,6 +90,13 @@ impl Update {
     }
 }
 
+impl Default for Update {
+    /// The update that holds nothing.
+    fn default() -> Self {
+        Self(Bytes::from_static(&[0, 0]))
+    }
+}
+
 impl fmt::Debug for Update {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Update({} bytes)", self.0.len())

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod awareness;
+mod doubt;
 mod follow;
 mod greet;
 mod join;

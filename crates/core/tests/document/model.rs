@@ -289,7 +289,7 @@ impl Server {
 
     pub(crate) fn edit(&mut self, choice: u64) {
         let made = self.remote.edit(choice);
-        self.from_remote(&made);
+        self.take_remote(&made);
     }
 
     pub(crate) fn announce(&mut self) {
@@ -299,7 +299,7 @@ impl Server {
         }
     }
 
-    fn from_remote(&mut self, updates: &[Vec<u8>]) {
+    fn take_remote(&mut self, updates: &[Vec<u8>]) {
         for update in updates {
             if self.mode == Mode::Keeps {
                 self.held.apply(update);
@@ -328,7 +328,7 @@ impl Server {
                 }
                 // As all Python clients, the remote one sends back what was news.
                 let news = self.remote.apply(&update);
-                self.from_remote(&news);
+                self.take_remote(&news);
             }
             (Message::Awareness(body), _) => assert_eq!(body[0], 1, "one client per message"),
             (other, _) => panic!("{other:?}"),
