@@ -17,7 +17,7 @@ fn rows(directory: &Path, document: &str) -> Vec<Vec<u8>> {
     let mut statement = disk
         .prepare(
             "SELECT u.bytes FROM updates u JOIN documents d ON d.id = u.document
-             WHERE d.identifier = ?1 ORDER BY seq, part",
+             WHERE d.identifier = ?1 ORDER BY u.seq, u.part",
         )
         .unwrap();
     statement.query_map([document], |row| row.get(0)).unwrap().map(Result::unwrap).collect()

@@ -57,7 +57,7 @@ fn what_waits_for_something_missing_is_incomplete() {
     let mut author = Client::synced(relay.address(), "notes", 1);
     let missing = author.editor.write("a");
     let message = author.write("b");
-    author.receive(&message);
+    while author.next() != message {}
     let document = relay.pages.document("notes");
     assert_eq!((&document["incomplete"], &document["saved"]), (&true.into(), &true.into()));
     author.socket.binary(&yrelay_core::wire::update(&missing));

@@ -64,9 +64,8 @@ fn a_message_that_is_too_big_closes_its_sender() {
         client.socket.announce(yrelay::limits::MESSAGE_BYTES_MAX as u64 + 1);
         client.closed()
     };
-    assert_eq!([announce(), announce()], [1009, 1009]);
-    assert_eq!(announce(), 4400, "it would come back for ever");
-    assert_eq!(relay.pages.metric("rejected_total{reason=\"too_big\"}"), 3);
+    assert_eq!(announce(), 1009);
+    eventually("it is counted", || relay.pages.metric("rejected_total{reason=\"too_big\"}") == 1);
     other.save("unharmed");
 }
 

@@ -24,6 +24,9 @@ fn type_to_the_end(mut client: Client, letter: &str, begun: &std::sync::Barrier)
         while sent < acknowledged + 10 {
             client.write(letter);
             sent += 1;
+            if sent == 50 {
+                begun.wait();
+            }
         }
         match client.socket.read() {
             Message::Binary(frame) => {
@@ -31,9 +34,6 @@ fn type_to_the_end(mut client: Client, letter: &str, begun: &std::sync::Barrier)
                 client.take(&frame);
                 // What changes nothing is its own.
                 acknowledged += usize::from(frame[..2] == [0, 2] && client.text() == before);
-                if acknowledged == 20 {
-                    begun.wait();
-                }
             }
             Message::Close(code) => {
                 assert_eq!(code, 1001);
