@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::Replica;
 use super::collect::collectable;
 use super::parts::Parts;
 use super::structs::Structs;
 use crate::decode::{Reader, put_varuint};
 use crate::id_set::IdSet;
-use crate::update::{Id, Item, Kind};
+use crate::update::{Id, Item, Kind, Update};
 
 /// What compaction may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,18 @@ impl Replica {
         }
         out.deletes = deletes;
         out
+    }
+
+    /// Compacts for the store: the rows, and the replica that was read back from them. `None` if
+    /// they do not hold the same document: then they must not replace anything.
+    pub fn compact_rows(&self, mode: Compaction) -> Option<(Box<Replica>, Vec<Bytes>)> {
+        let snapshot = self.compact(mode).snapshot();
+        let rows: Vec<Bytes> = snapshot.iter().map(|update| update.bytes().clone()).collect();
+        let mut reread = Box::new(Replica::default());
+        for row in &rows {
+            reread.apply(&Update::parse(row.clone()).ok()?);
+        }
+        self.equivalent(&reread).then_some((reread, rows))
     }
 }
 
