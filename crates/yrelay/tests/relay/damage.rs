@@ -43,7 +43,7 @@ fn scene() -> TempDir {
     author.save("precious");
     author.save(" words");
     Client::synced(relay.address(), "a%20sound", 1).save("fine");
-    drop(relay);
+    drop((author, relay));
     damage(directory.path(), "damaged");
     directory
 }
@@ -70,7 +70,7 @@ fn its_clients_are_sent_away_and_nothing_is_overwritten() {
     assert_eq!(relay.pages.metric("rejected_total{reason=\"load_failed\"}"), 4);
     let shown = relay.pages.document("damaged");
     assert_eq!(shown["clients"], 0, "it stays in the list: {shown}");
-    drop(relay);
+    drop((reader, relay));
     assert_eq!(rows(directory.path(), "damaged"), before);
 }
 
