@@ -141,13 +141,15 @@ impl Document {
     /// How it stands.
     pub fn standing(&self) -> Standing {
         let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
+        let incomplete = self.replica.is_incomplete();
         Standing {
             clients: self.clients.len(),
             saved: self.log.is_saved(),
             failing: self.log.is_failing(),
-            confirmed: (proves && self.kind != Kind::Opaque).then_some(!self.unconfirmed),
+            confirmed: (proves && self.kind != Kind::Opaque)
+                .then_some(!self.unconfirmed && !incomplete),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
-            incomplete: self.replica.is_incomplete(),
+            incomplete,
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),
         }
