@@ -13,3 +13,4 @@ mod random;
 mod script;
 mod storage;
 mod updates;
+mod words;

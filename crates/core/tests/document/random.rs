@@ -29,6 +29,8 @@ enum Op {
     Down(u8),
     RemoteEdit(u64),
     RemoteAnnounce,
+    /// The upstream loses everything.
+    Forget,
     Save(u8),
     SaveFails,
     Compact(bool),
@@ -63,6 +65,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         5 => few.clone().prop_map(Op::Down),
         3 => any::<u64>().prop_map(Op::RemoteEdit),
         1 => Just(Op::RemoteAnnounce),
+        1 => Just(Op::Forget),
         3 => few.prop_map(Op::Save),
         1 => Just(Op::SaveFails),
         1 => any::<bool>().prop_map(Op::Compact),
@@ -80,6 +83,8 @@ struct World {
     online: bool,
     /// The upstream's step 2 has arrived, and not yet the step 1 behind it.
     half_answered: bool,
+    /// The upstream has lost everything and not said so yet.
+    forgot: bool,
     peers: u64,
 }
 
@@ -107,6 +112,7 @@ impl World {
             server,
             online: false,
             half_answered: false,
+            forgot: false,
             peers: 1_000,
         }
     }
@@ -128,12 +134,11 @@ impl World {
             }
             Op::Send(client, count) => (0..count).for_each(|_| self.send(client)),
             Op::LinkUp => self.link_up(),
-            Op::LinkDown => {
-                if self.online {
-                    self.online = false;
-                    self.server.link_down();
-                    self.t.link_down();
-                }
+            Op::LinkDown => self.link_down(),
+            Op::Forget => {
+                self.link_down();
+                self.server.forget();
+                self.forgot = true;
             }
             Op::Up(count) => (0..count).for_each(|_| self.up()),
             Op::Down(count) => (0..count).for_each(|_| self.down()),
@@ -170,6 +175,13 @@ impl World {
         if !self.online {
             self.online = true;
             self.t.link_up();
+        }
+    }
+
+    fn link_down(&mut self) {
+        self.server.link_down();
+        if std::mem::take(&mut self.online) {
+            self.t.link_down();
         }
     }
 
@@ -214,6 +226,7 @@ impl World {
     fn down(&mut self) {
         if let Some(message) = self.server.outbox.pop_front() {
             self.half_answered = self.server.mode == Mode::Keeps && message.starts_with(&[0, 1]);
+            self.forgot &= !message.starts_with(&[0, 0]);
             self.t.tell(message);
         }
     }
@@ -254,7 +267,7 @@ impl World {
     /// What holds at every moment. What must not be sent is caught where it is sent.
     fn check(&self) {
         assert!(self.t.closed.is_empty() && self.t.rejected == 0, "nobody misbehaves");
-        if self.t.confirmed() == Some(true) {
+        if self.t.confirmed() == Some(true) && !self.forgot {
             let upstream = self.server.replica();
             assert!(covers(&upstream, self.t.stored()), "confirmed: {upstream:?}");
         }
@@ -343,7 +356,7 @@ fn play(mode: Mode, seed: u64, stored: bool, ops: &[Op]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 150,
+        cases: 200,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
