@@ -12,6 +12,9 @@ use crate::script::{Script, insert};
 
 const CLIENTS: usize = 3;
 
+/// The awareness id of the client behind the upstream.
+const REMOTE: u64 = 900;
+
 #[derive(Debug, Clone)]
 enum Op {
     Attach(usize),
@@ -310,6 +313,8 @@ impl World {
         }
         self.deliver();
         self.check_presence();
+        let remote = |client: &Client| client.present.get(&REMOTE).is_some_and(|(_, alive)| *alive);
+        assert!(!self.clients.iter().any(remote), "it was last heard of long ago");
     }
 
     /// With nothing under way, everybody sees exactly who is here.
@@ -317,7 +322,7 @@ impl World {
         let browsers = || self.clients.iter().filter(|client| client.habit == Habit::Browser);
         for client in browsers() {
             let seen = client.present.iter().filter(|(_, (_, alive))| *alive).map(|(id, _)| *id);
-            let seen: Vec<u64> = seen.filter(|id| *id != 900).collect();
+            let seen: Vec<u64> = seen.filter(|id| *id < REMOTE).collect();
             let here: Vec<u64> = browsers().filter(|c| c.peer.is_some()).map(|c| c.id).collect();
             assert_eq!(seen, here, "who {} sees", client.id);
         }

@@ -148,7 +148,7 @@ impl Script {
         if self.trace {
             match &input {
                 Input::Frame { peer, bytes } => {
-                    eprintln!("{} {peer} says {}", self.now, show(bytes))
+                    eprintln!("{} {peer} says {}", self.now, show(bytes));
                 }
                 other => eprintln!("{} {other:?}", self.now),
             }
