@@ -1,1 +1,36 @@
-//! x
+//! Real Yjs clients and real servers against yrelay.
+//!
+//! Nothing here imitates a peer: the clients are y-websocket 1 to 4, pycrdt and the providers of
+//! ELVA 0.33 and 0.37; the servers are ELVA's. They come from npm and PyPI into
+//! `target/interop/` at the first run (about half a minute) and run as child processes.
+//!
+//! In reading order:
+//! - [`ready`] installs them; a test begins with `if !ready() { return; }`. What is needed is
+//!   Node with npm, and Python 3.12 or newer. Where one is missing, tests say so and pass,
+//!   except under `CI=true`.
+//! - [`Client`] drives a client process (the scripts in `clients/`), [`Document`] one document
+//!   in it.
+//! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network,
+//!   [`Relay`] is the program under test, [`Proxy`] counts the connections between them.
+//! - [`eventually`] and [`converge`] wait for conditions; nothing sleeps.
+//!
+//! Children are killed with their process group when dropped. When a test fails, the last lines
+//! of every child's output follow.
+
+mod client;
+mod elva;
+mod install;
+mod port;
+mod process;
+mod proxy;
+mod relay;
+mod state;
+mod wait;
+
+pub use client::{Client, Content, Document, Kind};
+pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
+pub use install::ready;
+pub use proxy::Proxy;
+pub use relay::Relay;
+pub use state::State;
+pub use wait::{converge, eventually, eventually_eq};

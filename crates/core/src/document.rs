@@ -16,9 +16,10 @@ use crate::backoff::Random;
 use crate::close::CloseReason;
 use crate::event::{Input, Output, Standing};
 use crate::id::PeerId;
-use crate::log::{Log, LogSize};
+use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
 use crate::replica::{Replica, Want};
+use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
 
@@ -89,8 +90,8 @@ impl Document {
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading(_), Input::Loaded { replica, log, unconfirmed }) => {
-                self.loaded(now, *replica, log, unconfirmed);
+            (Phase::Loading(_), Input::Loaded { replica, log, tail, unconfirmed }) => {
+                self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
             (Phase::Loading(_), Input::LoadFailed) => self.load_failed(),
             (Phase::Loading(held), input) => held.push(input),
@@ -108,7 +109,9 @@ impl Document {
         match input {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
-            Input::AttachUpstream { peer, silent } => self.attach_upstream(peer, silent),
+            Input::AttachUpstream { peer, silent, narrow } => {
+                self.attach_upstream(Uplink::new(peer, silent, narrow));
+            }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
             Input::Room { peer } => self.room(now, peer),
@@ -130,7 +133,8 @@ impl Document {
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
-        let waits_for_proof = |up: &Uplink| up.proves() && self.unconfirmed;
+        let waits_for_proof =
+            |up: &Uplink| up.proves() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()
@@ -149,6 +153,7 @@ impl Document {
             confirmed: (proves && self.kind != Kind::Opaque)
                 .then_some(!self.unconfirmed && !incomplete),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
+            withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
             incomplete,
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),
@@ -170,13 +175,13 @@ impl Document {
         self.uplink.as_ref().is_some_and(Uplink::is_silent)
     }
 
-    fn loaded(&mut self, now: Millis, replica: Replica, log: LogSize, unconfirmed: bool) {
+    fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
         let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
         if !replica.is_empty() {
             self.kind = Kind::Yjs;
         }
         self.replica = replica;
-        self.log = Log::loaded(log);
+        self.log = log;
         self.unconfirmed = unconfirmed;
         let Phase::Loading(held) = loaded else { unreachable!("it is loaded once") };
         for input in held.inputs() {
@@ -207,9 +212,9 @@ impl Document {
         }
     }
 
-    fn attach_upstream(&mut self, peer: PeerId, silent: bool) {
+    fn attach_upstream(&mut self, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
-        let mut uplink = Uplink::new(peer, silent);
+        uplink.note_ids(self.replica.held());
         if self.kind == Kind::Yjs {
             uplink.wake(&self.awareness);
         }
@@ -286,6 +291,9 @@ impl Document {
     }
 
     fn tick(&mut self, now: Millis) {
+        if self.wake_at.is_some_and(|wake_at| now < wake_at) {
+            return; // that one is still to come; asking for another would breed ticks
+        }
         self.wake_at = None;
         if let Some(uplink) = &mut self.uplink {
             uplink.tick(now, &self.replica, &mut self.random);
@@ -377,8 +385,22 @@ impl Document {
         }
     }
 
-    /// Tells what the uplink needs: room for a message, a tick.
+    /// The upstream turned out to lack something, or to prove nothing. The mark that says so is
+    /// renewed on disk, by a row without content.
+    fn unconfirm(&mut self) {
+        if self.is_stored() && !std::mem::replace(&mut self.unconfirmed, true) {
+            let nothing = Update::default();
+            let seq = self.log.append(&nothing);
+            let update = nothing.bytes().clone();
+            self.out.push(Output::Append { seq, update, local: true });
+        }
+    }
+
+    /// Tells what the uplink needs: a doubt noted, room for a message, a tick.
     fn plan(&mut self) {
+        if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
+            self.unconfirm();
+        }
         let Some(uplink) = &self.uplink else { return };
         if uplink.is_ready() && !self.uplink_ready {
             self.uplink_ready = true;

@@ -9,6 +9,7 @@ use crate::close::CloseReason;
 use crate::id::PeerId;
 use crate::log::LogSize;
 use crate::replica::Replica;
+use crate::update::Update;
 
 /// What happens to a document.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Input {
         replica: Box<Replica>,
         /// How it is stored.
         log: LogSize,
+        /// The last rows of the log, oldest first.
+        tail: Vec<Update>,
         /// The upstream has not confirmed all of it.
         unconfirmed: bool,
     },
@@ -35,6 +38,9 @@ pub enum Input {
         peer: PeerId,
         /// It is known to answer no step 1.
         silent: bool,
+        /// It garbles client ids of 2^32 and above, as ELVA's 0.33 does: content under such ids
+        /// would come back from it a second time.
+        narrow: bool,
     },
     /// A peer sent a frame.
     Frame {
@@ -157,6 +163,8 @@ pub struct Standing {
     pub confirmed: Option<bool>,
     /// All of it went up the present link.
     pub sent: bool,
+    /// Kept from the upstream: it would double content under wide client ids.
+    pub withheld: bool,
     /// Something is missing before some of what is held.
     pub incomplete: bool,
     /// End-to-end encrypted: relayed unread, nothing stored.

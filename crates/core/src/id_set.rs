@@ -1,13 +1,19 @@
 //! Sets of ids: which clocks of which clients.
 
+mod ranges;
+
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
+use ranges::Ranges;
+
 /// A set of ids (client and clock), kept as disjoint ranges that do not touch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct IdSet {
-    /// Client and first clock, to the clock after the last.
-    ranges: BTreeMap<(u64, u32), u32>,
+    /// No client without a range.
+    clients: BTreeMap<u64, Ranges>,
+    range_count: usize,
 }
 
 impl IdSet {
@@ -18,12 +24,12 @@ impl IdSet {
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.clients.is_empty()
     }
 
     /// Ranges in it.
     pub fn range_count(&self) -> usize {
-        self.ranges.len()
+        self.range_count
     }
 
     /// Ids in it.
@@ -32,39 +38,32 @@ impl IdSet {
     }
 
     /// All ranges, by client and clock.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, Range<u32>)> {
-        self.ranges.iter().map(|(&(client, start), &end)| (client, start..end))
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Range<u32>)> {
+        self.clients
+            .iter()
+            .flat_map(|(&client, ranges)| ranges.iter().map(move |range| (client, range)))
+    }
+
+    /// The clients of which it holds something, ascending.
+    pub fn clients(&self) -> impl DoubleEndedIterator<Item = u64> {
+        self.clients.keys().copied()
     }
 
     /// The ranges of one client, by clock.
     pub fn ranges(&self, client: u64) -> impl DoubleEndedIterator<Item = Range<u32>> {
-        let ranges = self.ranges.range((client, 0)..=(client, u32::MAX));
-        ranges.map(|(&(_, start), &end)| start..end)
+        self.clients.get(&client).into_iter().flat_map(Ranges::iter)
     }
 
     /// The parts of `range` that are in the set.
     pub fn overlaps(&self, client: u64, range: Range<u32>) -> impl Iterator<Item = Range<u32>> {
-        let before = self.ranges.range(..(client, range.start)).next_back();
-        let before = before.filter(|&(&(owner, _), _)| owner == client);
-        let within = (client, range.start)..(client, range.end.max(range.start));
-        before
-            .into_iter()
-            .chain(self.ranges.range(within))
-            .map(move |(&(_, start), &end)| start.max(range.start)..end.min(range.end))
-            .filter(|part| part.start < part.end)
+        let ranges = self.clients.get(&client);
+        ranges.into_iter().flat_map(move |ranges| ranges.overlaps(range.clone()))
     }
 
     /// Whether `clock` is in the set, and the first clock after it of which the contrary holds.
+    #[inline]
     pub fn span(&self, client: u64, clock: u32) -> (bool, u32) {
-        let before = self.ranges.range(..=(client, clock)).next_back();
-        if let Some((&(owner, _), &end)) = before
-            && owner == client
-            && clock < end
-        {
-            return (true, end);
-        }
-        let after = self.ranges.range((client, clock)..=(client, u32::MAX)).next();
-        (false, after.map_or(u32::MAX, |(&(_, start), _)| start))
+        self.clients.get(&client).map_or((false, u32::MAX), |ranges| ranges.span(clock))
     }
 
     /// Whether the id is in the set.
@@ -87,37 +86,22 @@ impl IdSet {
     }
 
     /// Adds a range.
-    pub fn insert(&mut self, client: u64, mut range: Range<u32>) {
+    #[inline]
+    pub fn insert(&mut self, client: u64, range: Range<u32>) {
         if range.is_empty() {
             return;
         }
-        let before = self.ranges.range_mut(..=(client, range.start)).next_back();
-        if let Some((&(owner, start), end)) = before
-            && owner == client
-            && range.start <= *end
-        {
-            if range.end <= *end {
-                return;
+        match self.clients.entry(client) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Ranges::One(range));
+                self.range_count += 1;
             }
-            *end = range.end;
-            range.start = start;
-        } else {
-            self.ranges.insert((client, range.start), range.end);
-        }
-        self.absorb_followers(client, &range);
-    }
-
-    /// Joins to the stored `range` those that begin in it or at its end.
-    fn absorb_followers(&mut self, client: u64, range: &Range<u32>) {
-        let mut end = range.end;
-        loop {
-            let after = (client, range.start + 1)..=(client, end);
-            let Some((&key, &follower_end)) = self.ranges.range(after).next() else { break };
-            self.ranges.remove(&key);
-            end = end.max(follower_end);
-        }
-        if end > range.end {
-            self.ranges.insert((client, range.start), end);
+            Entry::Occupied(occupied) => {
+                let ranges = occupied.into_mut();
+                self.range_count -= ranges.count();
+                ranges.insert(range);
+                self.range_count += ranges.count();
+            }
         }
     }
 
@@ -126,24 +110,14 @@ impl IdSet {
         if range.is_empty() {
             return;
         }
-        let before = self.ranges.range_mut(..(client, range.start)).next_back();
-        if let Some((&(owner, _), end)) = before
-            && owner == client
-            && range.start < *end
-        {
-            let old_end = std::mem::replace(end, range.start);
-            if range.end < old_end {
-                self.ranges.insert((client, range.end), old_end);
-                return;
-            }
+        let Entry::Occupied(mut occupied) = self.clients.entry(client) else { return };
+        self.range_count -= occupied.get().count();
+        occupied.get_mut().remove(range);
+        let left = occupied.get().count();
+        if left == 0 {
+            occupied.remove();
         }
-        let within = (client, range.start)..(client, range.end);
-        while let Some((&key, &end)) = self.ranges.range(within.clone()).next() {
-            self.ranges.remove(&key);
-            if range.end < end {
-                self.ranges.insert((client, range.end), end);
-            }
-        }
+        self.range_count += left;
     }
 
     /// Adds all ids of `other`.
@@ -163,15 +137,19 @@ impl IdSet {
     /// The ids in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         let (few, many) =
-            if self.range_count() <= other.range_count() { (self, other) } else { (other, self) };
-        let mut both = Self::new();
-        for (client, range) in few.iter() {
-            // Parts of disjoint ranges of two sets never touch: each can be stored as it is.
-            both.ranges.extend(many.overlaps(client, range).map(|r| ((client, r.start), r.end)));
-        }
-        both
+            if self.range_count <= other.range_count { (self, other) } else { (other, self) };
+        let overlaps = |(client, range)| many.overlaps(client, range).map(move |r| (client, r));
+        few.iter().flat_map(overlaps).collect()
     }
 }
+
+impl PartialEq for IdSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.range_count == other.range_count && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for IdSet {}
 
 impl FromIterator<(u64, Range<u32>)> for IdSet {
     fn from_iter<I: IntoIterator<Item = (u64, Range<u32>)>>(ranges: I) -> Self {
@@ -221,6 +199,33 @@ mod tests {
     fn ranges() -> impl Strategy<Value = Vec<(u64, Range<u32>)>> {
         let range = (0u32..40, 0u32..6).prop_map(|(start, len)| start..start + len);
         prop::collection::vec((0u64..3, range), 0..25)
+    }
+
+    #[test]
+    fn many_ranges_spread_over_pages() {
+        let mut order: Vec<u32> = (0..5_000).map(|n| (n * 2_417) % 5_000).collect();
+        let mut set = IdSet::new();
+        for &n in &order {
+            set.insert(7, 4 * n..4 * n + 2);
+        }
+        assert_eq!(set.range_count(), 5_000);
+        assert!(set.ranges(7).eq((0..5_000).map(|n| 4 * n..4 * n + 2)));
+        assert!((0..20_000).all(|clock| set.contains(7, clock) == (clock % 4 < 2)));
+        assert!(
+            set.overlaps(7, 4_001..12_001)
+                .eq((1_000..3_001).map(|n| (4 * n).max(4_001)..(4 * n + 2).min(12_001)))
+        );
+        let mut half = set.clone();
+        half.remove(7, &(5..15_001));
+        assert_eq!(half.range_count(), 2 + 1_250);
+        assert_eq!(half.ranges(7).nth(2), Some(15_001..15_002));
+        set.insert(7, 9..15_001);
+        assert_eq!(set.ranges(7).nth(2), Some(8..15_002));
+        order.reverse();
+        for n in order {
+            set.remove(7, &(4 * n..4 * n + 4));
+        }
+        assert!(set.is_empty() && set.range_count() == 0);
     }
 
     proptest! {

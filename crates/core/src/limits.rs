@@ -54,6 +54,9 @@ pub const AWARENESS_CLOCK_JUMP_MAX: u64 = 1 << 31;
 /// Bytes of one document that wait to be saved; beyond, its writers are sent away.
 pub const UNSAVED_BYTES_PER_DOCUMENT_MAX: usize = 64 * 1024 * 1024;
 
+/// Saved updates of one document that a returning author is told of once more.
+pub const RECENT_BYTES_MAX: usize = 64 * 1024;
+
 /// Rows behind a snapshot before they are compacted.
 pub const LOG_UPDATES_MAX: usize = 500;
 
@@ -108,6 +111,9 @@ pub const UPSTREAM_BACKOFF_MS: u64 = 250;
 /// ... and none is above this.
 pub const UPSTREAM_BACKOFF_MS_MAX: u64 = 30_000;
 
+/// A client that comes hurries the next attempt, but not within this time of the last.
+pub const UPSTREAM_HURRY_MS: u64 = 1_000;
+
 /// An upstream that refuses the login is tried again after this time.
 pub const UPSTREAM_UNAUTHORIZED_MS: u64 = 300_000;
 
@@ -116,6 +122,9 @@ pub const UPSTREAM_STABLE_MS: u64 = 5_000;
 
 /// A server that closes the link so soon after a document's message may mean that document.
 pub const PARK_BLAME_MS: u64 = 5_000;
+
+/// A second such close counts only on a link that is younger than this.
+pub const PARK_YOUNG_MS: u64 = 30_000;
 
 /// So many such closes in a row, and the document is kept off the link.
 pub const PARK_STRIKES: u32 = 2;

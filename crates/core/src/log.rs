@@ -18,7 +18,7 @@ pub(crate) struct Log {
     /// The store could not save at the last attempt.
     failing: bool,
     /// Appends that are not saved yet, in order.
-    unsaved: VecDeque<(u64, usize)>,
+    unsaved: VecDeque<(u64, Update)>,
     unsaved_bytes: usize,
     /// What to send once all up to a sequence number is saved.
     acks: VecDeque<Ack>,
@@ -29,6 +29,26 @@ pub(crate) struct Log {
     snapshot_bytes: usize,
     /// Updates appended since the replica was frozen for a compaction under way.
     since_freeze: Option<Vec<Update>>,
+    recent: Recent,
+}
+
+/// The last updates that were saved: an author whose connection broke may have missed that.
+#[derive(Debug, Default)]
+struct Recent {
+    updates: VecDeque<Update>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, update: Update) {
+        self.bytes += update.bytes().len();
+        self.updates.push_back(update);
+        while self.bytes > limits::RECENT_BYTES_MAX
+            && let Some(oldest) = self.updates.pop_front()
+        {
+            self.bytes -= oldest.bytes().len();
+        }
+    }
 }
 
 /// What an entry of a queue takes beside its payload.
@@ -56,8 +76,12 @@ pub struct LogSize {
 }
 
 impl Log {
-    pub(crate) fn loaded(size: LogSize) -> Self {
+    /// `tail`: the last rows, oldest first.
+    pub(crate) fn loaded(size: LogSize, tail: Vec<Update>) -> Self {
+        let mut recent = Recent::default();
+        tail.into_iter().for_each(|update| recent.push(update));
         Self {
+            recent,
             last: size.last_seq,
             saved: size.last_seq,
             updates: size.updates,
@@ -71,7 +95,7 @@ impl Log {
     pub(crate) fn append(&mut self, update: &Update) -> u64 {
         let bytes = update.bytes().len();
         self.last += 1;
-        self.unsaved.push_back((self.last, bytes));
+        self.unsaved.push_back((self.last, update.clone()));
         self.unsaved_bytes += bytes + ENTRY_BYTES;
         self.updates += 1;
         self.bytes += bytes;
@@ -102,8 +126,9 @@ impl Log {
         assert!(seq <= self.last, "the store saved what was never appended");
         self.saved = self.saved.max(seq);
         self.failing = false;
-        while let Some((_, bytes)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
-            self.unsaved_bytes -= bytes + ENTRY_BYTES;
+        while let Some((_, update)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
+            self.unsaved_bytes -= update.bytes().len() + ENTRY_BYTES;
+            self.recent.push(update);
         }
         let mut due = Vec::new();
         while let Some(ack) = self.acks.pop_front_if(|ack| ack.after <= self.saved) {
@@ -111,6 +136,11 @@ impl Log {
             due.push(ack);
         }
         due
+    }
+
+    /// The last updates that were saved, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Update> {
+        self.recent.updates.iter()
     }
 
     pub(crate) fn failed(&mut self) {

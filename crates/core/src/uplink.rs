@@ -48,6 +48,14 @@ pub(crate) struct Uplink {
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
+    /// It answered as a server does that keeps documents, and was pushed what it lacked.
+    trusted: bool,
+    /// That trust was misplaced, and the document has not been told yet.
+    doubted: bool,
+    /// It garbles client ids of 2^32 and above.
+    narrow: bool,
+    /// The document has such ids.
+    wide: bool,
     proof: Proof,
 }
 
@@ -74,9 +82,14 @@ struct Asked {
     sent: Want,
 }
 
+/// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
+/// else's, passed on.
+const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
+
 impl Uplink {
     /// `silent`: the upstream is known to answer nothing.
-    pub(crate) fn new(peer: PeerId, silent: bool) -> Self {
+    /// `narrow`: it garbles wide client ids.
+    pub(crate) fn new(peer: PeerId, silent: bool, narrow: bool) -> Self {
         Self {
             peer,
             stage: Stage::Dormant,
@@ -92,6 +105,10 @@ impl Uplink {
             frames_bytes: 0,
             silent,
             broadcasts: false,
+            trusted: false,
+            doubted: false,
+            narrow,
+            wide: false,
             proof: Proof::default(),
         }
     }
@@ -113,6 +130,16 @@ impl Uplink {
     /// Whether it can prove what it holds.
     pub(crate) fn proves(&self) -> bool {
         !self.silent && !self.broadcasts
+    }
+
+    /// The document came to hold these ids.
+    pub(crate) fn note_ids(&mut self, ids: &IdSet) {
+        self.wide |= ids.iter().any(|(client, _)| client > u64::from(u32::MAX));
+    }
+
+    /// Whether the document is kept from it. A server that only passes on reads no ids.
+    pub(crate) fn withholds(&self) -> bool {
+        self.wide && self.narrow && self.proves()
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -163,8 +190,28 @@ impl Uplink {
     }
 
     /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self) {
+    pub(crate) fn passes_on(&mut self, now: Millis) {
+        self.doubt(now);
+    }
+
+    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
+    /// somebody else behind it: the others may lack more, and what was proven is not.
+    fn doubt(&mut self, now: Millis) {
         self.broadcasts = true;
+        if std::mem::take(&mut self.trusted) {
+            self.doubted = true;
+            self.stage = Stage::PushAt(now);
+        }
+    }
+
+    /// Whether trust in it was found to be misplaced since this was last asked.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubted)
+    }
+
+    /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Their step 2 was applied, `whole` being all it held.
@@ -177,7 +224,7 @@ impl Uplink {
                     self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
                 }
             }
-            _ => self.broadcasts = true,
+            _ => self.doubt(now),
         }
     }
 
@@ -205,8 +252,7 @@ impl Uplink {
         let structs = replica.missing_from(theirs);
         let broadcasts = self.broadcasts;
         let is_answer = |asked: &mut Asked| {
-            // It comes right behind their step 2; later it is somebody else's, passed on.
-            !broadcasts && asked.answered.is_some_and(|at| now <= at + limits::UPSTREAM_ANSWER_MS)
+            !broadcasts && asked.answered.is_some_and(|at| now <= at + ANSWER_SPAN_MS)
         };
         let Some(asked) = self.asked.take_if(is_answer) else {
             self.joined(now, &structs, replica, random);
@@ -220,6 +266,7 @@ impl Uplink {
         self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;
+        self.trusted = true;
         self.stage = Stage::Live;
         self.proof.judge(now, proven);
         Some(proven)
@@ -227,7 +274,7 @@ impl Uplink {
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.broadcasts = true;
+        self.doubt(now);
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
@@ -247,6 +294,10 @@ impl Uplink {
                 }
             }
             Stage::PushAt(at) if now >= at => self.push(replica),
+            Stage::Live if self.is_half_answered(now) => {
+                self.asked = None;
+                self.doubt(now);
+            }
             _ => {}
         }
         if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
@@ -261,6 +312,12 @@ impl Uplink {
         self.ask |= due(self.proof_due()) || due(self.gap_due());
     }
 
+    /// A step 2 came and no step 1 behind it: somebody else answered, over a server that passes on.
+    fn is_half_answered(&self, now: Millis) -> bool {
+        let late = |at| now > at + ANSWER_SPAN_MS;
+        self.asked.as_ref().and_then(|asked| asked.answered).is_some_and(late)
+    }
+
     fn push(&mut self, replica: &Replica) {
         self.silent = true;
         self.fresh = None;
@@ -272,19 +329,29 @@ impl Uplink {
         self.stage = Stage::Live;
     }
 
-    /// Whether another step 1 may go up: two answers could not be told apart.
-    fn may_ask(&self) -> bool {
-        let answered = self.asked.as_ref().is_none_or(|asked| asked.answered.is_some());
-        self.stage == Stage::Live && !self.ask && (answered || !self.proves())
+    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
+    /// one may still come; of a server that only passes on, none counts.
+    fn may_ask_from(&self) -> Option<Millis> {
+        if self.stage != Stage::Live || self.ask {
+            return None;
+        }
+        match &self.asked {
+            Some(Asked { answered: Some(at), .. }) => Some(at + ANSWER_SPAN_MS + 1),
+            Some(_) if !self.broadcasts => None,
+            _ => Some(0),
+        }
     }
 
     fn proof_due(&self) -> Option<Millis> {
-        let wanted = self.proves() && self.may_ask() && self.is_sent() && !self.answer;
-        wanted.then(|| self.proof.due()).flatten()
+        if !self.proves() || !self.is_sent() || self.answer {
+            return None;
+        }
+        Some(self.proof.due()?.max(self.may_ask_from()?))
     }
 
     fn gap_due(&self) -> Option<Millis> {
-        (self.gap && self.may_ask()).then_some(self.proof.asked_at() + limits::GAP_ASK_MS)
+        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
+        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
     }
 
     /// When [`Uplink::tick`] has something to do.
@@ -294,7 +361,11 @@ impl Uplink {
                 self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
             }
             Stage::PushAt(at) => Some(*at),
-            Stage::Dormant | Stage::Live => None,
+            Stage::Live => {
+                let answered = self.asked.as_ref().and_then(|asked| asked.answered);
+                answered.map(|at| at + ANSWER_SPAN_MS + 1)
+            }
+            Stage::Dormant => None,
         };
         let joiner = self.joiner.as_ref().map(|(at, _)| *at);
         [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
@@ -312,7 +383,11 @@ impl Uplink {
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
-            || (self.stage == Stage::Live && (self.answer || !self.want.is_empty()))
+            || (self.pushes() && (self.answer || !self.want.is_empty()))
+    }
+
+    fn pushes(&self) -> bool {
+        self.stage == Stage::Live && !self.withholds()
     }
 
     /// The next message for the upstream: its link has room for one.
@@ -338,7 +413,7 @@ impl Uplink {
                 return Some(wire::awareness(&entries));
             }
         }
-        if self.stage != Stage::Live {
+        if !self.pushes() {
             return None;
         }
         self.pull_update(replica)

@@ -110,6 +110,7 @@ pub struct Upstream {
     state: LinkState,
     backoff: Backoff,
     random: Random,
+    tried_at: Millis,
     online_at: Millis,
     /// Documents with something to send: those that are open here, and the others.
     open: VecDeque<DocumentId>,
@@ -134,6 +135,7 @@ impl Upstream {
             state: LinkState::Offline { reason, next_try: now },
             backoff: Backoff::new(limits::UPSTREAM_BACKOFF_MS, limits::UPSTREAM_BACKOFF_MS_MAX),
             random: Random::new(seed),
+            tried_at: now,
             online_at: now,
             open: VecDeque::new(),
             idle: VecDeque::new(),
@@ -159,8 +161,9 @@ impl Upstream {
         match event {
             Event::Tick => self.tick(now, actions),
             Event::ClientCame => {
-                if let LinkState::Offline { .. } = self.state {
-                    self.connect(actions);
+                let lately = now < self.tried_at + limits::UPSTREAM_HURRY_MS;
+                if matches!(self.state, LinkState::Offline { .. }) && !lately {
+                    self.connect(now, actions);
                 }
             }
             Event::Connected => {
@@ -199,7 +202,7 @@ impl Upstream {
         match self.state {
             LinkState::Offline { next_try, .. } | LinkState::Unauthorized { next_try, .. } => {
                 if next_try <= now {
-                    self.connect(actions);
+                    self.connect(now, actions);
                 } else {
                     actions.push(Action::WakeAt { at: next_try });
                 }
@@ -208,7 +211,8 @@ impl Upstream {
         }
     }
 
-    fn connect(&mut self, actions: &mut Vec<Action>) {
+    fn connect(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        self.tried_at = now;
         self.state = LinkState::Connecting;
         actions.push(Action::Connect);
     }
@@ -252,7 +256,10 @@ impl Upstream {
             self.strikes.clear();
             return;
         };
-        self.strikes.retain(|other, _| *other == document);
+        // On a link that has stood for a while this is the first strike: a server that is
+        // restarted now and then closes links, too.
+        let young = now < self.online_at + limits::PARK_YOUNG_MS;
+        self.strikes.retain(|other, _| *other == document && young);
         let strikes = self.strikes.entry(document.clone()).or_insert(0);
         *strikes += 1;
         if *strikes >= limits::PARK_STRIKES {
@@ -329,6 +336,8 @@ mod tests {
         handle(&mut upstream, now, Event::Tick);
         let at = fail(&mut upstream, now);
         assert!(at > now);
+        assert_eq!(handle(&mut upstream, now, Event::ClientCame), [], "it was tried just now");
+        let now = now + limits::UPSTREAM_HURRY_MS;
         assert_eq!(handle(&mut upstream, now, Event::ClientCame), [Action::Connect]);
         assert_eq!(handle(&mut upstream, now, Event::ClientCame), [], "one attempt at a time");
     }
@@ -370,6 +379,16 @@ mod tests {
         handle(upstream, now + 60_000, Event::Tick);
         handle(upstream, now + 60_000, Event::Connected);
         actions
+    }
+
+    #[test]
+    fn a_server_that_is_restarted_now_and_then_parks_nothing() {
+        let mut upstream = online(0);
+        for round in 1..5 {
+            let late = round * 120_000;
+            let actions = close_after_push(&mut upstream, late, Some(1000));
+            assert!(!actions.contains(&Action::Park { document: id("big") }), "{round}");
+        }
     }
 
     #[test]

@@ -1,1 +1,23 @@
-//! x
+//! What the tests of yrelay share: a deterministic simulation of the pure core.
+//!
+//! One seed is one run, to the last message: editors (real Yjs documents behind model providers)
+//! write through services (the core's state machines, driven as yrelay drives them, over a model
+//! disk) to a model of ELVA's server, in virtual time and over connections that break.
+
+mod client;
+mod disk;
+mod editor;
+mod link;
+mod network;
+mod presence;
+mod rest;
+mod script;
+mod server;
+mod service;
+mod simulation;
+mod world;
+
+pub mod node;
+
+pub use server::Mode;
+pub use simulation::{Summary, simulate};

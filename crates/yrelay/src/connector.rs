@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use crate::socket::Stream;
 use crate::target::Target;
 use crate::ws::{self, Reader, Writer};
-use crate::{clock, limits};
+use crate::{clock, limits, listen};
 
 /// Why there is no connection, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +99,7 @@ impl Connector {
 /// Tries all addresses of the name in turn.
 async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
     let unknown = || ConnectError::Unreachable(format!("the name {} is unknown", target.host));
-    let lookup = lookup_host((target.host.as_str(), target.port));
-    let addresses = clock::timeout(limits::CONNECT_MS, lookup).await;
-    let addresses: Vec<SocketAddr> = addresses.and_then(Result::ok).ok_or_else(unknown)?.collect();
+    let addresses = resolve(target).await.ok_or_else(unknown)?;
     let mut error = unknown();
     for address in addresses {
         match clock::timeout(limits::CONNECT_MS, TcpStream::connect(address)).await {
@@ -115,6 +113,14 @@ async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
         }
     }
     Err(error)
+}
+
+async fn resolve(target: &Target) -> Option<Vec<SocketAddr>> {
+    if target.host == "localhost" {
+        return Some(listen::loopback(target.port).into());
+    }
+    let lookup = lookup_host((target.host.as_str(), target.port));
+    Some(clock::timeout(limits::CONNECT_MS, lookup).await?.ok()?.collect())
 }
 
 async fn upgrade(

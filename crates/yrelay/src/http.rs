@@ -69,6 +69,8 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits::HEADER_MS))
+        // A client that has said all it had to say still gets its answer.
+        .half_close(true)
         .max_buf_size(limits::HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

@@ -55,16 +55,22 @@ impl Relay {
                 Input::LoadFailed
             }
         };
+        let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
-            state.stored.remove(&id);
             state.input(relay, &id, input);
+            if failed {
+                state.drop_document(&id);
+            } else {
+                state.stored.remove(&id);
+            }
             state.push_next(relay);
         });
         self.resume();
     }
 
     async fn compact(self: Rc<Self>, id: DocumentId, frozen: Box<Replica>, upto_seq: u64) {
-        let Ok(Some((replica, snapshot))) = spawn_blocking(move || compact(&frozen)).await else {
+        let compacted = spawn_blocking(move || frozen.compact_rows(Compaction::Full));
+        let Ok(Some((replica, snapshot))) = compacted.await else {
             tracing::error!(document = %id, "compaction came to nothing; the log stays as it is");
             self.input(&id, Input::Compacted { result: None });
             return;
@@ -126,9 +132,14 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
     let Loaded { updates, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
         store.load(id).map_err(|error| error.to_string())?;
     let mut replica = Box::new(Replica::default());
-    for update in updates {
+    let mut tail = Vec::new();
+    let snapshot_rows = updates.len() - log_updates as usize;
+    for (row, update) in updates.into_iter().enumerate() {
         let update = Update::parse(update).map_err(|error| format!("stored update: {error}"))?;
         replica.apply(&update);
+        if row >= snapshot_rows {
+            tail.push(update);
+        }
     }
     let log = LogSize {
         last_seq: seq,
@@ -136,20 +147,5 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         updates: log_updates as usize,
         bytes: log_bytes as usize,
     };
-    Ok(Input::Loaded { replica, log, unconfirmed })
-}
-
-/// Compacts and reads the result back: only what proves equal may replace anything.
-fn compact(frozen: &Replica) -> Option<(Box<Replica>, Vec<Bytes>)> {
-    let snapshot: Vec<Bytes> = frozen
-        .compact(Compaction::Full)
-        .snapshot()
-        .iter()
-        .map(|update| update.bytes().clone())
-        .collect();
-    let mut reread = Box::new(Replica::default());
-    for bytes in &snapshot {
-        reread.apply(&Update::parse(bytes.clone()).ok()?);
-    }
-    frozen.equivalent(&reread).then_some((reread, snapshot))
+    Ok(Input::Loaded { replica, log, tail, unconfirmed })
 }

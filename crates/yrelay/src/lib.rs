@@ -1,25 +1,37 @@
 //! yrelay: one local endpoint for everything that edits Yjs documents.
+//!
+//! This is the shell: everything around the documents, whose behaviour is in `yrelay_core`. One
+//! thread owns it all: [`handle::start`] takes the port, opens the store and answers with a
+//! [`handle::Handle`]. A connection comes in through [`acceptor`] and [`http`], which asks
+//! [`origin`] whether it may, and becomes a WebSocket ([`ws`]) that a [`pump`] works: frames go to
+//! the [`relay`], and what the relay queues in the [`outbox`] goes out.
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod config;
 pub mod limits;
+pub mod target;
 
+pub mod acceptor;
 pub mod connector;
 pub mod http;
-pub mod metrics;
+pub mod listen;
 pub mod origin;
 pub mod outbox;
 pub mod pump;
 pub mod socket;
-pub mod status;
-pub mod store;
-pub mod target;
 pub mod ws;
 
-mod connection;
-mod jobs;
-mod refusals;
+pub mod handle;
+pub mod metrics;
 pub mod relay;
 pub mod report;
 pub mod shutdown;
+pub mod status;
+pub mod store;
+
+mod connection;
+mod holder;
+mod jobs;
+mod refusals;
 mod upstream;

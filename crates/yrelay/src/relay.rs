@@ -98,6 +98,7 @@ impl Relay {
         opened: Opened,
         store_news: Arc<Notify>,
         upstream: Option<(Target, Connector)>,
+        metrics: Rc<Metrics>,
     ) -> Rc<Self> {
         let shelved = |stored: crate::store::Stored| {
             let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
@@ -105,7 +106,7 @@ impl Relay {
         };
         Rc::new(Self {
             role,
-            metrics: Rc::default(),
+            metrics,
             store: opened.store,
             store_news,
             resumed: Notify::new(),
@@ -196,9 +197,10 @@ impl Relay {
         loop {
             let resumed = self.resumed.notified();
             let takes_input = |slot: &Slot| slot.document.takes_input();
-            if self.store.has_room()
-                && self.state.borrow().documents.get(id).is_none_or(takes_input)
-            {
+            let ready = self.store.has_room()
+                && self.state.borrow().documents.get(id).is_none_or(takes_input);
+            // Who stops reads no more, but its peers' last words.
+            if ready || self.stopping.get() {
                 return;
             }
             resumed.await;
@@ -378,21 +380,26 @@ impl State {
         if let Some(client) = self.outboxes.get(&peer) {
             client.outbox.close(Close::new(code, reason.to_string()));
         }
-        if reason == CloseReason::LoadFailed {
-            self.documents.remove(id);
-        }
     }
 
     /// A fault of our own in one document: its peers are sent away and it is dropped from memory.
     /// What it held is in the store, or on its way there; it loads anew when somebody comes.
     fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
         tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
-        let Some(slot) = self.documents.remove(id) else { return };
+        let Some(slot) = self.drop_document(id) else { return };
         for peer in slot.clients {
             self.close(relay, id, peer, CloseReason::Internal);
         }
         let shelved = Shelved { bytes: 0, unconfirmed: true };
         self.stored.insert(id.clone(), shelved);
+    }
+
+    /// The document leaves memory.
+    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
+        if let Some(link) = &mut self.link {
+            link.forget(id);
+        }
+        self.documents.remove(id)
     }
 
     fn framed(&self, id: &DocumentId, message: &[u8]) -> Bytes {
@@ -415,10 +422,7 @@ impl State {
             .map(|(id, _)| id.clone())
             .collect();
         for id in idle {
-            let Some(slot) = self.documents.remove(&id) else { continue };
-            if let Some(link) = &mut self.link {
-                link.forget(&id);
-            }
+            let Some(slot) = self.drop_document(&id) else { continue };
             tracing::debug!(document = %id, "left memory");
             if slot.document.is_stored() {
                 let bytes = slot.document.standing().bytes as u64;

@@ -78,7 +78,13 @@ impl State {
             unsaved: standing.failing,
             incomplete: standing.incomplete,
             opaque: standing.opaque,
-            parked: self.parked(id),
+            parked: self.parked(id).or_else(|| {
+                standing.withheld.then(|| {
+                    "holds client ids of more than 32 bits, which this kind of server garbles: \
+                     its content would be doubled"
+                        .to_owned()
+                })
+            }),
         }
     }
 

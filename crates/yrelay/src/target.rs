@@ -107,7 +107,7 @@ impl fmt::Display for Target {
 
 /// The host as a URL has it.
 pub(crate) fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 
 fn split(authority: &str, port: u16) -> Result<(String, u16), TargetError> {

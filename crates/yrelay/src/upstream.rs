@@ -32,6 +32,8 @@ pub(crate) struct Link {
     silent: bool,
     /// Somebody wants room on the link.
     wanted: Rc<Notify>,
+    /// The failure that the log has named last.
+    reported: Option<String>,
 }
 
 /// One connection.
@@ -50,6 +52,7 @@ impl Link {
             names: HashMap::new(),
             silent: false,
             wanted: Rc::default(),
+            reported: None,
         }
     }
 
@@ -78,7 +81,7 @@ impl Relay {
                 self.pump_link(reader, writer).await;
             }
             Err(error) => {
-                tracing::warn!(upstream = %target, %error, "offline");
+                self.report_failure(&target, &error);
                 let failure = match &error {
                     ConnectError::Refused { status: 401 | 403, .. } => Failure::Unauthorized,
                     _ => Failure::Unreachable,
@@ -119,6 +122,18 @@ impl Relay {
         self.link_event(Event::Closed { code, reason: ended.to_string() });
     }
 
+    /// The same failure is worth one line, however often it is met.
+    fn report_failure(&self, target: &Target, error: &ConnectError) {
+        let reason = error.to_string();
+        let Some(link) = &mut self.state.borrow_mut().link else { return };
+        if link.reported.as_ref() == Some(&reason) {
+            tracing::debug!(upstream = %target, %error, "still offline");
+        } else {
+            tracing::warn!(upstream = %target, %error, "offline");
+            link.reported = Some(reason);
+        }
+    }
+
     /// A frame of the server, for one of the documents that were attached.
     async fn link_frame(self: &Rc<Self>, peer: PeerId, frame: &Bytes) {
         self.metrics.received_messages.count();
@@ -156,6 +171,7 @@ impl State {
         link.session = Some(Session { peer, outbox: outbox.clone() });
         link.wanted = Rc::default();
         link.silent = false;
+        link.reported = None;
         Some((peer, link.wanted.clone()))
     }
 
@@ -174,6 +190,7 @@ impl State {
 
     fn act(&mut self, relay: &Relay, action: Action) {
         match action {
+            Action::Connect if relay.stopping.get() => {}
             Action::Connect => self.spawn(Job::Connect),
             Action::Attach => {
                 let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
@@ -210,7 +227,8 @@ impl State {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        let input = Input::AttachUpstream { peer: session.peer, silent: link.silent };
+        let peer = session.peer;
+        let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
         self.input(relay, id, input);
     }
 

@@ -126,6 +126,14 @@ pub(crate) fn join(upgraded: Upgraded, message_bytes_max: usize) -> (Reader, Wri
     halves(ClientBuilder::new().config(config).limits(bounds).take_over(socket(upgraded)))
 }
 
+/// The server's end of a pipe, without any handshake.
+#[cfg(test)]
+pub(crate) fn accept_pipe(pipe: tokio::io::DuplexStream) -> (Reader, Writer) {
+    let (config, bounds) = settings(limits::MESSAGE_BYTES_MAX);
+    let socket = Socket::new(Stream::Memory(pipe), Bytes::new());
+    halves(ServerBuilder::new().config(config).limits(bounds).serve(socket))
+}
+
 /// A new `Sec-WebSocket-Key`.
 pub(crate) fn key() -> Result<String, getrandom::Error> {
     let mut nonce = [0; 16];

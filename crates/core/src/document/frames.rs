@@ -121,14 +121,15 @@ impl Document {
                     self.out.push(Output::Confirmed { seq: self.log.last_seq() });
                 }
                 // It may have lost what it had confirmed.
-                Some(false) => self.unconfirmed |= !self.replica.is_incomplete(),
-                None => {}
+                Some(false) if !self.replica.is_incomplete() => self.unconfirm(),
+                _ => {}
             }
             return;
         }
         let wait = self.upstream_may_answer() && (self.replica.is_empty() || self.has_waiting());
         let structs = self.replica.missing_from(&theirs);
         let Some(client) = self.clients.get_mut(&peer) else { return };
+        let returns = matches!(client.stage, Stage::Joining { .. });
         client.want = Want { structs, deletes: IdSet::default() };
         client.want.subtract(&client.unsaved);
         if wait {
@@ -139,6 +140,25 @@ impl Document {
             self.answer_on(now, peer);
         } else {
             self.answer(now, peer);
+            if returns {
+                self.remind(now, peer, &theirs);
+            }
+        }
+    }
+
+    /// What a returning client holds of the last saved updates may be its own, and the word that
+    /// they are saved may have been lost with its connection.
+    fn remind(&mut self, now: Millis, peer: PeerId, theirs: &StateVector) {
+        if theirs.is_empty() {
+            return;
+        }
+        let held = |update: &&Update| {
+            update.structs().iter().all(|(client, range)| range.end <= theirs.get(client))
+        };
+        let messages: Vec<Bytes> =
+            self.log.recent().filter(held).map(|update| wire::update(update.bytes())).collect();
+        for message in messages {
+            self.send(now, peer, message);
         }
     }
 
@@ -224,6 +244,9 @@ impl Document {
         self.admit(role)?;
         self.is_yjs();
         let news = self.replica.apply(&update);
+        if let Some(uplink) = &mut self.uplink {
+            uplink.note_ids(&news.structs);
+        }
         if role == Role::Upstream
             && let Some(uplink) = &mut self.uplink
         {
@@ -346,7 +369,7 @@ impl Document {
         if let Some(uplink) = &mut self.uplink {
             match role {
                 Role::Client => uplink.announce(announced.changed.iter().copied()),
-                Role::Upstream => uplink.passes_on(),
+                Role::Upstream => uplink.passes_on(now),
             }
         }
         if announced.whole && !announced.changed.is_empty() {

@@ -318,11 +318,12 @@ fn an_upstream_that_has_lost_what_it_confirmed_is_pushed_it_again() {
     t.tell(step1(&[]));
     t.expect_up(&["step2 1:0..1"]);
     assert_eq!(t.confirmed(), Some(false));
+    assert_eq!(t.appended, [(NOTHING.to_vec().into(), true)], "marked on disk again");
     t.wait(2_000);
     t.expect_up(&["step1 1:1"]);
     t.tell(step2(NOTHING));
     t.tell(step1(&[(1, 1)]));
-    assert_eq!(t.confirmed(), Some(true));
+    assert_eq!((t.confirmed(), t.confirmed_seq), (Some(true), Some(2)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod awareness;
+mod doubt;
 mod follow;
 mod greet;
 mod join;
@@ -10,6 +11,7 @@ mod loading;
 mod model;
 mod opaque;
 mod random;
+mod returning;
 mod script;
 mod storage;
 mod updates;

@@ -298,7 +298,7 @@ impl Server {
 
     pub(crate) fn edit(&mut self, choice: u64) {
         let made = self.remote.edit(choice);
-        self.pass_on(&made);
+        self.take_remote(&made);
     }
 
     pub(crate) fn announce(&mut self) {
@@ -308,7 +308,7 @@ impl Server {
         }
     }
 
-    fn pass_on(&mut self, updates: &[Vec<u8>]) {
+    fn take_remote(&mut self, updates: &[Vec<u8>]) {
         for update in updates {
             if self.mode == Mode::Keeps {
                 self.held.apply(update);
@@ -337,7 +337,7 @@ impl Server {
                 }
                 // As all Python clients, the remote one sends back what was news.
                 let news = self.remote.apply(&update);
-                self.pass_on(&news);
+                self.take_remote(&news);
             }
             (Message::Awareness(body), _) => assert_eq!(body[0], 1, "one client per message"),
             (other, _) => panic!("{other:?}"),

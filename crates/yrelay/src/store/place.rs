@@ -13,7 +13,14 @@ const LOCK: &str = "yrelay.lock";
 /// The lock on a data directory: held while this lives, given up by the system if we die. The
 /// file stays, as removing it would let two processes lock two files of one name.
 #[derive(Debug)]
-pub(super) struct Held(#[expect(dead_code, reason = "open is all it has to be")] File);
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    /// Closing is not enough: a child process about to be started may share the descriptor.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 /// Makes sure of the place and takes it. Nothing of a store that is there is touched.
 pub(super) fn take(place: Place) -> Result<(Database, Option<Held>), StoreError> {
@@ -38,6 +45,7 @@ fn make(directory: &Path) -> io::Result<()> {
         make(parent)?;
     }
     let mut builder = DirBuilder::new();
+    builder.recursive(false);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(directory) {

@@ -10,6 +10,9 @@ fn io_error() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None)
 }
 
+/// What fails is tried again at the end only.
+const ONE_TRY: Pace = Pace { retry: Duration::from_secs(3600), ..QUICK };
+
 /// A fault that can be switched.
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicBool>);
@@ -70,6 +73,43 @@ fn what_failed_is_kept_in_order_and_saved_later() {
     desk.wait_saved(&id("a"), 21);
 }
 
+/// What a failed fsync left in the page cache must be overwritten through another descriptor, and
+/// never be folded into the file: that is what the last connection does when it closes.
+#[test]
+fn after_a_failure_the_writer_is_opened_anew_beside_the_old_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = dir.path().join("yrelay.db-wal");
+    let (found, finds) = mpsc::channel();
+    let broken = Switch::default();
+    let probe: Probe = {
+        let broken = broken.clone();
+        Box::new(move |step, connection| {
+            if matches!(step, Step::Commit) {
+                // Settings like this one are a connection's own.
+                let marked: i64 =
+                    connection.query_row("PRAGMA cache_size", [], |row| row.get(0))?;
+                let _ = found.send((marked == 1234, wal.metadata().unwrap().len() > 0));
+                connection.execute_batch("PRAGMA cache_size = 1234")?;
+                if broken.is_on() {
+                    return Err(io_error());
+                }
+            }
+            Ok(())
+        })
+    };
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    for seq in 1..=2 {
+        desk.append(&id("a"), seq);
+        desk.wait_saved(&id("a"), seq);
+    }
+    assert_eq!(finds.try_iter().last(), Some((true, true)), "one connection while all is well");
+    broken.set(true);
+    desk.append(&id("a"), 3);
+    desk.wait_failed(&id("a"));
+    assert_eq!(finds.recv_timeout(PATIENCE), Ok((true, true)));
+    assert_eq!(finds.recv_timeout(PATIENCE), Ok((false, true)), "anew, and the log is there");
+}
+
 #[test]
 fn every_single_commit_may_fail_once() {
     for nth in 0..6 {
@@ -104,7 +144,7 @@ fn a_document_that_cannot_be_written_does_not_hold_the_others() {
             _ => Ok(()),
         })
     };
-    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    let mut desk = Desk::open(directory(dir.path()), None, ONE_TRY, probe);
     for seq in 1..=10 {
         for document in ["a", "bad", "c"] {
             desk.append(&id(document), seq);
@@ -116,8 +156,36 @@ fn a_document_that_cannot_be_written_does_not_hold_the_others() {
     assert_eq!(desk.seen[&id("bad")].saved, None);
     assert_eq!(desk.store.stats().failing_documents, 1);
     poisoned.set(false);
-    desk.wait_saved(&id("bad"), 10);
-    assert_eq!(held(&desk.store.load(&id("bad")).unwrap()), (1..=10).collect::<Vec<_>>());
+    desk.close();
+    let loaded = Desk::quick(dir.path()).store.load(&id("bad")).unwrap();
+    assert_eq!(held(&loaded), (1..=10).collect::<Vec<_>>());
+}
+
+/// Appends meet an attempt under way: one that fails, then one that succeeds.
+#[test]
+fn what_comes_during_an_attempt_follows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reached, at_commit) = mpsc::channel();
+    let (decide, decision) = mpsc::channel();
+    let probe: Probe = Box::new(move |step, _| {
+        if matches!(step, Step::Commit) {
+            let _ = reached.send(());
+            return decision.recv().unwrap_or(Ok(()));
+        }
+        Ok(())
+    });
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    for (seq, result) in [(2, Err(io_error())), (3, Err(io_error())), (4, Ok(()))] {
+        at_commit.recv_timeout(PATIENCE).unwrap();
+        desk.append(&id("a"), seq);
+        decide.send(result).unwrap();
+    }
+    desk.wait_saved(&id("a"), 3);
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [1, 2, 3]);
+    drop(decide);
+    desk.wait_saved(&id("a"), 4);
+    assert_eq!(held(&desk.store.load(&id("a")).unwrap()), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -218,8 +286,7 @@ fn closing_says_what_is_not_saved_and_gives_up_the_lock() {
 fn closing_tries_once_more_what_failed() {
     let dir = tempfile::tempdir().unwrap();
     let broken = Switch::on();
-    let slow = Pace { retry: Duration::from_secs(3600), ..QUICK };
-    let mut desk = Desk::open(directory(dir.path()), None, slow, broken.no_commit());
+    let mut desk = Desk::open(directory(dir.path()), None, ONE_TRY, broken.no_commit());
     desk.append(&id("a"), 1);
     desk.wait_failed(&id("a"));
     desk.append(&id("a"), 2);
@@ -240,6 +307,19 @@ fn closing_does_not_wait_longer_than_it_is_told() {
     let error = desk.store.close(Duration::from_millis(10)).unwrap_err();
     assert!(matches!(error, StoreError::Unsaved { bytes: 72, .. }), "{error}");
     drop(release);
+}
+
+#[test]
+fn a_panic_of_the_store_thread_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe: Probe = Box::new(|_, _| panic!("a bug"));
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    assert!(desk.wait_failed(&id("a")).contains("ended"));
+    assert!(!desk.store.has_room());
+    let error = desk.store.close(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+    Desk::quick(dir.path()).close();
 }
 
 #[test]
@@ -278,7 +358,7 @@ fn a_snapshot_that_reads_back_wrong_leaves_the_old_rows() {
         "UPDATE updates SET bytes = zeroblob(length(bytes)) WHERE kind = 1",
         "UPDATE updates SET crc = crc + 1 WHERE kind = 1",
         "DELETE FROM updates WHERE kind = 1",
-        "INSERT INTO updates SELECT document, seq, 1, kind, crc, bytes FROM updates WHERE kind = 1",
+        "INSERT INTO updates SELECT NULL, document, seq, 1, kind, crc, bytes FROM updates WHERE kind = 1",
     ];
     for spoil in spoil {
         let dir = tempfile::tempdir().unwrap();

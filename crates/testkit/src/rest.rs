@@ -1,0 +1,130 @@
+//! What must hold once all faults are over and time has passed.
+
+use std::collections::BTreeSet;
+
+use yrelay_core::Millis;
+use yrelay_core::id::DocumentId;
+use yrelay_core::replica::Want;
+
+use crate::client::{Client, Mood, Style};
+use crate::editor::Image;
+use crate::server::Server;
+use crate::service::Service;
+use crate::world::World;
+
+impl World<'_> {
+    pub(crate) fn assert_at_rest(&self, silence_ms: Millis) {
+        for client in self.living() {
+            client.assert_settled();
+            self.assert_sees_who_is_there(client);
+        }
+        for id in &self.documents {
+            self.assert_equal(id);
+            for service in &self.services {
+                self.assert_standing(service, id);
+            }
+        }
+        self.assert_silent(silence_ms);
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().filter(|client| client.mood != Mood::Gone)
+    }
+
+    fn server_keeps(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::is_persistent)
+    }
+
+    /// Every replica of a document is the same, wherever it is.
+    fn assert_equal(&self, id: &DocumentId) {
+        let images = self.images(id);
+        let bereft = self.is_bereft(id) && images.iter().any(|(.., image)| image.incomplete);
+        for (place, service, image) in &images {
+            assert!(bereft || !image.incomplete, "{id}: the {place} waits for something");
+            let same_world = |other: &Option<usize>| self.server.is_some() || other == service;
+            let (first, _, expected) =
+                images.iter().find(|(_, other, _)| same_world(other)).expect("at least itself");
+            let content = |image: &Image| (image.text.clone(), image.map.clone());
+            assert_eq!(content(expected), content(image), "{id}: {first} (left), {place} (right)");
+            assert!(bereft || expected.state == image.state, "{id}: {first} and {place} differ");
+        }
+        for client in self.clients.iter().filter(|client| client.document == *id) {
+            let held = self.services[client.service].disk.held(id);
+            let Want { structs, deletes } = &client.acknowledged;
+            assert!(
+                held.structs.contains_all(structs) && held.deletes.contains_all(deletes),
+                "{id}: lost what client {} was told is saved",
+                client.number
+            );
+        }
+    }
+
+    /// A replica of each who has one, and of which service's world it is.
+    fn images(&self, id: &DocumentId) -> Vec<(String, Option<usize>, Image)> {
+        let mut images = Vec::new();
+        for client in self.living().filter(|client| client.document == *id) {
+            let place = format!("client {}", client.number);
+            images.push((place, Some(client.service), client.editor.image()));
+        }
+        for service in &self.services {
+            let place = format!("disk of service {}", service.number);
+            images.push((place, Some(service.number), Image::of(service.disk.updates(id))));
+        }
+        if let Some(server) = self.server.as_ref().filter(|server| server.is_persistent()) {
+            let image = server.image(&id.to_encoded()).expect("a document of the server");
+            images.push(("server".into(), None, image));
+        }
+        images
+    }
+
+    /// An author is gone for good, and may have taken with it what others wait for.
+    fn is_bereft(&self, id: &DocumentId) -> bool {
+        self.clients.iter().any(|client| client.document == *id && client.mood == Mood::Gone)
+    }
+
+    fn assert_standing(&self, service: &Service, id: &DocumentId) {
+        let number = service.number;
+        let memory = service.memory.as_ref().expect("all services run");
+        let slot = memory.documents.get(id).expect("somebody looks at each document");
+        let standing = slot.document.standing();
+        assert!(standing.saved && !standing.failing, "service {number} {id}: {standing:?}");
+        assert!(!standing.opaque, "service {number} {id}: {standing:?}");
+        assert!(!standing.incomplete || self.is_bereft(id), "service {number} {id}: {standing:?}");
+        let marked = service.disk.documents().any(|(stored, marked)| stored == id && marked);
+        if self.server_keeps() && !standing.incomplete {
+            assert_eq!(standing.confirmed, Some(true), "service {number} {id}: {standing:?}");
+            assert!(!marked, "service {number} {id}: still marked unconfirmed on disk");
+        } else if self.server.is_some() && !self.server_keeps() {
+            assert_eq!(standing.confirmed, None, "service {number} {id}: {standing:?}");
+        }
+        assert!(self.server.is_none() || standing.sent, "service {number} {id}: {standing:?}");
+    }
+
+    /// Nobody is missing and nobody is a ghost.
+    fn assert_sees_who_is_there(&self, client: &Client) {
+        if client.style != Style::Js {
+            return;
+        }
+        // ELVA's keeping server passes no awareness on.
+        let together = self.server.is_some() && !self.server_keeps();
+        let there: BTreeSet<u64> = self
+            .living()
+            .filter(|other| other.style == Style::Js && other.document == client.document)
+            .filter(|other| together || other.service == client.service)
+            .map(|other| other.editor.id())
+            .collect();
+        assert_eq!(client.presence.present(), there, "client {} sees (left)", client.number);
+    }
+
+    fn assert_silent(&self, silence_ms: Millis) {
+        let traffic = &self.traffic;
+        assert_eq!(traffic.updates, 0, "updates travel at rest: {traffic:?}");
+        assert_eq!(traffic.step_1s, 0, "questions travel at rest: {traffic:?}");
+        let people = self.living().count();
+        let renewals = people * (silence_ms / 15_000 + 1) as usize;
+        // Each goes to all, whose providers send it back; and over the link.
+        let expected = renewals * (1 + 2 * people + 2 * self.services.len());
+        let keep_alives = people * (silence_ms / 20_000 + 1) as usize;
+        assert!(traffic.awareness <= expected + keep_alives, "storm at rest: {traffic:?}");
+    }
+}

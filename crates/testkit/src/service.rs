@@ -1,0 +1,547 @@
+//! A service: documents of the core, driven as yrelay's shell drives them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use yrelay_core::Millis;
+use yrelay_core::close::CloseReason;
+use yrelay_core::document::Document;
+use yrelay_core::event::{Input, Output};
+use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::id_set::IdSet;
+use yrelay_core::replica::{Compaction, Replica, Want};
+use yrelay_core::update::Update;
+use yrelay_core::upstream;
+use yrelay_core::wire::{self, Message};
+
+use crate::disk::{Disk, Outcome};
+use crate::link::Link;
+use crate::network::{End, Event, Network, Packet};
+
+/// What a service does at a time of its own.
+#[derive(Debug)]
+pub(crate) enum Timer {
+    /// Tick a document, or the link.
+    Document(DocumentId),
+    Link,
+    /// An attempt to connect to the server ends.
+    Connect,
+    Commit,
+    News,
+    Loaded(DocumentId),
+    Compacted {
+        id: DocumentId,
+        frozen: Box<Replica>,
+        upto_seq: u64,
+    },
+    Sweep,
+}
+
+/// A machine with a disk, and the relay on it while that runs.
+pub(crate) struct Service {
+    pub(crate) number: usize,
+    pub(crate) disk: Disk,
+    /// What is in memory; none while it is down.
+    pub(crate) memory: Option<Memory>,
+    /// Timers of a former life are void.
+    pub(crate) life: u32,
+    pub(crate) has_upstream: bool,
+    pub(crate) link_down_until: Millis,
+    pub(crate) loads_fail_until: Millis,
+    /// What it takes to be on the server: to be verified.
+    pub(crate) proofs: Vec<(DocumentId, Want)>,
+}
+
+pub(crate) struct Memory {
+    pub(crate) documents: BTreeMap<DocumentId, Slot>,
+    /// Documents that are only on the disk, and whether they are unconfirmed.
+    pub(crate) stored: BTreeMap<DocumentId, bool>,
+    pub(crate) link: Option<Link>,
+    pub(crate) clients: BTreeMap<PeerId, Client>,
+    pub(crate) to_push: Vec<DocumentId>,
+    peers: u64,
+    outcomes: Vec<(DocumentId, Outcome)>,
+    /// Packets that wait until a document takes input.
+    held_back: Vec<End>,
+    commit_due: bool,
+}
+
+pub(crate) struct Slot {
+    pub(crate) document: Document,
+    pub(crate) clients: Vec<PeerId>,
+    used_at: Millis,
+    load_once_saved: bool,
+    compacted: Option<(Box<Replica>, usize)>,
+    /// All that was ever appended or loaded.
+    pub(crate) appended: Want,
+}
+
+pub(crate) struct Client {
+    pub(crate) end: End,
+    pub(crate) document: DocumentId,
+    /// The id under which it writes, and what of it came over this connection.
+    author: u64,
+    wrote: IdSet,
+}
+
+const COMMIT_MS: Millis = 20;
+const RETRY_MS: Millis = 1_000;
+const LOAD_MS_MAX: Millis = 40;
+const SWEEP_MS: Millis = 5_000;
+const IDLE_MS: Millis = 10_000;
+/// Small, so that a slow reader fills it.
+const OUTBOX_MESSAGES_MAX: usize = 128;
+const OUTBOX_ROOM: usize = 2;
+
+impl Service {
+    pub(crate) fn new(number: usize, has_upstream: bool) -> Self {
+        Self {
+            number,
+            disk: Disk::default(),
+            memory: None,
+            life: 0,
+            has_upstream,
+            link_down_until: 0,
+            loads_fail_until: 0,
+            proofs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn start(&mut self, net: &mut Network) {
+        let seed = net.random.draw();
+        let stored = self.disk.documents().map(|(id, marked)| (id.clone(), marked)).collect();
+        self.memory = Some(Memory {
+            documents: BTreeMap::new(),
+            stored,
+            link: self.has_upstream.then(|| Link::new(net.now, seed)),
+            clients: BTreeMap::new(),
+            to_push: Vec::new(),
+            peers: 0,
+            outcomes: Vec::new(),
+            held_back: Vec::new(),
+            commit_due: false,
+        });
+        self.after(net, SWEEP_MS, Timer::Sweep);
+        self.link_event(net, upstream::Event::Tick);
+    }
+
+    /// `kill -9`, or the power goes.
+    pub(crate) fn crash(&mut self, net: &mut Network) {
+        let Some(memory) = self.memory.take() else { return };
+        self.life += 1;
+        self.disk.lose_power();
+        let link = memory.link.and_then(|link| link.end());
+        for end in memory.clients.values().map(|client| client.end).chain(link) {
+            net.cut(end.connection, 2_000);
+            net.abandon(end);
+        }
+    }
+
+    pub(crate) fn after(&self, net: &mut Network, ms: Millis, timer: Timer) {
+        net.after(ms, Event::Service(self.number, self.life, timer));
+    }
+
+    pub(crate) fn timer(&mut self, net: &mut Network, timer: Timer) {
+        match timer {
+            Timer::Document(id) => self.input(net, &id, Input::Tick),
+            Timer::Link => self.link_event(net, upstream::Event::Tick),
+            Timer::Connect => unreachable!("the world connects"),
+            Timer::Commit => self.commit(net),
+            Timer::News => self.news(net),
+            Timer::Loaded(id) => self.loaded(net, &id),
+            Timer::Compacted { id, frozen, upto_seq } => {
+                self.compacted(net, &id, &frozen, upto_seq);
+            }
+            Timer::Sweep => self.sweep(net),
+        }
+    }
+
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        self.memory.as_mut().expect("the service runs")
+    }
+
+    /// A client has connected.
+    pub(crate) fn join(&mut self, net: &mut Network, id: &DocumentId, end: End, author: u64) {
+        let peer = self.next_peer();
+        let client = Client { end, document: id.clone(), author, wrote: IdSet::new() };
+        self.memory().clients.insert(peer, client);
+        self.open(net, id).clients.push(peer);
+        self.input(net, id, Input::Attach { peer });
+        self.link_event(net, upstream::Event::ClientCame);
+    }
+
+    pub(crate) fn next_peer(&mut self) -> PeerId {
+        let memory = self.memory();
+        memory.peers += 1;
+        PeerId(memory.peers)
+    }
+
+    /// Something has arrived at one of its ends.
+    pub(crate) fn packet(&mut self, net: &mut Network, end: End) {
+        let Some(memory) = &self.memory else { return };
+        if memory.link.as_ref().and_then(Link::end) == Some(end) {
+            self.link_packet(net, end);
+            return;
+        }
+        let found = memory.clients.iter().find(|(_, client)| client.end == end);
+        let Some((peer, id)) = found.map(|(peer, client)| (*peer, client.document.clone())) else {
+            return;
+        };
+        if self.holds_back(net, end, &id) {
+            return;
+        }
+        match net.take(end) {
+            Some(Packet::Frame(bytes)) => {
+                if let Some(client) = self.memory().clients.get_mut(&peer) {
+                    client.note_written(&bytes);
+                }
+                self.input(net, &id, Input::Frame { peer, bytes });
+            }
+            Some(Packet::Closed(_)) => self.leave(net, &id, peer),
+            None => {}
+        }
+    }
+
+    /// A reader waits while the document cannot take its frame.
+    pub(crate) fn holds_back(&mut self, net: &mut Network, end: End, id: &DocumentId) -> bool {
+        let memory = self.memory();
+        let waits = memory.documents.get(id).is_some_and(|slot| !slot.document.takes_input())
+            && matches!(net.peek(end), Some(Packet::Frame(_)));
+        if waits {
+            memory.held_back.push(end);
+        }
+        waits
+    }
+
+    fn leave(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
+        let now = net.now;
+        let memory = self.memory();
+        memory.clients.remove(&peer);
+        if let Some(slot) = memory.documents.get_mut(id) {
+            slot.clients.retain(|client| *client != peer);
+            slot.used_at = now;
+            self.input(net, id, Input::Detach { peer });
+        }
+    }
+
+    /// The document in memory; it begins to load if it is not.
+    pub(crate) fn open(&mut self, net: &mut Network, id: &DocumentId) -> &mut Slot {
+        if !self.memory().documents.contains_key(id) {
+            let load_once_saved = self.disk.has_unsaved(id);
+            let slot = Slot {
+                document: Document::new(net.random.draw()),
+                clients: Vec::new(),
+                used_at: net.now,
+                load_once_saved,
+                compacted: None,
+                appended: Want::default(),
+            };
+            self.memory().documents.insert(id.clone(), slot);
+            if !load_once_saved {
+                self.load(net, id);
+            }
+            self.attach_upstream(net, id);
+        }
+        self.memory().documents.get_mut(id).expect("it is in memory now")
+    }
+
+    fn load(&mut self, net: &mut Network, id: &DocumentId) {
+        let wait = net.random.upto(LOAD_MS_MAX);
+        self.after(net, wait, Timer::Loaded(id.clone()));
+    }
+
+    fn loaded(&mut self, net: &mut Network, id: &DocumentId) {
+        let input = if net.now < self.loads_fail_until {
+            Input::LoadFailed
+        } else {
+            let held = self.disk.held(id);
+            if let Some(slot) = self.memory().documents.get_mut(id) {
+                slot.appended.merge(&held);
+            }
+            self.disk.load(id)
+        };
+        let failed = matches!(input, Input::LoadFailed);
+        self.input(net, id, input);
+        if failed {
+            self.memory().documents.remove(id);
+        } else {
+            self.memory().stored.remove(id);
+        }
+        self.push_next(net);
+        self.resume(net);
+    }
+
+    fn resume(&mut self, net: &mut Network) {
+        for end in std::mem::take(&mut self.memory().held_back) {
+            net.after(0, Event::Packet(end));
+        }
+    }
+
+    /// Something happens to a document; one that is not in memory has nothing to do with it.
+    pub(crate) fn input(&mut self, net: &mut Network, id: &DocumentId, input: Input) {
+        let number = self.number;
+        let Some(slot) = self.memory().documents.get_mut(id) else { return };
+        if !is_routine_input(&input) {
+            net.note(|| format!("service {number} {id} < {input:?}"));
+        }
+        let ticks = matches!(input, Input::Tick);
+        let mut outputs = Vec::new();
+        slot.document.handle(net.now, input, &mut outputs);
+        let silent = ticks && slot.document.upstream_is_silent();
+        if let Some(link) = &mut self.memory().link
+            && silent
+        {
+            link.note_silence();
+        }
+        for output in outputs {
+            if !is_routine_output(&output) {
+                net.note(|| format!("service {number} {id} > {output:?}"));
+            }
+            self.carry_out(net, id, output);
+        }
+    }
+
+    fn carry_out(&mut self, net: &mut Network, id: &DocumentId, output: Output) {
+        match output {
+            Output::Broadcast { to, except, bytes } => {
+                for peer in to.iter().filter(|peer| Some(**peer) != except) {
+                    self.send(net, id, *peer, bytes.clone());
+                }
+            }
+            Output::Send { peer, bytes } => {
+                if self.memory().is_upstream(peer) {
+                    self.send_up(net, id, &bytes);
+                } else {
+                    self.send(net, id, peer, bytes);
+                }
+            }
+            Output::Ready { peer } => self.ready(net, id, peer),
+            Output::Append { seq, update, local } => {
+                let parsed = Update::parse(update.clone()).expect("the relay saves what parses");
+                if let Some(slot) = self.memory().documents.get_mut(id) {
+                    slot.appended.merge(&Want::of(&parsed));
+                }
+                self.disk.append(id, seq, update, local);
+                self.commit_soon(net);
+            }
+            Output::Confirmed { seq } => {
+                if let Some(slot) = self.memory().documents.get(id) {
+                    let Want { structs, deletes } = &slot.appended;
+                    let deletes = deletes.intersection(structs);
+                    let proven = Want { structs: structs.clone(), deletes };
+                    self.proofs.push((id.clone(), proven));
+                }
+                self.disk.confirm(id, seq);
+                self.commit_soon(net);
+            }
+            Output::Compact { frozen, upto_seq } => {
+                let wait = net.random.upto(200);
+                self.after(net, wait, Timer::Compacted { id: id.clone(), frozen, upto_seq });
+            }
+            Output::Close { peer, reason } => self.close(net, id, peer, reason),
+            Output::Rejected { reason, .. } => panic!("{id}: the server was refused: {reason}"),
+            Output::Ignored { kind, .. } => panic!("{id}: a message of type {kind}"),
+            Output::WakeAt { at } => {
+                let event = Event::Service(self.number, self.life, Timer::Document(id.clone()));
+                net.at(at, event);
+            }
+        }
+    }
+
+    fn send(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
+        let Some(client) = self.memory().clients.get(&peer) else { return };
+        let end = client.end;
+        if !net.is_over(end) {
+            self.assert_committed(id, peer, &bytes);
+        }
+        if net.waiting(end) >= OUTBOX_MESSAGES_MAX {
+            net.drop_queue(end);
+            self.hang_up(net, id, peer, CloseReason::TooSlow);
+        } else {
+            net.send(end, bytes);
+        }
+    }
+
+    /// What an author gets back of its own is on the disk: to it, that is the acknowledgement.
+    /// (Somebody else may bring it, too: after a crash, say. The relay cannot know whose it is.)
+    fn assert_committed(&self, id: &DocumentId, peer: PeerId, frame: &Bytes) {
+        let client = self.memory.as_ref().and_then(|memory| memory.clients.get(&peer));
+        let (Some(client), Some(structs)) = (client, structs_of(frame)) else { return };
+        let own = structs.intersection(&client.wrote);
+        assert!(
+            own.is_empty() || self.disk.held(id).structs.contains_all(&own),
+            "{id}: {own:?} went back to its author before it was saved"
+        );
+    }
+
+    fn ready(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
+        if let Some(client) = self.memory().clients.get(&peer) {
+            let end = client.end;
+            let at = net.room_at(end, OUTBOX_ROOM);
+            net.at(at, Event::Room(end));
+        } else if self.memory().is_upstream(peer) {
+            let open = self.memory().documents.get(id).is_some_and(|s| !s.clients.is_empty());
+            self.link_event(net, upstream::Event::Ready { document: id.clone(), open });
+        }
+    }
+
+    /// One of its queues has room.
+    pub(crate) fn room(&mut self, net: &mut Network, end: End) {
+        let Some(memory) = &self.memory else { return };
+        if memory.link.as_ref().and_then(Link::end) == Some(end) {
+            self.link_room(net, end);
+            return;
+        }
+        let found = memory.clients.iter().find(|(_, client)| client.end == end);
+        if let Some((peer, id)) = found.map(|(peer, client)| (*peer, client.document.clone())) {
+            self.input(net, &id, Input::Room { peer });
+        }
+    }
+
+    fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
+        assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
+        self.hang_up(net, id, peer, reason);
+    }
+
+    /// Closes a connection. The document hears of it when the reader ends.
+    fn hang_up(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
+        if let Some(client) = self.memory().clients.get(&peer) {
+            net.note(|| format!("{id} {peer} is sent away: {reason}"));
+            net.hang_up(client.end, reason.code());
+        }
+    }
+
+    fn commit_soon(&mut self, net: &mut Network) {
+        let wait = if net.now < self.disk.slow_until {
+            net.random.upto(3_000)
+        } else {
+            COMMIT_MS + net.random.upto(5)
+        };
+        self.commit_after(net, wait);
+    }
+
+    fn commit_after(&mut self, net: &mut Network, wait: Millis) {
+        if !std::mem::replace(&mut self.memory().commit_due, true) {
+            self.after(net, wait, Timer::Commit);
+        }
+    }
+
+    fn commit(&mut self, net: &mut Network) {
+        self.memory().commit_due = false;
+        let outcomes = self.disk.commit(net.now);
+        self.memory().outcomes.extend(outcomes);
+        let wait = net.random.upto(3);
+        self.after(net, wait, Timer::News);
+        if self.disk.has_work() {
+            self.commit_after(net, RETRY_MS);
+        }
+    }
+
+    fn news(&mut self, net: &mut Network) {
+        for (id, outcome) in std::mem::take(&mut self.memory().outcomes) {
+            if let Some(seq) = outcome.saved {
+                self.input(net, &id, Input::Saved { seq });
+            }
+            if outcome.failed {
+                self.input(net, &id, Input::SaveFailed);
+            }
+            if let Some(written) = outcome.compacted {
+                let compacted =
+                    self.memory().documents.get_mut(&id).and_then(|slot| slot.compacted.take());
+                let result = compacted.filter(|_| written);
+                self.input(net, &id, Input::Compacted { result });
+            }
+            let unsaved = self.disk.has_unsaved(&id);
+            if !unsaved
+                && let Some(slot) = self.memory().documents.get_mut(&id)
+                && std::mem::take(&mut slot.load_once_saved)
+            {
+                self.load(net, &id);
+            }
+        }
+        self.resume(net);
+    }
+
+    fn compacted(&mut self, net: &mut Network, id: &DocumentId, frozen: &Replica, upto_seq: u64) {
+        let compacted = frozen.compact_rows(Compaction::Full);
+        let (reread, snapshot) = compacted.expect("compaction changes no document");
+        let bytes = snapshot.iter().map(Bytes::len).sum();
+        if let Some(slot) = self.memory().documents.get_mut(id) {
+            slot.compacted = Some((reread, bytes));
+            self.disk.compact(id, upto_seq, snapshot);
+            self.commit_soon(net);
+        }
+    }
+
+    /// Documents that nobody uses leave memory.
+    fn sweep(&mut self, net: &mut Network) {
+        self.after(net, SWEEP_MS, Timer::Sweep);
+        let now = net.now;
+        let memory = self.memory();
+        let idle = |slot: &Slot| {
+            slot.clients.is_empty()
+                && slot.used_at + IDLE_MS <= now
+                && slot.compacted.is_none()
+                && slot.document.can_evict()
+        };
+        let gone: BTreeSet<DocumentId> = memory
+            .documents
+            .iter()
+            .filter(|(_, slot)| idle(slot))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            net.note(|| format!("{id} leaves memory"));
+            let Some(slot) = memory.documents.remove(&id) else { continue };
+            if let Some(link) = &mut memory.link {
+                link.forget(&id);
+            }
+            if slot.document.is_stored() {
+                memory.stored.insert(id, slot.document.is_unconfirmed());
+            }
+        }
+    }
+}
+
+impl Memory {
+    pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
+        self.link.as_ref().and_then(Link::peer) == Some(peer)
+    }
+}
+
+impl Client {
+    fn note_written(&mut self, frame: &Bytes) {
+        let structs = structs_of(frame).unwrap_or_default();
+        for range in structs.ranges(self.author) {
+            self.wrote.insert(self.author, range);
+        }
+    }
+}
+
+/// The structs that a message brings.
+fn structs_of(frame: &Bytes) -> Option<IdSet> {
+    match wire::messages(frame).next() {
+        Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
+            Some(Update::parse(update).expect("everybody sends what parses").structs())
+        }
+        _ => None,
+    }
+}
+
+/// Not worth a line in a trace.
+fn is_routine_input(input: &Input) -> bool {
+    match input {
+        Input::Tick | Input::Room { .. } => true,
+        Input::Frame { bytes, .. } => bytes.starts_with(&[1]),
+        _ => false,
+    }
+}
+
+/// See [`is_routine_input`].
+fn is_routine_output(output: &Output) -> bool {
+    match output {
+        Output::WakeAt { .. } | Output::Ready { .. } => true,
+        Output::Broadcast { bytes, .. } | Output::Send { bytes, .. } => bytes.starts_with(&[1]),
+        _ => false,
+    }
+}

@@ -1,0 +1,35 @@
+//! Worlds of the simulation, some hundred of each kind. More of them:
+//! `cargo run -p yrelay-testkit --release -- simulate --seeds 10000`.
+
+use yrelay_testkit::{Mode, simulate};
+
+fn run(server: Option<Mode>, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        if let Err(failure) = simulate(server, seed) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn behind_a_server_that_keeps_documents() {
+    run(Some(Mode::Persistent), 0..300);
+}
+
+#[test]
+fn behind_a_server_that_only_passes_on() {
+    run(Some(Mode::Broadcast), 0..200);
+}
+
+#[test]
+fn without_a_server() {
+    run(None, 0..200);
+}
+
+#[test]
+fn a_seed_repeats_to_the_event() {
+    for server in [Some(Mode::Persistent), Some(Mode::Broadcast), None] {
+        let first = simulate(server, 7).map(|summary| summary.events);
+        assert_eq!(first, simulate(server, 7).map(|summary| summary.events));
+    }
+}

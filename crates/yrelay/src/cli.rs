@@ -1,0 +1,265 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use yrelay::config::{self, Config, ConfigError, Storage};
+use yrelay::origin::{Host, Origin, Rules};
+use yrelay::status::Role;
+
+const ABOUT: &str = "One local endpoint for everything that edits Yjs documents.
+
+Programs connect to ws://localhost:8000/<identifier> as to any y-websocket server. yrelay passes \
+every change on to the other programs at once, keeps the documents on disk, and carries all of \
+them over one connection to a remote server. When the network goes, work goes on; when it \
+returns, both sides converge.";
+
+const EXAMPLES: &str = "Examples:
+  yrelay service
+      Local only: documents at ws://localhost:8000/<identifier>
+  yrelay service --server wss://elva.example.org/
+      The same, and in sync with a server
+  yrelay service localhost 0
+      On a free port; the first line of output names it
+  yrelay serve 0.0.0.0 8765 --data-dir /var/lib/yrelay
+      The server that others sync with
+  curl http://localhost:8000/-/status
+      How everything stands, as JSON";
+
+const SERVICE: &str = "Run the local relay.
+
+Programs on this machine connect to ws://HOST:PORT/<identifier>. The first line of output is \
+\"listening on ws://HOST:PORT\"; logs go to standard error. SIGTERM or Ctrl-C stop it with \
+everything saved; a second one ends it at once.";
+
+const SERVICE_EXAMPLES: &str = "Examples:
+  yrelay service
+      Local only: nothing leaves this machine
+  yrelay service -s wss://elva.example.org/
+      In sync with a server that speaks ELVA's messages
+  YRELAY_SERVER=ws://localhost:8765/ yrelay service localhost 0
+      The server from the environment, on a free port
+  yrelay service --allow-origin https://editor.example.org
+      Let an editor from the web in beside those on localhost
+
+Pages:
+  http://HOST:PORT/           the list of documents, as JSON
+  http://HOST:PORT/-/status   saved and confirmed, per document, as JSON
+  http://HOST:PORT/-/metrics  for Prometheus
+  http://HOST:PORT/-/healthy  \"ok\"";
+
+const SERVE: &str = "Run a server that relays sync with.
+
+It is the same relay without a server above it. It has no logins and no TLS: keep it behind a \
+reverse proxy that has both, or in a network you trust.";
+
+/// The command line, as given.
+#[derive(Debug, Parser)]
+#[command(name = "yrelay", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    // ELVA takes these two before the command.
+    #[arg(short, long, value_name = "URL", hide = true)]
+    server: Option<String>,
+    #[arg(short, long, value_name = "KIND", hide = true)]
+    messages: Option<Messages>,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// Write the log to this file instead of standard error
+    #[arg(short = 'l', long = "log", value_name = "FILE", global = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Log more: -v for details, -vv for everything. RUST_LOG, where set, decides instead
+    #[arg(short, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the local relay
+    #[command(long_about = SERVICE, after_help = SERVICE_EXAMPLES)]
+    Service {
+        /// Name or address to listen on; localhost is both 127.0.0.1 and ::1
+        #[arg(default_value = "localhost")]
+        host: String,
+        /// Port to listen on; 0 takes a free one
+        #[arg(default_value_t = 8000)]
+        port: u16,
+        #[command(flatten)]
+        upstream: Upstream,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Run a server that relays sync with
+    #[command(long_about = SERVE)]
+    Serve {
+        /// Name or address to listen on; 0.0.0.0 is all of this machine's
+        #[arg(default_value = "localhost")]
+        host: String,
+        /// Port to listen on; 0 takes a free one
+        #[arg(default_value_t = 8765)]
+        port: u16,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Upstream {
+    /// The server to sync with, ws:// or wss://; without it everything stays on this machine
+    ///
+    /// YRELAY_SERVER and ELVA_SERVER are read where this is not given. The address holds no login.
+    #[arg(short, long, value_name = "URL", id = "upstream_server")]
+    server: Option<String>,
+    /// What the server speaks
+    #[arg(short, long, value_name = "KIND", id = "upstream_messages")]
+    messages: Option<Messages>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Messages {
+    /// ELVA: all documents over one connection (the default)
+    Elva,
+    /// y-websocket: one connection per document (not available yet)
+    Yjs,
+    /// Hocuspocus (not available yet)
+    Hocuspocus,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Keep documents in this directory
+    ///
+    /// The default is `yrelay` in the platform's directory for state: $XDG_STATE_HOME or
+    /// ~/.local/state, ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data_dir: Option<PathBuf>,
+    /// Keep nothing: documents live as long as the process
+    #[arg(long)]
+    ephemeral: bool,
+    /// Let web pages of this origin in, such as https://editor.example.org; may be repeated
+    ///
+    /// Pages from localhost are let in always, programs that are no browsers too.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<Origin>,
+    /// Answer to this host name beside localhost, where listening on loopback; may be repeated
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<Host>,
+}
+
+impl Cli {
+    /// The settings. `variable` looks up the environment.
+    pub(crate) fn config(
+        self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        let (role, host, port, upstream, common) = match self.command {
+            Command::Service { host, port, upstream, common } => {
+                check_messages(upstream.messages.or(self.messages))?;
+                let server = upstream.server.or(self.server);
+                let upstream = config::upstream(server.as_deref(), &variable)?;
+                (Role::Service, host, port, upstream, common)
+            }
+            Command::Serve { host, port, common } => {
+                if self.server.is_some() {
+                    return Err(ConfigError::ServeHasNoUpstream("--server"));
+                }
+                if self.messages.is_some() {
+                    return Err(ConfigError::ServeHasNoUpstream("--messages"));
+                }
+                (Role::Serve, host, port, None, common)
+            }
+        };
+        let storage = match (common.ephemeral, common.data_dir) {
+            (true, _) => Storage::Ephemeral,
+            (false, Some(path)) => Storage::Directory(path),
+            (false, None) => Storage::Directory(config::data_directory(&variable)?),
+        };
+        let rules = Rules { allow_origins: common.allow_origin, allow_hosts: common.allow_host };
+        Ok(Config { role, host, port, upstream, storage, rules })
+    }
+}
+
+fn check_messages(messages: Option<Messages>) -> Result<(), ConfigError> {
+    match messages {
+        None | Some(Messages::Elva) => Ok(()),
+        Some(Messages::Yjs) => Err(ConfigError::Messages("yjs")),
+        Some(Messages::Hocuspocus) => Err(ConfigError::Messages("hocuspocus")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Config, ConfigError> {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        cli.config(|name| (name == "HOME").then(|| "/home/jane".into()))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_original_service() {
+        let config = parse("yrelay service").unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("localhost", 8000));
+        assert_eq!((config.role, config.upstream), (Role::Service, None));
+        let config = parse("yrelay serve").unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("localhost", 8765));
+        assert_eq!((config.role, config.upstream), (Role::Serve, None));
+    }
+
+    #[test]
+    fn the_server_is_taken_before_and_after_the_command() {
+        for line in [
+            "yrelay -s ws://a.example service",
+            "yrelay service localhost 8000 -s ws://a.example",
+            "yrelay -s ws://b.example -m elva service -s ws://a.example",
+        ] {
+            let upstream = parse(line).unwrap().upstream.unwrap();
+            assert_eq!(upstream.host, "a.example", "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_refused() {
+        for (line, error) in [
+            ("yrelay service -m yjs", ConfigError::Messages("yjs")),
+            ("yrelay -m hocuspocus service", ConfigError::Messages("hocuspocus")),
+            ("yrelay -s ws://a serve", ConfigError::ServeHasNoUpstream("--server")),
+            ("yrelay -m elva serve", ConfigError::ServeHasNoUpstream("--messages")),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn documents_are_kept_where_one_says() {
+        let storage = |line| parse(line).unwrap().storage;
+        assert_eq!(storage("yrelay service --ephemeral"), Storage::Ephemeral);
+        assert_eq!(storage("yrelay serve --data-dir x/y"), Storage::Directory("x/y".into()));
+        let both = "yrelay service --ephemeral --data-dir x";
+        assert!(Cli::try_parse_from(both.split(' ')).is_err());
+    }
+
+    #[test]
+    fn origins_and_hosts_are_checked_at_once() {
+        let line = "yrelay service --allow-origin https://a.example --allow-origin app://b \
+                    --allow-host c.example";
+        let rules = parse(line).unwrap().rules;
+        assert_eq!((rules.allow_origins.len(), rules.allow_hosts.len()), (2, 1));
+        for line in ["--allow-origin *", "--allow-origin a.example", "--allow-host a:80"] {
+            let line = format!("yrelay service {line}");
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A running relay, seen from outside: one thread that owns everything.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{self, Runtime};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::LocalSet;
+
+use crate::acceptor::Acceptor;
+use crate::config::{Config, Storage};
+use crate::connector::Connector;
+use crate::http::Site;
+use crate::listen::{self, ListenError, Listeners};
+use crate::metrics::Metrics;
+use crate::relay::Relay;
+use crate::report::Front;
+use crate::store::{Opened, Place, Store, StoreError};
+use crate::{clock, limits, shutdown};
+
+/// Why a relay does not start, with the way out, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// It would be its own upstream.
+    #[error(
+        "the server {0} is this relay itself; give --server another address, or this relay \
+         another port"
+    )]
+    OwnAddress(String),
+    /// The place where documents are kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No secure connection can be made from here.
+    #[error("cannot use this machine's trusted certificates: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The machine has run out of something.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The relay's thread died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the relay has failed; what it acknowledged is on disk: start it again")]
+pub struct Failed;
+
+/// A running relay. Dropping it stops the relay and waits for its end.
+#[derive(Debug)]
+pub struct Handle {
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// `ws://HOST:PORT`, with the host as given and the real port.
+    pub url: String,
+    stop: Arc<Notify>,
+    /// Its other end lives as long as the thread.
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// What is opened before anybody is told that the relay is there.
+struct Parts {
+    listeners: Listeners,
+    opened: Opened,
+    store_news: Arc<Notify>,
+    connector: Connector,
+}
+
+/// Starts a relay: takes the port, opens the store, and is ready.
+pub fn start(config: Config) -> Result<Handle, StartError> {
+    refuse_own(&config, &listen::addresses(&config.host, config.port)?)?;
+    let listeners = Listeners::bind(&config.host, config.port)?;
+    refuse_own(&config, &listeners.addresses)?;
+    let store_news = Arc::new(Notify::new());
+    let opened = open_store(&config, store_news.clone())?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = Arc::new(Notify::new());
+    let (alive, ended) = oneshot::channel();
+    let addresses = listeners.addresses.clone();
+    let url = listeners.url(&config.host);
+    let stopping = stop.clone();
+    let parts = Parts { listeners, opened, store_news, connector: Connector::new([])? };
+    let thread = thread::Builder::new().name("relay".into()).spawn(move || {
+        let _alive = alive;
+        run(runtime, &config, parts, &stopping)
+    })?;
+    Ok(Handle { addresses, url, stop, ended, thread: Some(thread) })
+}
+
+fn open_store(config: &Config, news: Arc<Notify>) -> Result<Opened, StoreError> {
+    let place = match &config.storage {
+        Storage::Directory(path) => Place::Directory(path.clone()),
+        Storage::Ephemeral => Place::Memory,
+    };
+    let upstream = config.upstream.as_ref().map(ToString::to_string);
+    Store::open(place, upstream.as_deref(), move || news.notify_one())
+}
+
+impl Handle {
+    /// Asks for an orderly stop, from any thread.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Waits for the end of the relay, however it comes about.
+    pub async fn ended(&mut self) -> Result<(), Failed> {
+        let _ = (&mut self.ended).await;
+        self.join()
+    }
+
+    /// Blocks until the end of the relay.
+    pub fn wait(mut self) -> Result<(), Failed> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), Failed> {
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => {
+                tracing::error!(%error, "the relay has failed");
+                Err(Failed)
+            }
+            Some(Err(_)) => Err(Failed),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = self.join();
+    }
+}
+
+/// A relay that is its own upstream would pass every message to itself.
+fn refuse_own(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
+    match &config.upstream {
+        Some(target) if target.is_own(&config.host, addresses) => {
+            Err(StartError::OwnAddress(target.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
+    let outcome = LocalSet::new().block_on(&runtime, serve(config, parts, stop));
+    // Work on other threads may hang on a disk; what it would report has nobody to go to.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
+    let metrics = Rc::new(Metrics::default());
+    let upstream = config.upstream.clone().map(|target| (target, parts.connector));
+    let relay = Relay::new(config.role, parts.opened, parts.store_news, upstream, metrics.clone());
+    relay.start();
+    let routes = Rc::new(Front(relay.clone()));
+    let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics });
+    let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
+    stop.notified().await;
+    drop(acceptor);
+    match clock::timeout(limits::SHUTDOWN_MS, shutdown::stop(&relay)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::error!(%error, "stopped with changes that are not saved"),
+        None => tracing::warn!("stopped before all was done; what was acknowledged is on disk"),
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The shell over real sockets, without documents: HTTP, WebSockets, connecting, the program.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+mod connector;
+mod http;
+mod program;
+mod websocket;

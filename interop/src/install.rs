@@ -1,0 +1,232 @@
+//! Clients and servers from npm and PyPI, installed once below `target/interop/`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::{env, thread};
+
+use crate::Kind;
+
+const NODE_PACKAGES: [&str; 10] = [
+    "yjs@13.6.33",
+    "y-protocols@1.0.7",
+    "lib0@0.2.120",
+    "ws@8.23.0",
+    "y-websocket-1@npm:y-websocket@1.5.4",
+    "y-websocket-2@npm:y-websocket@2.1.0",
+    "y-websocket-3@npm:y-websocket@3.0.0",
+    "@y/websocket@4.0.0-3",
+    "@y/y@14.0.0-22",
+    "@y/protocols@1.0.6-3",
+];
+const PYCRDT: [&str; 2] = ["pycrdt==0.14.13", "websockets==15.0.1"];
+/// The server of ELVA 0.33 needs the asyncio interface of websockets 14 …
+const ELVA33: [&str; 4] =
+    ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==15.0.1"];
+/// … and its service the one before.
+const ELVA33_SERVICE: [&str; 4] =
+    ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==13.1"];
+const ELVA37: [&str; 3] = ["elva==0.37", "pycrdt==0.14.13", "websockets==17.4"];
+
+/// Oldest Python that ELVA 0.33's sources parse with.
+const PYTHON_MIN: &str = "(3, 12)";
+
+/// What is installed: a directory with `node_modules`, and virtual environments.
+struct Tools {
+    node: PathBuf,
+    pycrdt: PathBuf,
+    elva33: PathBuf,
+    elva33_service: PathBuf,
+    elva37: PathBuf,
+}
+
+static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
+
+/// Installs all clients and servers, unless they are. If this machine lacks Node or Python: says
+/// so and is false; with `CI=true`, panics.
+#[must_use]
+pub fn ready() -> bool {
+    TOOLS.get_or_init(install).is_some()
+}
+
+/// The command that runs a driver of `clients/`.
+pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
+    match kind {
+        Kind::YWebsocket1 => y_websocket("y-websocket-1", "yjs", url),
+        Kind::YWebsocket2 => y_websocket("y-websocket-2", "yjs", url),
+        Kind::YWebsocket3 => y_websocket("y-websocket-3", "yjs", url),
+        Kind::YWebsocket4 => y_websocket("@y/websocket", "@y/y", url),
+        Kind::Pycrdt => python(&tools().pycrdt, "pycrdt_client.py", &[url]),
+        Kind::Elva33 => python(&tools().elva33, "elva33_client.py", &[url, "yjs"]),
+        Kind::Elva33Framed => python(&tools().elva33, "elva33_client.py", &[url, "elva"]),
+        Kind::Elva37 => python(&tools().elva37, "elva37_client.py", &[url]),
+        Kind::Raw => python(&tools().pycrdt, "raw_client.py", &[url]),
+    }
+}
+
+/// The `elva` command of 0.33, able to serve.
+pub(crate) fn elva33() -> Command {
+    Command::new(executable(&tools().elva33, "elva"))
+}
+
+/// The `elva` command of 0.33, able to run its local service.
+pub(crate) fn elva33_service() -> Command {
+    Command::new(executable(&tools().elva33_service, "elva"))
+}
+
+/// The `elva` command of 0.37.
+pub(crate) fn elva37() -> Command {
+    Command::new(executable(&tools().elva37, "elva"))
+}
+
+/// The directory that cargo builds into: the nearest one above this test with cargo's tag.
+fn target() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its path");
+    let tagged = test.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    tagged.expect("cargo tags its target directory").to_owned()
+}
+
+fn tools() -> &'static Tools {
+    let tools = TOOLS.get().and_then(Option::as_ref);
+    tools.expect("a test returns unless ready()")
+}
+
+fn install() -> Option<Tools> {
+    let found = find_node().and_then(|node| Ok((node, find_python()?)));
+    let (node, python) = match found {
+        Ok(found) => found,
+        Err(missing) => {
+            assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+            eprintln!("skipped: {missing}");
+            return None;
+        }
+    };
+    let venv = |name, packages| venv(&python, name, packages);
+    thread::scope(|scope| {
+        let node = scope.spawn(|| node_modules(&node));
+        let pycrdt = scope.spawn(|| venv("pycrdt", &PYCRDT));
+        let elva33 = scope.spawn(|| venv("elva33", &ELVA33));
+        let elva33_service = scope.spawn(|| venv("elva33-service", &ELVA33_SERVICE));
+        let elva37 = scope.spawn(|| venv("elva37", &ELVA37));
+        Some(Tools {
+            node: node.join().expect("npm installs"),
+            pycrdt: pycrdt.join().expect("pip installs"),
+            elva33: elva33.join().expect("pip installs"),
+            elva33_service: elva33_service.join().expect("pip installs"),
+            elva37: elva37.join().expect("pip installs"),
+        })
+    })
+}
+
+/// npm, which comes with Node; checked by running it.
+fn find_node() -> Result<PathBuf, String> {
+    let npm = PathBuf::from(if cfg!(windows) { "npm.cmd" } else { "npm" });
+    let runs = |program: &Path| {
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    if runs(&npm) && runs(Path::new("node")) {
+        Ok(npm)
+    } else {
+        Err("Node with npm is needed for real Yjs clients".to_owned())
+    }
+}
+
+/// The first Python that is new enough and can make virtual environments; checked by running it,
+/// since a name on the path may be a shim of a version manager with nothing behind it.
+fn find_python() -> Result<PathBuf, String> {
+    let check = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < {PYTHON_MIN})");
+    let named = ["python3.14", "python3.13", "python3.12", "python3", "python"].map(PathBuf::from);
+    let versions = env::home_dir().map(|home| home.join(".pyenv/versions"));
+    let mut managed: Vec<PathBuf> = versions
+        .and_then(|versions| fs::read_dir(versions).ok())
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin/python")).collect())
+        .unwrap_or_default();
+    managed.sort_unstable();
+    managed.reverse();
+    named
+        .into_iter()
+        .chain(managed)
+        .find(|python| {
+            let output = Command::new(python).args(["-c", &check]).output();
+            output.is_ok_and(|output| output.status.success())
+        })
+        .ok_or_else(|| "Python 3.12 or newer with venv is needed for ELVA and pycrdt".to_owned())
+}
+
+fn node_modules(npm: &Path) -> PathBuf {
+    once("node", &NODE_PACKAGES.join("\n"), |directory| {
+        let manifest = directory.join("package.json");
+        fs::write(manifest, "{\"private\": true}\n").expect("target is writable");
+        let mut command = Command::new(npm);
+        command.args(["install", "--no-audit", "--no-fund", "--no-package-lock"]);
+        run(command.args(NODE_PACKAGES).current_dir(directory));
+    })
+}
+
+fn venv(python: &Path, name: &str, packages: &[&str]) -> PathBuf {
+    let stamp = format!("{}\n{}", python.display(), packages.join("\n"));
+    once(name, &stamp, |directory| {
+        run(Command::new(python).args(["-m", "venv"]).arg(directory));
+        let mut pip = Command::new(executable(directory, "python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        run(pip.args(packages));
+    })
+}
+
+/// Fills a directory with `fill` unless its stamp says that this was done. Other test binaries
+/// wait meanwhile.
+fn once(name: &str, stamp: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let directory = target().join("interop").join(name);
+    fs::create_dir_all(&directory).expect("target is writable");
+    let lock = File::create(directory.with_extension("lock")).expect("target is writable");
+    lock.lock().expect("files can be locked");
+    let stamp_path = directory.join("stamp");
+    if fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp) {
+        return directory;
+    }
+    fs::remove_dir_all(&directory).expect("target is writable");
+    fs::create_dir(&directory).expect("target is writable");
+    fill(&directory);
+    fs::write(stamp_path, stamp).expect("target is writable");
+    directory
+}
+
+/// Runs a command to its end and shows its output only if it fails.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Node resolves packages from where it is started if the script is an argument.
+fn y_websocket(provider: &str, yjs: &str, url: &str) -> Command {
+    let mut command = Command::new("node");
+    command.args(["--input-type=module", "-e", include_str!("../clients/y_websocket.mjs"), "--"]);
+    command.args([provider, yjs, url]).current_dir(&tools().node);
+    command
+}
+
+fn python(venv: &Path, script: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(executable(venv, "python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
+    command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+    impatient(&mut command);
+    command
+}
+
+/// Python's websockets waits up to 5 s before it dials again, and ever longer then.
+pub(crate) fn impatient(command: &mut Command) {
+    command.env("WEBSOCKETS_BACKOFF_INITIAL_DELAY", "0.2");
+    command.env("WEBSOCKETS_BACKOFF_MIN_DELAY", "0.2");
+    command.env("WEBSOCKETS_BACKOFF_MAX_DELAY", "0.5");
+}
+
+fn executable(venv: &Path, name: &str) -> PathBuf {
+    venv.join(if cfg!(windows) { "Scripts" } else { "bin" }).join(name)
+}

@@ -1,0 +1,140 @@
+//! The program under test.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, str};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::elva::at_home;
+use crate::port;
+use crate::process::Process;
+
+/// The relay promises to stop within this.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// `yrelay service`, with a data directory of its own.
+pub struct Relay {
+    home: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    process: Process,
+}
+
+impl Relay {
+    /// Starts a relay with further arguments and waits until it listens.
+    pub fn start(arguments: &[&str]) -> Relay {
+        let home = TempDir::new().expect("temporary directories can be made");
+        let port = port::free();
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let process = launch(&home, port, &arguments);
+        Relay { home, port, arguments, process }
+    }
+
+    /// Starts a relay below the server at `server_url`.
+    pub fn below(server_url: &str) -> Relay {
+        Relay::start(&["--server", server_url])
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/", self.port)
+    }
+
+    /// Where it stores documents.
+    pub fn data(&self) -> PathBuf {
+        data(&self.home)
+    }
+
+    /// Kills it, as a power cut would.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Asks it to stop; `None` if it does not within five seconds.
+    pub fn stop(&self) -> Option<ExitStatus> {
+        self.process.terminate(STOP_MAX)
+    }
+
+    /// Starts it again on the same port and data, after `kill` or `stop`.
+    pub fn restart(&mut self) {
+        self.process = launch(&self.home, self.port, &self.arguments);
+    }
+
+    /// What it says about itself.
+    pub fn status(&self) -> Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the relay listens");
+        let request = format!(
+            "GET /-/status HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+            self.port
+        );
+        stream.write_all(request.as_bytes()).expect("the relay reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the relay answers in UTF-8");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("the relay speaks HTTP");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body}"))
+    }
+
+    /// Whether and how it is connected to the server above.
+    pub fn upstream_state(&self) -> String {
+        self.status()["upstream"]["state"].as_str().expect("a state has a name").to_owned()
+    }
+
+    /// What it says about a document; null if it does not know it.
+    pub fn document(&self, identifier: &str) -> Value {
+        let status = self.status();
+        let documents = status["documents"].as_array().expect("status lists documents");
+        let found = documents.iter().find(|document| document["identifier"] == identifier);
+        found.cloned().unwrap_or_default()
+    }
+}
+
+fn data(home: &TempDir) -> PathBuf {
+    home.path().join("data")
+}
+
+fn launch(home: &TempDir, port: u16, arguments: &Vec<String>) -> Process {
+    let mut command = Command::new(binary());
+    command.args(["service", "127.0.0.1", &port.to_string(), "--data-dir"]).arg(data(home));
+    command.args(arguments);
+    at_home(&mut command, home);
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| ["ELVA_", "YRELAY_"].iter().any(|p| name.starts_with(p)))
+        {
+            command.env_remove(name);
+        }
+    }
+    let process = Process::spawn("yrelay", &mut command, Box::new(Some));
+    let listens = format!("listening on ws://127.0.0.1:{port}");
+    process.ready(|line| line.starts_with(&listens));
+    process
+}
+
+/// Builds the program once per test binary; cargo tells where it is.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--package", "yrelay", "--bin", "yrelay"]);
+        cargo.arg("--message-format=json-render-diagnostics");
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let messages = str::from_utf8(&output.stdout).expect("cargo writes UTF-8");
+        let executable = messages.lines().find_map(|line| {
+            let message = serde_json::from_str::<Value>(line).ok()?;
+            message["executable"].as_str().map(PathBuf::from)
+        });
+        executable.expect("cargo names what it built")
+    })
+}
