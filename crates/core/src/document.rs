@@ -145,14 +145,16 @@ impl Document {
     /// How it stands.
     pub fn standing(&self) -> Standing {
         let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
+        let incomplete = self.replica.is_incomplete();
         Standing {
             clients: self.clients.len(),
             saved: self.log.is_saved(),
             failing: self.log.is_failing(),
-            confirmed: (proves && self.kind != Kind::Opaque).then_some(!self.unconfirmed),
+            confirmed: (proves && self.kind != Kind::Opaque)
+                .then_some(!self.unconfirmed && !incomplete),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
             withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
-            incomplete: self.replica.is_incomplete(),
+            incomplete,
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),
         }
@@ -383,8 +385,8 @@ impl Document {
         }
     }
 
-    /// The upstream turned out to prove nothing. The mark that says so is renewed on disk, by a
-    /// row without content.
+    /// The upstream turned out to lack something, or to prove nothing. The mark that says so is
+    /// renewed on disk, by a row without content.
     fn unconfirm(&mut self) {
         if self.is_stored() && !std::mem::replace(&mut self.unconfirmed, true) {
             let nothing = Update::default();

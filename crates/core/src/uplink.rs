@@ -240,14 +240,15 @@ impl Uplink {
         }
     }
 
-    /// Their step 1. Returns whether it proves that they hold all that we hold.
+    /// Their step 1. Where it is their answer, returns whether it proves that they hold all that
+    /// we hold.
     pub(crate) fn step_1(
         &mut self,
         now: Millis,
         theirs: &StateVector,
         replica: &Replica,
         random: &mut Random,
-    ) -> bool {
+    ) -> Option<bool> {
         let structs = replica.missing_from(theirs);
         let broadcasts = self.broadcasts;
         let is_answer = |asked: &mut Asked| {
@@ -255,7 +256,7 @@ impl Uplink {
         };
         let Some(asked) = self.asked.take_if(is_answer) else {
             self.joined(now, &structs, replica, random);
-            return false;
+            return None;
         };
         let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
         let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
@@ -268,7 +269,7 @@ impl Uplink {
         self.trusted = true;
         self.stage = Stage::Live;
         self.proof.judge(now, proven);
-        proven
+        Some(proven)
     }
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.

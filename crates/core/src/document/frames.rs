@@ -115,9 +115,14 @@ impl Document {
     fn step_1(&mut self, now: Millis, peer: PeerId, role: Role, theirs: StateVector) {
         if role == Role::Upstream {
             let Some(uplink) = &mut self.uplink else { return };
-            if uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
-                self.unconfirmed = false;
-                self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+            match uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
+                Some(true) => {
+                    self.unconfirmed = false;
+                    self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+                }
+                // It may have lost what it had confirmed.
+                Some(false) if !self.replica.is_incomplete() => self.unconfirm(),
+                _ => {}
             }
             return;
         }

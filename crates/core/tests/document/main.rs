@@ -15,3 +15,4 @@ mod returning;
 mod script;
 mod storage;
 mod updates;
+mod words;

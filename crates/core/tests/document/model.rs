@@ -254,6 +254,7 @@ pub(crate) struct Server {
     pub(crate) held: Replicated,
     pub(crate) remote: Replicated,
     remote_clock: u64,
+    lives: u64,
     /// The relay has spoken over this link.
     joined: bool,
     /// On their way to the relay.
@@ -269,10 +270,18 @@ impl Server {
             held: Replicated::new(800),
             remote: Replicated::new(900),
             remote_clock: 0,
+            lives: 0,
             joined: false,
             outbox: VecDeque::new(),
             inbox: VecDeque::new(),
         }
+    }
+
+    /// It starts anew, with nothing, and so does who was behind it.
+    pub(crate) fn forget(&mut self) {
+        self.lives += 1;
+        self.held = Replicated::new(800);
+        self.remote = Replicated::new(900 + self.lives);
     }
 
     pub(crate) fn link_down(&mut self) {

@@ -12,6 +12,9 @@ use crate::script::{Script, insert};
 
 const CLIENTS: usize = 3;
 
+/// The awareness id of the client behind the upstream.
+const REMOTE: u64 = 900;
+
 #[derive(Debug, Clone)]
 enum Op {
     Attach(usize),
@@ -29,6 +32,8 @@ enum Op {
     Down(u8),
     RemoteEdit(u64),
     RemoteAnnounce,
+    /// The upstream loses everything.
+    Forget,
     Save(u8),
     SaveFails,
     Compact(bool),
@@ -63,6 +68,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         5 => few.clone().prop_map(Op::Down),
         3 => any::<u64>().prop_map(Op::RemoteEdit),
         1 => Just(Op::RemoteAnnounce),
+        1 => Just(Op::Forget),
         3 => few.prop_map(Op::Save),
         1 => Just(Op::SaveFails),
         1 => any::<bool>().prop_map(Op::Compact),
@@ -80,6 +86,8 @@ struct World {
     online: bool,
     /// The upstream's step 2 has arrived, and not yet the step 1 behind it.
     half_answered: bool,
+    /// The upstream has lost everything and not said so yet.
+    forgot: bool,
     peers: u64,
 }
 
@@ -107,6 +115,7 @@ impl World {
             server,
             online: false,
             half_answered: false,
+            forgot: false,
             peers: 1_000,
         }
     }
@@ -128,12 +137,11 @@ impl World {
             }
             Op::Send(client, count) => (0..count).for_each(|_| self.send(client)),
             Op::LinkUp => self.link_up(),
-            Op::LinkDown => {
-                if self.online {
-                    self.online = false;
-                    self.server.link_down();
-                    self.t.link_down();
-                }
+            Op::LinkDown => self.link_down(),
+            Op::Forget => {
+                self.link_down();
+                self.server.forget();
+                self.forgot = true;
             }
             Op::Up(count) => (0..count).for_each(|_| self.up()),
             Op::Down(count) => (0..count).for_each(|_| self.down()),
@@ -170,6 +178,13 @@ impl World {
         if !self.online {
             self.online = true;
             self.t.link_up();
+        }
+    }
+
+    fn link_down(&mut self) {
+        self.server.link_down();
+        if std::mem::take(&mut self.online) {
+            self.t.link_down();
         }
     }
 
@@ -214,6 +229,7 @@ impl World {
     fn down(&mut self) {
         if let Some(message) = self.server.outbox.pop_front() {
             self.half_answered = self.server.mode == Mode::Keeps && message.starts_with(&[0, 1]);
+            self.forgot &= !message.starts_with(&[0, 0]);
             self.t.tell(message);
         }
     }
@@ -254,7 +270,7 @@ impl World {
     /// What holds at every moment. What must not be sent is caught where it is sent.
     fn check(&self) {
         assert!(self.t.closed.is_empty() && self.t.rejected == 0, "nobody misbehaves");
-        if self.t.confirmed() == Some(true) {
+        if self.t.confirmed() == Some(true) && !self.forgot {
             let upstream = self.server.replica();
             assert!(covers(&upstream, self.t.stored()), "confirmed: {upstream:?}");
         }
@@ -297,6 +313,8 @@ impl World {
         }
         self.deliver();
         self.check_presence();
+        let remote = |client: &Client| client.present.get(&REMOTE).is_some_and(|(_, alive)| *alive);
+        assert!(!self.clients.iter().any(remote), "it was last heard of long ago");
     }
 
     /// With nothing under way, everybody sees exactly who is here.
@@ -304,7 +322,7 @@ impl World {
         let browsers = || self.clients.iter().filter(|client| client.habit == Habit::Browser);
         for client in browsers() {
             let seen = client.present.iter().filter(|(_, (_, alive))| *alive).map(|(id, _)| *id);
-            let seen: Vec<u64> = seen.filter(|id| *id != 900).collect();
+            let seen: Vec<u64> = seen.filter(|id| *id < REMOTE).collect();
             let here: Vec<u64> = browsers().filter(|c| c.peer.is_some()).map(|c| c.id).collect();
             assert_eq!(seen, here, "who {} sees", client.id);
         }
@@ -343,7 +361,7 @@ fn play(mode: Mode, seed: u64, stored: bool, ops: &[Op]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 150,
+        cases: 200,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
