@@ -37,7 +37,7 @@ class Unsaved {
   }
 
   edited (update) {
-    for (const id of idsOf(update)) this.ids.add(id)
+    for (const id of idsOf(update)) this.ids.add(this.newest = id)
     this.onChange()
   }
 
@@ -114,6 +114,7 @@ class Document {
 
   synced () { return this.provider.synced }
   is_saved () { return this.unsaved.ids.size === 0 }
+  is_newest_saved () { return !this.unsaved.ids.has(this.unsaved.newest) }
   saved_count () { return this.unsaved.saved }
   connect () { this.provider.connect() }
   disconnect () { this.provider.disconnect() }

@@ -218,6 +218,11 @@ impl Document {
         self.ask("is_saved", json!({})) == true
     }
 
+    /// Whether the newest own edit has come back from the server (y-websocket).
+    pub fn newest_saved(&self) -> bool {
+        self.ask("is_newest_saved", json!({})) == true
+    }
+
     /// How many own insertions have come back from the server (y-websocket).
     pub fn saved_count(&self) -> usize {
         let count = self.ask("saved_count", json!({}));

@@ -19,6 +19,7 @@ use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
 use crate::replica::{Replica, Want};
+use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
 
@@ -132,7 +133,8 @@ impl Document {
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
-        let waits_for_proof = |up: &Uplink| up.proves() && self.unconfirmed;
+        let waits_for_proof =
+            |up: &Uplink| up.proves() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()
@@ -381,8 +383,22 @@ impl Document {
         }
     }
 
-    /// Tells what the uplink needs: room for a message, a tick.
+    /// The upstream turned out to prove nothing. The mark that says so is renewed on disk, by a
+    /// row without content.
+    fn unconfirm(&mut self) {
+        if self.is_stored() && !std::mem::replace(&mut self.unconfirmed, true) {
+            let nothing = Update::default();
+            let seq = self.log.append(&nothing);
+            let update = nothing.bytes().clone();
+            self.out.push(Output::Append { seq, update, local: true });
+        }
+    }
+
+    /// Tells what the uplink needs: a doubt noted, room for a message, a tick.
     fn plan(&mut self) {
+        if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
+            self.unconfirm();
+        }
         let Some(uplink) = &self.uplink else { return };
         if uplink.is_ready() && !self.uplink_ready {
             self.uplink_ready = true;

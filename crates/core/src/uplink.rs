@@ -48,6 +48,10 @@ pub(crate) struct Uplink {
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
+    /// It answered as a server does that keeps documents, and was pushed what it lacked.
+    trusted: bool,
+    /// That trust was misplaced, and the document has not been told yet.
+    doubted: bool,
     /// It garbles client ids of 2^32 and above.
     narrow: bool,
     /// The document has such ids.
@@ -101,6 +105,8 @@ impl Uplink {
             frames_bytes: 0,
             silent,
             broadcasts: false,
+            trusted: false,
+            doubted: false,
             narrow,
             wide: false,
             proof: Proof::default(),
@@ -184,8 +190,28 @@ impl Uplink {
     }
 
     /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self) {
+    pub(crate) fn passes_on(&mut self, now: Millis) {
+        self.doubt(now);
+    }
+
+    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
+    /// somebody else behind it: the others may lack more, and what was proven is not.
+    fn doubt(&mut self, now: Millis) {
         self.broadcasts = true;
+        if std::mem::take(&mut self.trusted) {
+            self.doubted = true;
+            self.stage = Stage::PushAt(now);
+        }
+    }
+
+    /// Whether trust in it was found to be misplaced since this was last asked.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubted)
+    }
+
+    /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Their step 2 was applied, `whole` being all it held.
@@ -198,7 +224,7 @@ impl Uplink {
                     self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
                 }
             }
-            _ => self.broadcasts = true,
+            _ => self.doubt(now),
         }
     }
 
@@ -239,6 +265,7 @@ impl Uplink {
         self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;
+        self.trusted = true;
         self.stage = Stage::Live;
         self.proof.judge(now, proven);
         proven
@@ -246,7 +273,7 @@ impl Uplink {
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.broadcasts = true;
+        self.doubt(now);
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
@@ -266,6 +293,10 @@ impl Uplink {
                 }
             }
             Stage::PushAt(at) if now >= at => self.push(replica),
+            Stage::Live if self.is_half_answered(now) => {
+                self.asked = None;
+                self.doubt(now);
+            }
             _ => {}
         }
         if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
@@ -278,6 +309,12 @@ impl Uplink {
         self.gap &= replica.is_incomplete();
         let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
         self.ask |= due(self.proof_due()) || due(self.gap_due());
+    }
+
+    /// A step 2 came and no step 1 behind it: somebody else answered, over a server that passes on.
+    fn is_half_answered(&self, now: Millis) -> bool {
+        let late = |at| now > at + ANSWER_SPAN_MS;
+        self.asked.as_ref().and_then(|asked| asked.answered).is_some_and(late)
     }
 
     fn push(&mut self, replica: &Replica) {
@@ -323,7 +360,11 @@ impl Uplink {
                 self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
             }
             Stage::PushAt(at) => Some(*at),
-            Stage::Dormant | Stage::Live => None,
+            Stage::Live => {
+                let answered = self.asked.as_ref().and_then(|asked| asked.answered);
+                answered.map(|at| at + ANSWER_SPAN_MS + 1)
+            }
+            Stage::Dormant => None,
         };
         let joiner = self.joiner.as_ref().map(|(at, _)| *at);
         [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()

@@ -8,7 +8,7 @@ use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 
 use crate::outbox::Outbox;
-use crate::pump::pump;
+use crate::pump::{Ended, pump};
 use crate::relay::Relay;
 use crate::ws::{Close, Frame, Reader, Writer};
 
@@ -45,6 +45,10 @@ pub(crate) async fn run(
         ended = pump(reader, writer, &outbox, take) => ended,
         () = give_room => return,
     };
+    if let Ended::Fault(close) = &ended {
+        let too_big = close.code == CloseReason::TooBig.code();
+        relay.metrics.reject(if too_big { CloseReason::TooBig.label() } else { "websocket" });
+    }
     relay.leave(&id, peer);
     tracing::info!(document = %id, %peer, %address, %ended, "left");
 }

@@ -69,7 +69,8 @@ impl Relay {
     }
 
     async fn compact(self: Rc<Self>, id: DocumentId, frozen: Box<Replica>, upto_seq: u64) {
-        let Ok(Some((replica, snapshot))) = spawn_blocking(move || compact(&frozen)).await else {
+        let compacted = spawn_blocking(move || frozen.compact_rows(Compaction::Full));
+        let Ok(Some((replica, snapshot))) = compacted.await else {
             tracing::error!(document = %id, "compaction came to nothing; the log stays as it is");
             self.input(&id, Input::Compacted { result: None });
             return;
@@ -147,19 +148,4 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         bytes: log_bytes as usize,
     };
     Ok(Input::Loaded { replica, log, tail, unconfirmed })
-}
-
-/// Compacts and reads the result back: only what proves equal may replace anything.
-fn compact(frozen: &Replica) -> Option<(Box<Replica>, Vec<Bytes>)> {
-    let snapshot: Vec<Bytes> = frozen
-        .compact(Compaction::Full)
-        .snapshot()
-        .iter()
-        .map(|update| update.bytes().clone())
-        .collect();
-    let mut reread = Box::new(Replica::default());
-    for bytes in &snapshot {
-        reread.apply(&Update::parse(bytes.clone()).ok()?);
-    }
-    frozen.equivalent(&reread).then_some((reread, snapshot))
 }

@@ -197,9 +197,10 @@ impl Relay {
         loop {
             let resumed = self.resumed.notified();
             let takes_input = |slot: &Slot| slot.document.takes_input();
-            if self.store.has_room()
-                && self.state.borrow().documents.get(id).is_none_or(takes_input)
-            {
+            let ready = self.store.has_room()
+                && self.state.borrow().documents.get(id).is_none_or(takes_input);
+            // Who stops reads no more, but its peers' last words.
+            if ready || self.stopping.get() {
                 return;
             }
             resumed.await;

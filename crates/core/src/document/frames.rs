@@ -364,7 +364,7 @@ impl Document {
         if let Some(uplink) = &mut self.uplink {
             match role {
                 Role::Client => uplink.announce(announced.changed.iter().copied()),
-                Role::Upstream => uplink.passes_on(),
+                Role::Upstream => uplink.passes_on(now),
             }
         }
         if announced.whole && !announced.changed.is_empty() {

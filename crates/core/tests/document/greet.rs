@@ -106,6 +106,18 @@ fn deletions_between_their_step_2_and_their_step_1_are_pushed() {
 }
 
 #[test]
+fn the_halves_of_an_answer_may_come_apart() {
+    let mut t = Script::with(&[insert(1, 0, "abc")]);
+    t.link_up();
+    t.expect_up(&["step1 1:3"]);
+    t.tell(step2(NOTHING));
+    t.wait(limits::UPSTREAM_ANSWER_MS - 1);
+    t.tell(step1(&[(1, 3)]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!(t.confirmed(), Some(true));
+}
+
+#[test]
 fn deletions_of_what_is_not_held_are_pushed_but_not_waited_for() {
     let mut t = Script::with(&[insert(1, 0, "abc"), delete(2, 0, 1)]);
     t.link_up();

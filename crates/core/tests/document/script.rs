@@ -40,6 +40,10 @@ pub(crate) struct Script {
     /// All that was given to the store.
     stored: Replica,
     last_seq: u64,
+    saved_seq: u64,
+    /// Rows that were there from the start, and whether the upstream is to prove that it has them.
+    pub(crate) first: Vec<Vec<u8>>,
+    pub(crate) first_unconfirmed: bool,
     /// What clients wrote that is not saved yet, by sequence number.
     unsaved: BTreeMap<u64, (PeerId, Want)>,
     pub(crate) confirmed_seq: Option<u64>,
@@ -68,6 +72,9 @@ impl Script {
             appended: Vec::new(),
             stored: Replica::default(),
             last_seq: 0,
+            saved_seq: 0,
+            first: Vec::new(),
+            first_unconfirmed: false,
             unsaved: BTreeMap::new(),
             confirmed_seq: None,
             frozen: None,
@@ -91,15 +98,41 @@ impl Script {
     }
 
     pub(crate) fn loaded(&mut self, updates: &[Vec<u8>], unconfirmed: bool) {
-        for update in updates {
-            self.stored.apply(&parse(update));
+        self.first = updates.to_vec();
+        self.first_unconfirmed = unconfirmed;
+        self.load(updates.len());
+    }
+
+    /// Hands over what is on disk; the log counts so many rows behind its snapshot.
+    pub(crate) fn load(&mut self, updates: usize) {
+        self.last_seq = (self.first.len() + self.appended.len()) as u64;
+        self.saved_seq = self.last_seq;
+        self.confirmed_seq = self.confirmed_seq.map(|seq| seq.min(self.last_seq));
+        let rows = self.first.iter().map(Vec::as_slice);
+        self.stored = Replica::default();
+        for row in rows.chain(self.appended.iter().map(|(row, _)| &row[..])) {
+            self.stored.apply(&parse(row));
         }
-        let rows = updates.len();
-        self.last_seq = rows as u64;
-        let bytes = updates.iter().map(Vec::len).sum();
-        let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates: rows, bytes };
+        let confirmed = self.confirmed_seq.unwrap_or(0);
+        let unproved = (self.first.len() as u64 + 1..).zip(&self.appended);
+        let unconfirmed = (self.first_unconfirmed && self.confirmed_seq.is_none())
+            || unproved.into_iter().any(|(seq, (_, local))| *local && seq > confirmed);
+        let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates, bytes: 0 };
         let replica = Box::new(self.stored.clone());
         self.handle(Input::Loaded { replica, log, tail: Vec::new(), unconfirmed });
+    }
+
+    /// The process is killed and starts again: what was not on disk is gone, and so is everybody.
+    pub(crate) fn restart(&mut self) {
+        self.document = Document::new(self.now);
+        self.timers.clear();
+        self.inboxes.clear();
+        self.ready.clear();
+        self.unsaved.clear();
+        self.frozen = None;
+        self.loading = true;
+        self.appended.truncate(self.saved_seq as usize - self.first.len());
+        self.load(self.appended.len());
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
@@ -112,6 +145,14 @@ impl Script {
             _ => None,
         };
         let loaded = matches!(input, Input::Loaded { .. });
+        if std::env::var("TRACE").is_ok() {
+            match &input {
+                Input::Frame { peer, bytes } => {
+                    eprintln!("{} {peer} says {}", self.now, show(bytes));
+                }
+                other => eprintln!("{} {other:?}", self.now),
+            }
+        }
         let mut outputs = Vec::new();
         self.document.handle(self.now, input, &mut outputs);
         for output in outputs {
@@ -148,11 +189,12 @@ impl Script {
             Output::Append { seq, update, local } => {
                 assert_eq!(seq, self.last_seq + 1);
                 let from_below = author.is_some_and(|author| author != self.up);
-                assert!(local == from_below || self.loading, "local: written by a client");
+                let doubt = local && update == wire::EMPTY_UPDATE;
+                assert!(local == from_below || self.loading || doubt, "local: by a client");
                 self.last_seq = seq;
                 let parsed = parse(&update);
                 let news = self.stored.apply(&parsed);
-                assert!(news.changed(), "what changes nothing is not stored");
+                assert!(news.changed() || doubt, "what changes nothing is not stored");
                 if let Some(author) = author {
                     let news = Want { structs: news.structs, deletes: news.deletes };
                     self.unsaved.insert(seq, (author, news));
@@ -200,6 +242,9 @@ impl Script {
                 let shown = show(bytes);
                 assert!(early.is_empty() || peer == self.up, "{peer}'s own, unsaved: {shown}");
             }
+        }
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("        -> {peer} {}", show(bytes));
         }
         let inbox = self.inboxes.get_mut(&peer);
         inbox.unwrap_or_else(|| panic!("{peer} is not attached")).push_back(bytes.clone());
@@ -282,8 +327,18 @@ impl Script {
     }
 
     pub(crate) fn save_upto(&mut self, seq: u64) {
+        self.saved_seq = seq;
         self.unsaved.retain(|unsaved, _| *unsaved > seq);
         self.handle(Input::Saved { seq });
+    }
+
+    /// Half of what waits for the disk is on it.
+    pub(crate) fn save_some(&mut self) {
+        self.save_upto(self.saved_seq + self.unsaved_rows() / 2);
+    }
+
+    pub(crate) fn unsaved_rows(&self) -> u64 {
+        self.last_seq - self.saved_seq
     }
 
     pub(crate) fn stored(&self) -> &Replica {

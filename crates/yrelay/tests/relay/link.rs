@@ -1,0 +1,251 @@
+//! The server above: one connection for all documents, and both sides converge.
+
+use std::collections::BTreeSet;
+
+use tempfile::TempDir;
+use yrelay_core::wire;
+
+use crate::client::{Client, Editor, present};
+use crate::local::Relay;
+use crate::server::{Server, frame};
+use crate::wait::{eventually, find};
+
+#[test]
+fn a_new_document_is_mentioned_once_a_client_has_spoken() {
+    let server = Server::start();
+    let relay = Relay::diskless(&server);
+    relay.pages.until_upstream_is("online");
+    let mut silent = Client::join(relay.address(), "a%20b/%c3%bc%25", 1);
+    silent.sent_so_far();
+    // Whatever were to be said of the first document would come before this.
+    Client::synced(relay.address(), "other", 2).save("x");
+    server.until_text("other", "x");
+    let name = "a%20b/%C3%BC%25";
+    assert!(!server.with(|state| state.knows(name)));
+    silent.ask();
+    server.until("its first frame", |state| state.knows(name));
+    let first = server.with(|state| state.frames().find(|(n, _)| n == name).unwrap().1.clone());
+    assert_eq!(first, wire::sync_step1(&[0]));
+    assert_eq!(relay.pages.document("a b/\u{fc}%")["clients"], 1);
+}
+
+#[test]
+fn fifty_documents_share_one_connection() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let relay = Relay::below(&server, directory.path());
+    let mut clients: Vec<_> =
+        (0..50).map(|n| Client::join(relay.address(), &format!("d{n}"), n + 1)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.sync();
+        client.save(&format!("text {n}"));
+    }
+    for n in 0..50 {
+        server.until_text(&format!("d{n}"), &format!("text {n}"));
+        relay.pages.until_synced(&format!("d{n}"));
+    }
+    assert_eq!(server.with(|state| state.connections.len()), 1);
+    assert!(relay.pages.documents().iter().all(|document| document["confirmed"] == true));
+}
+
+#[test]
+fn what_others_write_there_arrives_here() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    server.with(|state| {
+        state.document("notes").write("theirs");
+    });
+    let relay = Relay::below(&server, directory.path());
+    relay.pages.until_upstream_is("online");
+    // Nothing is stored: its answer waits for the server's.
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    assert_eq!(client.text(), "theirs");
+    let update = server.with(|state| state.document("notes").write(" and more"));
+    server.with(|state| state.send(&frame("notes", &wire::update(&update))));
+    client.read_until("theirs and more");
+    server.with(|state| state.send(&frame("notes", &present(99, 1))));
+    client.receive(&present(99, 1));
+    drop(relay);
+    let relay = Relay::alone(directory.path());
+    assert_eq!(Client::synced(relay.address(), "notes", 2).text(), "theirs and more");
+}
+
+#[test]
+fn after_a_cut_both_sides_get_what_they_missed() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let relay = Relay::below(&server, directory.path());
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("before");
+    relay.pages.until_synced("notes");
+    server.with(|state| {
+        state.status = 503;
+        state.cut();
+    });
+    relay.pages.until_upstream_is("offline");
+    let upstream = relay.pages.upstream();
+    assert!(upstream["reason"].is_string() && upstream["next_try"].is_u64(), "{upstream}");
+    client.save(" offline");
+    let document = relay.pages.document("notes");
+    assert_eq!((&document["saved"], &document["synced"]), (&true.into(), &false.into()));
+    server.with(|state| {
+        state.document("notes").write("theirs ");
+        state.status = 0;
+    });
+    relay.pages.until_upstream_is("online");
+    relay.pages.until_synced("notes");
+    let merged = server.with(|state| state.text("notes"));
+    assert!(merged.contains("before offline") && merged.contains("theirs "), "{merged}");
+    client.read_until(&merged);
+    assert_eq!(relay.pages.upstream()["reason"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_nobody_has_open_is_pushed_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let documents = ["one", "two", "three"];
+    {
+        let relay = Relay::below(&server, directory.path());
+        Client::synced(relay.address(), "known", 1).save("known");
+        relay.pages.until_synced("known");
+        server.with(|state| {
+            state.status = 503;
+            state.cut();
+        });
+        relay.pages.until_upstream_is("offline");
+        for document in documents {
+            Client::synced(relay.address(), document, 1).save(document);
+        }
+    }
+    server.with(|state| {
+        state.status = 0;
+        state.connections.clear();
+    });
+    let relay = Relay::below(&server, directory.path());
+    for document in documents {
+        server.until_text(document, document);
+        relay.pages.until_synced(document);
+    }
+    assert!(!server.with(|state| state.knows("known")), "that was confirmed");
+    assert_eq!(relay.pages.document("known")["confirmed"], true);
+}
+
+#[test]
+fn what_the_server_does_wrong_does_not_cost_the_link() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let relay = Relay::below(&server, directory.path());
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("x");
+    relay.pages.until_synced("notes");
+    let strange = wire::update(&Editor::new(5).write("strange"));
+    server.with(|state| {
+        state.send(&[7, 7, 7]);
+        state.send(&frame("notes", &[0, 2, 5, 1]));
+        state.send(&frame("nobody/knows", &strange));
+        state.send_text("hello");
+        state.send(&frame("notes", &[77, 1, 0]));
+    });
+    let update = server.with(|state| state.document("notes").write("y"));
+    server.with(|state| state.send(&frame("notes", &wire::update(&update))));
+    client.read_until("xy");
+    assert_eq!(relay.pages.document("nobody/knows"), serde_json::Value::Null);
+    for (name, count) in [
+        ("unknown_documents_total", 1),
+        ("ignored_messages_total", 1),
+        ("upstream_online", 1),
+        ("rejected_total{reason=\"link_frame\"}", 1),
+        ("rejected_total{reason=\"malformed\"}", 1),
+        ("rejected_total{reason=\"text_frame\"}", 1),
+    ] {
+        assert_eq!(relay.pages.metric(name), count, "{name}");
+    }
+    assert_eq!(server.with(|state| state.connections.len()), 1);
+    client.save("z");
+    server.until_text("notes", "xyz");
+}
+
+#[test]
+fn a_new_client_is_a_reason_to_try() {
+    let server = Server::start();
+    server.with(|state| state.status = 503);
+    let relay = Relay::diskless(&server);
+    let next_try = find("it waits for long", || {
+        let upstream = relay.pages.upstream();
+        let next_try = upstream["next_try"].as_u64().filter(|_| upstream["state"] == "offline")?;
+        (next_try > yrelay::clock::unix_ms() + 2_000).then_some(next_try)
+    });
+    server.with(|state| state.status = 0);
+    eventually("it is tried for a client's sake", || {
+        Client::join(relay.address(), "notes", 1);
+        relay.pages.upstream()["state"] == "online"
+    });
+    assert!(yrelay::clock::unix_ms() < next_try, "only when its time had come");
+}
+
+#[test]
+fn a_refused_login_is_shown_and_local_work_goes_on() {
+    for status in [401, 403] {
+        let directory = TempDir::new().unwrap();
+        let server = Server::start();
+        server.with(|state| state.status = status);
+        let relay = Relay::below(&server, directory.path());
+        relay.pages.until_upstream_is("unauthorized");
+        let upstream = relay.pages.upstream();
+        assert!(upstream["reason"].as_str().unwrap().contains(&status.to_string()));
+        assert!(upstream["next_try"].as_u64().unwrap() > yrelay::clock::unix_ms() + 60_000);
+        assert_eq!(upstream["url"], server.url());
+        let mut author = Client::synced(relay.address(), "notes", 1);
+        let mut other = Client::synced(relay.address(), "notes", 2);
+        author.save("x");
+        other.read_until("x");
+        let document = relay.pages.document("notes");
+        assert_eq!((&document["saved"], &document["synced"]), (&true.into(), &false.into()));
+        assert_eq!(server.with(|state| state.requests), 1, "asked once, not for ever");
+    }
+}
+
+#[test]
+fn a_server_that_only_listens_is_sent_everything_and_proves_nothing() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::listener();
+    let relay = Relay::below(&server, directory.path());
+    relay.pages.until_upstream_is("online");
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("x");
+    eventually("it is known to prove nothing", || {
+        relay.pages.document("notes")["confirmed"] == serde_json::Value::Null
+    });
+    relay.pages.until_synced("notes");
+    let sent = Editor::new(2);
+    server.with(|state| {
+        for (_, message) in state.frames().filter(|(_, message)| message[..2] != [0, 0]) {
+            sent.apply(&message[3..]);
+        }
+    });
+    assert_eq!(sent.text(), "x");
+}
+
+#[test]
+fn documents_are_attached_again_after_each_cut() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let relay = Relay::below(&server, directory.path());
+    let names = ["a", "b", "c"];
+    let mut clients = names.map(|name| Client::synced(relay.address(), name, 1));
+    for round in 1..=3 {
+        for client in &mut clients {
+            client.save("x");
+        }
+        for name in names {
+            server.until_text(name, &"x".repeat(round));
+        }
+        server.with(|state| state.cut());
+        server.until("all are attached again", |state| {
+            let Some(last) = state.connections.get(round) else { return false };
+            let named: BTreeSet<&str> = last.frames.iter().map(|(name, _)| &**name).collect();
+            named == BTreeSet::from(names)
+        });
+    }
+}

@@ -1,0 +1,18 @@
+//! The whole relay over real sockets: clients below, a server above, a disk beside.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod client;
+mod local;
+mod program;
+mod server;
+mod socket;
+mod wait;
+
+mod damage;
+mod large;
+mod link;
+mod pages;
+mod parking;
+mod refusing;
+mod saving;
+mod stopping;

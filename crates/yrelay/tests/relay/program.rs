@@ -1,0 +1,71 @@
+//! The relay as a process of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::wait::find;
+
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+/// `yrelay service` on a free port of 127.0.0.1, with these arguments.
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
+    command.args(["service", "127.0.0.1", "0", "--data-dir"]).arg(directory).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    for variable in ["YRELAY_SERVER", "ELVA_SERVER", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+impl Program {
+    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(directory, arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ws://").unwrap().parse().unwrap();
+        Self { child, address }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    #[cfg(unix)]
+    pub(crate) fn code(mut self) -> Option<i32> {
+        find("the program ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a program that does not start says, all of it on standard error.
+pub(crate) fn start_error(directory: &Path) -> String {
+    let mut child = command(directory, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let status = find("the program ends", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(stdout, "");
+    stderr
+}
