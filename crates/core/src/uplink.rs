@@ -300,8 +300,8 @@ impl Uplink {
             }
             _ => {}
         }
-        if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
-            && self.stage == Stage::Live
+        if self.stage == Stage::Live
+            && let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
         {
             self.fresh = None;
             self.want.merge(&want);
@@ -367,7 +367,7 @@ impl Uplink {
             }
             Stage::Dormant => None,
         };
-        let joiner = self.joiner.as_ref().map(|(at, _)| *at);
+        let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
         [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
     }
 
