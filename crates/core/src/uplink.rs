@@ -142,6 +142,11 @@ impl Uplink {
         self.wide && self.narrow && self.proves()
     }
 
+    /// Whether a proof may still come.
+    pub(crate) fn may_prove(&self) -> bool {
+        self.proves() && !self.withholds()
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.silent
     }
