@@ -280,6 +280,7 @@ impl Document {
     }
 
     fn compacted(&mut self, result: Option<(Box<Replica>, usize)>) {
+        assert!(self.log.is_compacting(), "what ends a compaction was asked for");
         let Some((replica, snapshot_bytes)) = result else {
             self.log.abandon_compaction();
             return;

@@ -16,7 +16,8 @@ use crate::connector::{ConnectError, Connector};
 use crate::jobs::Job;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
-use crate::relay::{Relay, State, seed};
+use crate::relay::Relay;
+use crate::state::{State, seed};
 use crate::target::Target;
 use crate::ws::{Frame, Reader, Writer};
 
