@@ -134,7 +134,7 @@ impl Document {
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
         let waits_for_proof =
-            |up: &Uplink| up.proves() && (self.unconfirmed || up.waits_for_answer());
+            |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()

@@ -142,6 +142,11 @@ impl Uplink {
         self.wide && self.narrow && self.proves()
     }
 
+    /// Whether a proof may still come.
+    pub(crate) fn may_prove(&self) -> bool {
+        self.proves() && !self.withholds()
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.silent
     }
@@ -300,8 +305,8 @@ impl Uplink {
             }
             _ => {}
         }
-        if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
-            && self.stage == Stage::Live
+        if self.stage == Stage::Live
+            && let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
         {
             self.fresh = None;
             self.want.merge(&want);
@@ -367,7 +372,7 @@ impl Uplink {
             }
             Stage::Dormant => None,
         };
-        let joiner = self.joiner.as_ref().map(|(at, _)| *at);
+        let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
         [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
     }
 

@@ -105,7 +105,7 @@ impl Service {
     fn plan_room(&mut self, net: &mut Network) {
         let Some(link) = &mut self.memory().link else { return };
         if let Some(session) = &mut link.session
-            && link.machine.wants_room()
+            && link.machine.wants_room(net.now)
             && !std::mem::replace(&mut session.room_due, true)
         {
             let at = net.room_at(session.end, OUTBOX_MESSAGES_MAX);
@@ -118,7 +118,7 @@ impl Service {
         if let Some(session) = &mut link.session {
             session.room_due = false;
         }
-        if link.machine.wants_room() && net.waiting(end) < OUTBOX_MESSAGES_MAX {
+        if link.machine.wants_room(net.now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
             self.link_event(net, Event::Room);
         } else {
             self.plan_room(net);

@@ -93,7 +93,7 @@ impl<'a> World<'a> {
 
     fn is_parked(&self) -> bool {
         let links = self.services.iter().filter_map(|s| s.memory.as_ref()?.link.as_ref());
-        links.into_iter().any(|link| !link.machine.parked().is_empty())
+        links.into_iter().any(|link| link.machine.parked().next().is_some())
     }
 
     fn run_until(&mut self, end: Millis) {

@@ -33,7 +33,7 @@ pub enum ConnectError {
     /// The server answered with another status than 101. Redirects are not followed.
     #[error("refused with HTTP status {status}")]
     Refused {
-        /// 401, 403, 404, 503, …
+        /// 401, 403, 404, 503 or the like.
         status: u16,
         /// How it wants a login.
         www_authenticate: Option<String>,

@@ -32,8 +32,8 @@ pub const CONNECT_MS: u64 = 5_000;
 /// TLS and the upgrade must be through in this time.
 pub const UPGRADE_MS: u64 = 10_000;
 
-/// From the first signal to the end of the process.
-pub const SHUTDOWN_MS: u64 = 5_000;
+/// From the first signal to the end of the process: 5 s are promised.
+pub const SHUTDOWN_MS: u64 = 4_500;
 
 /// How often the documents in memory are looked through for those that may leave.
 pub const SWEEP_MS: u64 = 5_000;

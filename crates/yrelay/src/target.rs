@@ -36,7 +36,7 @@ pub enum TargetError {
     /// Not a number from 1 to 65535.
     #[error("the port must be a number from 1 to 65535")]
     Port,
-    /// `#…`
+    /// `#` and what follows.
     #[error("it must not hold a # part")]
     Fragment,
     /// Anything else, such as blanks.
@@ -45,7 +45,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads `ws://HOST[:PORT][/PATH]` or `wss://…`.
+    /// Reads `ws://HOST[:PORT][/PATH]` or the same with `wss`.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = text.trim().split_once("://").ok_or(TargetError::Scheme)?;
         let secure = match scheme.to_ascii_lowercase().as_str() {

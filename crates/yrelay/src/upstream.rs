@@ -160,7 +160,11 @@ impl Relay {
     }
 
     pub(crate) fn link_wants_room(&self) -> bool {
-        self.state.borrow().link.as_ref().is_some_and(|link| link.machine.wants_room())
+        self.state
+            .borrow()
+            .link
+            .as_ref()
+            .is_some_and(|link| link.machine.wants_room(clock::now_ms()))
     }
 }
 
@@ -180,7 +184,7 @@ impl State {
         let Some(link) = &mut self.link else { return };
         let mut actions = Vec::new();
         link.machine.handle(clock::now_ms(), event, &mut actions);
-        if link.machine.wants_room() {
+        if link.machine.wants_room(clock::now_ms()) {
             link.wanted.notify_one();
         }
         for action in actions {

@@ -65,7 +65,7 @@ fn what_others_write_there_arrives_here() {
     client.read_until("theirs and more");
     server.with(|state| state.send(&frame("notes", &present(99, 1))));
     client.receive(&present(99, 1));
-    drop(relay);
+    drop((client, relay));
     let relay = Relay::alone(directory.path());
     assert_eq!(Client::synced(relay.address(), "notes", 2).text(), "theirs and more");
 }

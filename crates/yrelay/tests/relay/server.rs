@@ -24,6 +24,9 @@ struct Shared {
     changed: Condvar,
 }
 
+/// The close code for a message of a document, if the server cannot stand it.
+type Judge = fn(&str, &[u8]) -> Option<u16>;
+
 /// What it does and what it has seen.
 #[derive(Default)]
 pub(crate) struct State {
@@ -33,8 +36,7 @@ pub(crate) struct State {
     pub(crate) keeps: bool,
     /// Nothing is read while this is set.
     pub(crate) frozen: bool,
-    /// The close code for a frame that it cannot stand.
-    pub(crate) judge: Option<fn(&str, &[u8]) -> Option<u16>>,
+    pub(crate) judge: Option<Judge>,
     pub(crate) requests: usize,
     /// Bytes of the largest frame.
     pub(crate) largest: usize,
@@ -88,17 +90,17 @@ impl State {
         self.connections.last_mut().unwrap().socket.cut();
     }
 
-    fn take(&mut self, number: usize, document: String, message: Vec<u8>) {
+    fn take(&mut self, number: usize, name: String, message: &[u8]) {
         let connection = &mut self.connections[number];
         if connection.judged {
             return;
         }
-        connection.frames.push((document.clone(), message.clone()));
-        if let Some(code) = self.judge.and_then(|judge| judge(&document, &message)) {
+        connection.frames.push((name.clone(), message.to_vec()));
+        if let Some(code) = self.judge.and_then(|judge| judge(&name, message)) {
             connection.socket.close(code);
             connection.judged = true;
         } else if self.keeps {
-            self.answer(number, &document, &message.into());
+            self.answer(number, &name, &Bytes::copy_from_slice(message));
         }
     }
 
@@ -207,7 +209,7 @@ impl Shared {
                     let (document, message) = split(&bytes);
                     let mut state = self.state();
                     state.largest = state.largest.max(bytes.len());
-                    state.take(number, document, message);
+                    state.take(number, document, &message);
                 }
                 end => {
                     if let Message::Close(code) = end {
