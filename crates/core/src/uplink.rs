@@ -267,7 +267,7 @@ impl Uplink {
         let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
         self.fresh = None;
         self.want = Want { structs, deletes: replica.deletes().clone() };
-        self.want.deletes.subtract(&asked.named.deletes);
+        self.want.subtract(&asked.named);
         self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;

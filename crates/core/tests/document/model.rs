@@ -254,7 +254,8 @@ pub(crate) struct Server {
     pub(crate) held: Replicated,
     pub(crate) remote: Replicated,
     remote_clock: u64,
-    lives: u64,
+    /// How often it lost everything.
+    pub(crate) lives: u64,
     /// The relay has spoken over this link.
     joined: bool,
     /// On their way to the relay.
