@@ -129,6 +129,9 @@ impl Script {
         for _ in 0..count {
             writer.add(edits_percent, &mut steps);
         }
+        if writer.below(4) == 0 {
+            writer.close_the_office(&mut steps);
+        }
         steps.sort_by_key(|(at, _)| *at);
         Self { seed, server, services, documents, people, steps, calm_at }
     }
@@ -155,6 +158,17 @@ impl Writer {
         } else {
             let step = self.trouble();
             steps.push((at, step));
+        }
+    }
+
+    /// Everybody leaves and the machines go off: nobody looks while the rest is handed up.
+    fn close_the_office(&mut self, steps: &mut Vec<(Millis, Step)>) {
+        let away_ms = self.random.upto(2_500);
+        for client in 0..self.people {
+            steps.push((self.calm_at - away_ms, Step::Leave { client }));
+        }
+        for service in 0..self.services {
+            steps.push((self.calm_at - away_ms / 2, Step::Crash { service, down_ms: 100 }));
         }
     }
 
