@@ -135,6 +135,9 @@ impl World<'_> {
         let (asked, offered) = (4 * incomplete, 4 * incomplete);
         assert!(traffic.updates <= offered, "updates travel at rest: {traffic:?}");
         assert!(traffic.step_1s <= asked, "questions travel at rest: {traffic:?}");
+        // Each wakes for what expires, for who is silent, and a few times for nothing.
+        let wakes = 4 * self.standings().map(|standing| 4 * standing.clients + 4).sum::<usize>();
+        assert!(traffic.ticks <= wakes, "ticks breed ticks: {traffic:?}");
         let people = self.living().count();
         let renewals = people * (silence_ms / 15_000 + 1) as usize;
         // Each goes to all, whose providers send it back; and over the link.

@@ -30,6 +30,8 @@ pub(crate) struct Traffic {
     pub(crate) updates: usize,
     pub(crate) step_1s: usize,
     pub(crate) awareness: usize,
+    /// Times a document was woken.
+    pub(crate) ticks: usize,
 }
 
 /// Long enough for backoff, expiry of awareness, proofs, and one minute of silence.
@@ -118,6 +120,7 @@ impl<'a> World<'a> {
             }
             Event::Service(service, life, timer) => {
                 if self.services[service].life == life {
+                    self.traffic.ticks += usize::from(matches!(timer, service::Timer::Document(_)));
                     match timer {
                         service::Timer::Connect => self.connect_link(service),
                         timer => self.services[service].timer(&mut self.net, timer),
