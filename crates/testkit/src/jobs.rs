@@ -30,6 +30,7 @@ impl Service {
             let held = self.disk.held(id);
             if let Some(slot) = self.memory().documents.get_mut(id) {
                 slot.appended.merge(&held);
+                slot.loaded = true;
             }
             self.disk.load(id)
         };
@@ -37,6 +38,7 @@ impl Service {
         self.input(net, id, input);
         if failed {
             self.memory().drop_document(id);
+            self.memory().load_failed = true;
         } else {
             self.memory().stored.remove(id);
         }

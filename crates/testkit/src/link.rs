@@ -72,6 +72,12 @@ impl Service {
         self.memory.as_ref()?.link.as_ref()?.end()
     }
 
+    /// A document is kept off its link.
+    pub(crate) fn is_parked(&self) -> bool {
+        let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+        link.is_some_and(|link| link.machine.parked().next().is_some())
+    }
+
     /// The attempt to connect has ended; here is the connection, if it succeeded.
     pub(crate) fn connected(&mut self, net: &mut Network, end: Option<End>) {
         let Some(end) = end else {

@@ -29,6 +29,25 @@ impl World<'_> {
         self.assert_silent(silence_ms);
     }
 
+    /// What is saved went up, whether somebody looks or not.
+    pub(crate) fn assert_handed_up(&self) {
+        let keeps = |server: &&Server| server.is_persistent() && !server.rolled_back;
+        let Some(server) = self.server.as_ref().filter(keeps) else { return };
+        let failed = |service: &Service| service.memory.as_ref().is_none_or(|m| m.load_failed);
+        let all = self.services.iter();
+        for service in all.filter(|service| !service.is_parked() && !failed(service)) {
+            for id in self.documents.iter().filter(|id| !self.is_bereft(id)) {
+                let Want { structs, mut deletes } = service.disk.held(id);
+                deletes = deletes.intersection(&structs);
+                assert!(
+                    server.holds(&id.to_encoded(), &Want { structs, deletes }),
+                    "{id}: the server lacks some of what service {} has saved",
+                    service.number
+                );
+            }
+        }
+    }
+
     fn standings(&self) -> impl Iterator<Item = Standing> {
         let memories = self.services.iter().filter_map(|service| service.memory.as_ref());
         memories.flat_map(|memory| memory.documents.values()).map(|slot| slot.document.standing())

@@ -8,7 +8,6 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Replica, Want};
 use yrelay_core::update::Update;
 use yrelay_core::upstream;
@@ -65,6 +64,8 @@ pub(crate) struct Memory {
     /// Packets that wait until a document takes input.
     pub(crate) held_back: Vec<End>,
     pub(crate) commit_due: bool,
+    /// A load has failed: what is unconfirmed of that document waits for somebody to open it.
+    pub(crate) load_failed: bool,
 }
 
 pub(crate) struct Slot {
@@ -73,6 +74,7 @@ pub(crate) struct Slot {
     pub(crate) used_at: Millis,
     pub(crate) load_once_saved: bool,
     pub(crate) compacted: Option<(Box<Replica>, usize)>,
+    pub(crate) loaded: bool,
     /// All that was ever appended or loaded.
     pub(crate) appended: Want,
 }
@@ -108,6 +110,7 @@ impl Service {
             outcomes: Vec::new(),
             held_back: Vec::new(),
             commit_due: false,
+            load_failed: false,
         });
         self.after(net, SWEEP_MS, Timer::Sweep);
         self.link_event(net, upstream::Event::Tick);
@@ -151,7 +154,7 @@ impl Service {
     /// A client has connected.
     pub(crate) fn join(&mut self, net: &mut Network, id: &DocumentId, end: End, author: u64) {
         let peer = self.next_peer();
-        let client = Peer { end, document: id.clone(), author, wrote: IdSet::new() };
+        let client = Peer { end, document: id.clone(), author, wrote: Want::default() };
         self.memory().clients.insert(peer, client);
         self.open(net, id).clients.push(peer);
         self.input(net, id, Input::Attach { peer });
@@ -180,8 +183,12 @@ impl Service {
         }
         match net.take(end) {
             Some(Packet::Frame(bytes)) => {
-                if let Some(client) = self.memory().clients.get_mut(&peer) {
-                    client.note_written(&bytes);
+                let Memory { clients, documents, .. } = self.memory();
+                // (While it loads, frames wait: whose comes first shows later.)
+                if let (Some(client), Some(slot)) = (clients.get_mut(&peer), documents.get(&id))
+                    && slot.loaded
+                {
+                    client.note_written(&bytes, &slot.appended);
                 }
                 self.input(net, &id, Input::Frame { peer, bytes });
             }
@@ -222,6 +229,7 @@ impl Service {
                 used_at: net.now,
                 load_once_saved,
                 compacted: None,
+                loaded: false,
                 appended: Want::default(),
             };
             self.memory().documents.insert(id.clone(), slot);

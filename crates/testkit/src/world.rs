@@ -83,6 +83,9 @@ impl<'a> World<'a> {
     pub(crate) fn run(&mut self) {
         self.run_until(self.script.calm_at);
         self.heal();
+        self.run_until(self.net.now + REST_MS);
+        self.assert_handed_up();
+        self.gather();
         self.run_until(self.net.now + REST_MS - SILENCE_MS);
         while self.is_parked() {
             self.run_until(self.net.now + limits::PARK_MS / 10);
@@ -264,8 +267,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// All faults end, all who are alive are there, and somebody looks at each document
-    /// everywhere.
+    /// All faults end.
     fn heal(&mut self) {
         self.net.note(|| "=== calm".into());
         self.start_server();
@@ -277,6 +279,11 @@ impl<'a> World<'a> {
             service.disk.fails_until = 0;
             service.disk.slow_until = 0;
         }
+    }
+
+    /// All who are alive are there, and somebody looks at each document everywhere.
+    fn gather(&mut self) {
+        self.net.note(|| "=== all come".into());
         for client in &mut self.clients {
             client.come_back(&mut self.net);
         }
