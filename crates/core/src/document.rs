@@ -3,6 +3,7 @@
 //!
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
+mod audience;
 mod frames;
 mod held;
 
@@ -344,41 +345,6 @@ impl Document {
         }
     }
 
-    /// Everybody here hears how these ids stand.
-    fn tell_awareness(&mut self, now: Millis, ids: &[u64]) {
-        if let Some(entries) = self.awareness.encode(ids.iter().copied()) {
-            self.broadcast(now, Audience::Everyone, None, wire::awareness(&entries));
-        }
-    }
-
-    fn send(&mut self, now: Millis, peer: PeerId, bytes: Bytes) {
-        if let Some(client) = self.clients.get_mut(&peer) {
-            client.heard_at = now;
-            self.out.push(Output::Send { peer, bytes });
-        }
-    }
-
-    fn broadcast(&mut self, now: Millis, to: Audience, except: Option<PeerId>, bytes: Bytes) {
-        let to = match to {
-            Audience::Everyone => &self.everyone,
-            Audience::Live => &self.live,
-        };
-        if to.iter().all(|peer| Some(*peer) == except) {
-            return;
-        }
-        for peer in to.iter().filter(|peer| Some(**peer) != except) {
-            if let Some(client) = self.clients.get_mut(peer) {
-                client.heard_at = now;
-            }
-        }
-        self.out.push(Output::Broadcast { to: to.clone(), except, bytes });
-    }
-
-    fn reckon_audience(&mut self) {
-        self.everyone = self.clients.keys().copied().collect();
-        self.live = self.clients.iter().filter(|(_, c)| c.is_live()).map(|(id, _)| *id).collect();
-    }
-
     fn schedule(&mut self, at: Millis) {
         if at < Millis::MAX && self.wake_at.is_none_or(|wake_at| at < wake_at) {
             self.wake_at = Some(at);
@@ -411,12 +377,4 @@ impl Document {
             self.schedule(at);
         }
     }
-}
-
-/// Which clients a broadcast is for.
-#[derive(Debug, Clone, Copy)]
-enum Audience {
-    Everyone,
-    /// Those that are up to date.
-    Live,
 }

@@ -3,9 +3,11 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
+mod frames;
 mod proof;
+mod pull;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -16,8 +18,9 @@ use crate::id_set::IdSet;
 use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
-use crate::{Millis, limits, wire};
+use crate::{Millis, limits};
 
+use frames::Frames;
 use proof::Proof;
 
 /// The upstream as one document sees it.
@@ -41,9 +44,7 @@ pub(crate) struct Uplink {
     fresh: Option<Bytes>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
-    /// Frames of an opaque document.
-    frames: VecDeque<Bytes>,
-    frames_bytes: usize,
+    frames: Frames,
     /// It did not answer in time: it proves nothing, as far as we know.
     silent: bool,
     /// It passes on what others send: it proves nothing.
@@ -101,8 +102,7 @@ impl Uplink {
             joiner: None,
             fresh: None,
             awareness: BTreeSet::new(),
-            frames: VecDeque::new(),
-            frames_bytes: 0,
+            frames: Frames::default(),
             silent,
             broadcasts: false,
             trusted: false,
@@ -178,15 +178,7 @@ impl Uplink {
 
     /// A frame of an opaque document; refused if too many wait.
     pub(crate) fn forward(&mut self, frame: Bytes) -> bool {
-        let bytes = self.frames_bytes + frame.len();
-        let fits =
-            bytes <= limits::OPAQUE_BYTES_MAX && self.frames.len() < limits::OPAQUE_FRAMES_MAX;
-        if fits || self.frames.is_empty() {
-            self.frames_bytes = bytes;
-            self.frames.push_back(frame);
-            return true;
-        }
-        false
+        self.frames.push(frame)
     }
 
     /// Asks for what is missing before a gap, soon.
@@ -381,69 +373,5 @@ impl Uplink {
         matches!(self.stage, Stage::Dormant | Stage::Live)
             && !self.is_ready()
             && self.joiner.is_none()
-    }
-
-    /// Whether [`Uplink::pull`] has something to send.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ask
-            || !self.awareness.is_empty()
-            || !self.frames.is_empty()
-            || (self.pushes() && (self.answer || !self.want.is_empty()))
-    }
-
-    fn pushes(&self) -> bool {
-        self.stage == Stage::Live && !self.withholds()
-    }
-
-    /// The next message for the upstream: its link has room for one.
-    pub(crate) fn pull(
-        &mut self,
-        now: Millis,
-        replica: &Replica,
-        awareness: &Awareness,
-    ) -> Option<Bytes> {
-        if let Some(frame) = self.frames.pop_front() {
-            self.frames_bytes -= frame.len();
-            return Some(frame);
-        }
-        if std::mem::take(&mut self.ask) {
-            self.gap = false;
-            let (named, sent) = (Want::default(), Want::default());
-            self.asked = Some(Asked { at: now, answered: None, named, sent });
-            self.proof.asked(now);
-            return Some(wire::sync_step1(&replica.state_vector().encode()));
-        }
-        while let Some(id) = self.awareness.pop_first() {
-            if let Some(entries) = awareness.encode([id]) {
-                return Some(wire::awareness(&entries));
-            }
-        }
-        if !self.pushes() {
-            return None;
-        }
-        self.pull_update(replica)
-    }
-
-    fn pull_update(&mut self, replica: &Replica) -> Option<Bytes> {
-        if let Some(message) = self.fresh.take() {
-            let sent = std::mem::take(&mut self.want);
-            self.note_sent(|| sent);
-            return Some(message);
-        }
-        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
-        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
-        self.answer &= !answers;
-        let Some(chunk) = chunk else {
-            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
-        };
-        self.note_sent(|| Want::of(&chunk.update));
-        let bytes = chunk.update.bytes();
-        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
-    }
-
-    fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
-        if let Some(asked) = &mut self.asked {
-            asked.sent.merge(&sent());
-        }
     }
 }

@@ -1,5 +1,5 @@
 //! The relay: what connections, timers, the store and the link call. Each call borrows the
-//! [`State`], where the documents are; nothing is held across an await.
+//! state, where the documents are; nothing is held across an await.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Audience, Document, Kind};
+use super::audience::Audience;
+use super::{Document, Kind};
 use crate::close::CloseReason;
 use crate::decode::DecodeError;
 use crate::event::Output;
