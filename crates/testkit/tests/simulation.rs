@@ -1,4 +1,4 @@
-//! Worlds of the simulation, some hundred of each kind. More of them:
+//! Worlds of the simulation, some hundreds of each kind. More of them:
 //! `cargo run -p yrelay-testkit --release -- simulate --seeds 10000`.
 
 use yrelay_testkit::{Mode, simulate};
@@ -13,17 +13,17 @@ fn run(server: Option<Mode>, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn behind_a_server_that_keeps_documents() {
-    run(Some(Mode::Persistent), 0..300);
+    run(Some(Mode::Persistent), 0..1_000);
 }
 
 #[test]
 fn behind_a_server_that_only_passes_on() {
-    run(Some(Mode::Broadcast), 0..200);
+    run(Some(Mode::Broadcast), 0..700);
 }
 
 #[test]
 fn without_a_server() {
-    run(None, 0..200);
+    run(None, 0..400);
 }
 
 #[test]
