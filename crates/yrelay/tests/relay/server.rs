@@ -90,17 +90,17 @@ impl State {
         self.connections.last_mut().unwrap().socket.cut();
     }
 
-    fn take(&mut self, number: usize, name: String, message: &[u8]) {
+    fn take(&mut self, number: usize, name: &str, message: &[u8]) {
         let connection = &mut self.connections[number];
         if connection.judged {
             return;
         }
-        connection.frames.push((name.clone(), message.to_vec()));
-        if let Some(code) = self.judge.and_then(|judge| judge(&name, message)) {
+        connection.frames.push((name.to_owned(), message.to_vec()));
+        if let Some(code) = self.judge.and_then(|judge| judge(name, message)) {
             connection.socket.close(code);
             connection.judged = true;
         } else if self.keeps {
-            self.answer(number, &name, &Bytes::copy_from_slice(message));
+            self.answer(number, name, &Bytes::copy_from_slice(message));
         }
     }
 
@@ -209,7 +209,7 @@ impl Shared {
                     let (document, message) = split(&bytes);
                     let mut state = self.state();
                     state.largest = state.largest.max(bytes.len());
-                    state.take(number, document, &message);
+                    state.take(number, &document, &message);
                 }
                 end => {
                     if let Message::Close(code) = end {

@@ -1,10 +1,12 @@
 //! The order of stopping: all is saved, who was here is withdrawn, everybody gets a close frame.
 #![cfg(unix)]
 
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use yrelay_core::wire;
 
 use crate::client::{Client, present, withdrawn};
 use crate::local::{Pages, Relay};
@@ -18,7 +20,7 @@ const PROMISE: Duration = Duration::from_secs(5);
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// Types until it is closed. Returns how many of its letters were acknowledged.
-fn type_to_the_end(mut client: Client, letter: &str, begun: &std::sync::Barrier) -> usize {
+fn type_to_the_end(mut client: Client, letter: &str, begun: &Barrier) -> usize {
     let (mut sent, mut acknowledged) = (0, 0);
     loop {
         while sent < acknowledged + 10 {
@@ -56,7 +58,7 @@ fn a_signal_while_people_type_ends_it_well() {
     server.until("the watcher is announced", |state| {
         state.frames().any(|(_, message)| *message == present(9, 1))
     });
-    let begun = std::sync::Barrier::new(4);
+    let begun = Barrier::new(4);
     let (acknowledged, took) = thread::scope(|scope| {
         let typists = ["a", "b", "c"].map(|letter| {
             let number = u64::from(letter.as_bytes()[0]);
@@ -143,11 +145,30 @@ fn a_server_that_does_not_read_does_not_hold_up_the_end() {
     server.until_text("large", "x");
     server.with(|state| state.frozen = true);
     let mut author = Client::synced(program.address, "large", 1);
-    for _ in 0..11 {
+    // More than the socket buffers hold: some of it is still to be sent when the time is up.
+    for _ in 0..30 {
         author.save(&"x".repeat(700 << 10));
     }
+    let mut typist = Client::synced(program.address, "small", 3);
+    let mut typing = typist.socket.twin();
     let start = now();
-    program.signal("TERM");
+    thread::scope(|scope| {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let editor = &typist.editor;
+        let hands = scope.spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(1)).is_err() {
+                typing.binary(&wire::update(&editor.write("x")));
+            }
+        });
+        program.signal("TERM");
+        while !matches!(typist.socket.read(), Message::Close(1001)) {}
+        stop.send(()).unwrap();
+        hands.join().unwrap();
+        typist.socket.close(1001);
+        let answered = now();
+        assert_eq!(typist.socket.read(), Message::End);
+        assert!(answered.elapsed() < PROMPT, "its answer was not read");
+    });
     assert_eq!(author.closed(), 1001);
     assert_eq!(program.code(), Some(0));
     let took = start.elapsed();
