@@ -190,6 +190,12 @@ impl<'a> Reader<'a> {
         self.bytes.get(offset..self.offset).unwrap_or_default()
     }
 
+    /// What is left.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.offset..).unwrap_or_default()
+    }
+
     /// A length that must fit into what is left.
     #[inline]
     pub fn length(&mut self) -> Result<usize, DecodeError> {

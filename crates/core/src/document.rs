@@ -3,6 +3,7 @@
 //!
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
+mod audience;
 mod frames;
 mod held;
 
@@ -19,6 +20,7 @@ use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
 use crate::replica::{Replica, Want};
+use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
 
@@ -132,7 +134,8 @@ impl Document {
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
-        let waits_for_proof = |up: &Uplink| up.proves() && self.unconfirmed;
+        let waits_for_proof =
+            |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.log.is_saved()
@@ -143,14 +146,16 @@ impl Document {
     /// How it stands.
     pub fn standing(&self) -> Standing {
         let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
+        let incomplete = self.replica.is_incomplete();
         Standing {
             clients: self.clients.len(),
             saved: self.log.is_saved(),
             failing: self.log.is_failing(),
-            confirmed: (proves && self.kind != Kind::Opaque).then_some(!self.unconfirmed),
+            confirmed: (proves && self.kind != Kind::Opaque)
+                .then_some(!self.unconfirmed && !incomplete),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
             withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
-            incomplete: self.replica.is_incomplete(),
+            incomplete,
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),
         }
@@ -276,6 +281,7 @@ impl Document {
     }
 
     fn compacted(&mut self, result: Option<(Box<Replica>, usize)>) {
+        assert!(self.log.is_compacting(), "what ends a compaction was asked for");
         let Some((replica, snapshot_bytes)) = result else {
             self.log.abandon_compaction();
             return;
@@ -339,41 +345,6 @@ impl Document {
         }
     }
 
-    /// Everybody here hears how these ids stand.
-    fn tell_awareness(&mut self, now: Millis, ids: &[u64]) {
-        if let Some(entries) = self.awareness.encode(ids.iter().copied()) {
-            self.broadcast(now, Audience::Everyone, None, wire::awareness(&entries));
-        }
-    }
-
-    fn send(&mut self, now: Millis, peer: PeerId, bytes: Bytes) {
-        if let Some(client) = self.clients.get_mut(&peer) {
-            client.heard_at = now;
-            self.out.push(Output::Send { peer, bytes });
-        }
-    }
-
-    fn broadcast(&mut self, now: Millis, to: Audience, except: Option<PeerId>, bytes: Bytes) {
-        let to = match to {
-            Audience::Everyone => &self.everyone,
-            Audience::Live => &self.live,
-        };
-        if to.iter().all(|peer| Some(*peer) == except) {
-            return;
-        }
-        for peer in to.iter().filter(|peer| Some(**peer) != except) {
-            if let Some(client) = self.clients.get_mut(peer) {
-                client.heard_at = now;
-            }
-        }
-        self.out.push(Output::Broadcast { to: to.clone(), except, bytes });
-    }
-
-    fn reckon_audience(&mut self) {
-        self.everyone = self.clients.keys().copied().collect();
-        self.live = self.clients.iter().filter(|(_, c)| c.is_live()).map(|(id, _)| *id).collect();
-    }
-
     fn schedule(&mut self, at: Millis) {
         if at < Millis::MAX && self.wake_at.is_none_or(|wake_at| at < wake_at) {
             self.wake_at = Some(at);
@@ -381,8 +352,22 @@ impl Document {
         }
     }
 
-    /// Tells what the uplink needs: room for a message, a tick.
+    /// The upstream turned out to lack something, or to prove nothing. The mark that says so is
+    /// renewed on disk, by a row without content.
+    fn unconfirm(&mut self) {
+        if self.is_stored() && !std::mem::replace(&mut self.unconfirmed, true) {
+            let nothing = Update::default();
+            let seq = self.log.append(&nothing);
+            let update = nothing.bytes().clone();
+            self.out.push(Output::Append { seq, update, local: true });
+        }
+    }
+
+    /// Tells what the uplink needs: a doubt noted, room for a message, a tick.
     fn plan(&mut self) {
+        if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
+            self.unconfirm();
+        }
         let Some(uplink) = &self.uplink else { return };
         if uplink.is_ready() && !self.uplink_ready {
             self.uplink_ready = true;
@@ -392,12 +377,4 @@ impl Document {
             self.schedule(at);
         }
     }
-}
-
-/// Which clients a broadcast is for.
-#[derive(Debug, Clone, Copy)]
-enum Audience {
-    Everyone,
-    /// Those that are up to date.
-    Live,
 }

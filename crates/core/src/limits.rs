@@ -123,11 +123,8 @@ pub const UPSTREAM_STABLE_MS: u64 = 5_000;
 /// A server that closes the link so soon after a document's message may mean that document.
 pub const PARK_BLAME_MS: u64 = 5_000;
 
-/// A second such close counts only on a link that is younger than this.
-pub const PARK_YOUNG_MS: u64 = 30_000;
+/// A suspect whose message the server puts up with for this long is acquitted.
+pub const TRIAL_MS: u64 = 500;
 
-/// So many such closes in a row, and the document is kept off the link.
-pub const PARK_STRIKES: u32 = 2;
-
-/// For how long.
+/// A document that closed the link twice is kept off it for this long.
 pub const PARK_MS: u64 = 600_000;

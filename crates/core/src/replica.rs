@@ -8,6 +8,7 @@ mod structs;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use crate::id_set::IdSet;
 use crate::state_vector::StateVector;
@@ -84,7 +85,7 @@ impl Replica {
     }
 
     /// Adds a deletion; says how many of its ids are new, and adds those to `new`.
-    fn delete(&mut self, client: u64, range: std::ops::Range<u32>, new: &mut IdSet) -> u32 {
+    fn delete(&mut self, client: u64, range: Range<u32>, new: &mut IdSet) -> u32 {
         let mut count = 0;
         let mut at = range.start;
         while at < range.end {
@@ -193,9 +194,9 @@ impl Replica {
 struct Section<'a> {
     client: u64,
     /// Clocks known to be free.
-    free: std::ops::Range<u32>,
+    free: Range<u32>,
     /// Clocks stored, not yet in the replica's `held`.
-    run: std::ops::Range<u32>,
+    run: Range<u32>,
     applied: &'a mut Applied,
 }
 
@@ -238,7 +239,7 @@ impl Section<'_> {
         }
     }
 
-    fn free_from(&self, replica: &Replica, clock: u32) -> std::ops::Range<u32> {
+    fn free_from(&self, replica: &Replica, clock: u32) -> Range<u32> {
         match replica.held.span(self.client, clock) {
             (false, end) => clock..end,
             (true, end) => end..end,
@@ -246,7 +247,7 @@ impl Section<'_> {
     }
 
     #[inline]
-    fn extend(&mut self, replica: &mut Replica, stored: std::ops::Range<u32>) {
+    fn extend(&mut self, replica: &mut Replica, stored: Range<u32>) {
         if self.run.end == stored.start {
             self.run.end = stored.end;
         } else {

@@ -1,5 +1,7 @@
 //! The grammar of a Yjs update (V1): one bounded pass that accepts or names the fault.
 
+mod any;
+mod content;
 mod item;
 
 use std::fmt;
@@ -11,7 +13,9 @@ use crate::decode::{DecodeError, Fault, Reader};
 use crate::id_set::IdSet;
 use crate::limits;
 
-pub(crate) use item::{Id, Item, Kind, skip_any};
+pub(crate) use any::skip_any;
+pub(crate) use content::utf16_units;
+pub(crate) use item::{Id, Item, Kind};
 
 /// An update that has passed the gate: every Yjs client takes it.
 #[derive(Clone, PartialEq, Eq)]
@@ -87,6 +91,13 @@ impl Update {
             ids.insert(client, range);
         }
         ids
+    }
+}
+
+impl Default for Update {
+    /// The update that holds nothing.
+    fn default() -> Self {
+        Self(Bytes::from_static(&[0, 0]))
     }
 }
 

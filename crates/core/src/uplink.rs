@@ -3,9 +3,11 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
+mod frames;
 mod proof;
+mod pull;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -16,8 +18,9 @@ use crate::id_set::IdSet;
 use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
-use crate::{Millis, limits, wire};
+use crate::{Millis, limits};
 
+use frames::Frames;
 use proof::Proof;
 
 /// The upstream as one document sees it.
@@ -41,13 +44,15 @@ pub(crate) struct Uplink {
     fresh: Option<Bytes>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
-    /// Frames of an opaque document.
-    frames: VecDeque<Bytes>,
-    frames_bytes: usize,
+    frames: Frames,
     /// It did not answer in time: it proves nothing, as far as we know.
     silent: bool,
     /// It passes on what others send: it proves nothing.
     broadcasts: bool,
+    /// It answered as a server does that keeps documents, and was pushed what it lacked.
+    trusted: bool,
+    /// That trust was misplaced, and the document has not been told yet.
+    doubted: bool,
     /// It garbles client ids of 2^32 and above.
     narrow: bool,
     /// The document has such ids.
@@ -97,10 +102,11 @@ impl Uplink {
             joiner: None,
             fresh: None,
             awareness: BTreeSet::new(),
-            frames: VecDeque::new(),
-            frames_bytes: 0,
+            frames: Frames::default(),
             silent,
             broadcasts: false,
+            trusted: false,
+            doubted: false,
             narrow,
             wide: false,
             proof: Proof::default(),
@@ -136,6 +142,11 @@ impl Uplink {
         self.wide && self.narrow && self.proves()
     }
 
+    /// Whether a proof may still come.
+    pub(crate) fn may_prove(&self) -> bool {
+        self.proves() && !self.withholds()
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.silent
     }
@@ -167,15 +178,7 @@ impl Uplink {
 
     /// A frame of an opaque document; refused if too many wait.
     pub(crate) fn forward(&mut self, frame: Bytes) -> bool {
-        let bytes = self.frames_bytes + frame.len();
-        let fits =
-            bytes <= limits::OPAQUE_BYTES_MAX && self.frames.len() < limits::OPAQUE_FRAMES_MAX;
-        if fits || self.frames.is_empty() {
-            self.frames_bytes = bytes;
-            self.frames.push_back(frame);
-            return true;
-        }
-        false
+        self.frames.push(frame)
     }
 
     /// Asks for what is missing before a gap, soon.
@@ -184,8 +187,28 @@ impl Uplink {
     }
 
     /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self) {
+    pub(crate) fn passes_on(&mut self, now: Millis) {
+        self.doubt(now);
+    }
+
+    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
+    /// somebody else behind it: the others may lack more, and what was proven is not.
+    fn doubt(&mut self, now: Millis) {
         self.broadcasts = true;
+        if std::mem::take(&mut self.trusted) {
+            self.doubted = true;
+            self.stage = Stage::PushAt(now);
+        }
+    }
+
+    /// Whether trust in it was found to be misplaced since this was last asked.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubted)
+    }
+
+    /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Their step 2 was applied, `whole` being all it held.
@@ -198,7 +221,7 @@ impl Uplink {
                     self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
                 }
             }
-            _ => self.broadcasts = true,
+            _ => self.doubt(now),
         }
     }
 
@@ -214,14 +237,15 @@ impl Uplink {
         }
     }
 
-    /// Their step 1. Returns whether it proves that they hold all that we hold.
+    /// Their step 1. Where it is their answer, returns whether it proves that they hold all that
+    /// we hold.
     pub(crate) fn step_1(
         &mut self,
         now: Millis,
         theirs: &StateVector,
         replica: &Replica,
         random: &mut Random,
-    ) -> bool {
+    ) -> Option<bool> {
         let structs = replica.missing_from(theirs);
         let broadcasts = self.broadcasts;
         let is_answer = |asked: &mut Asked| {
@@ -229,24 +253,25 @@ impl Uplink {
         };
         let Some(asked) = self.asked.take_if(is_answer) else {
             self.joined(now, &structs, replica, random);
-            return false;
+            return None;
         };
         let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
         let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
         self.fresh = None;
         self.want = Want { structs, deletes: replica.deletes().clone() };
-        self.want.deletes.subtract(&asked.named.deletes);
+        self.want.subtract(&asked.named);
         self.want.subtract(&asked.sent);
         self.answer = true;
         self.silent = false;
+        self.trusted = true;
         self.stage = Stage::Live;
         self.proof.judge(now, proven);
-        proven
+        Some(proven)
     }
 
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.broadcasts = true;
+        self.doubt(now);
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
@@ -266,10 +291,14 @@ impl Uplink {
                 }
             }
             Stage::PushAt(at) if now >= at => self.push(replica),
+            Stage::Live if self.is_half_answered(now) => {
+                self.asked = None;
+                self.doubt(now);
+            }
             _ => {}
         }
-        if let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
-            && self.stage == Stage::Live
+        if self.stage == Stage::Live
+            && let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
         {
             self.fresh = None;
             self.want.merge(&want);
@@ -278,6 +307,12 @@ impl Uplink {
         self.gap &= replica.is_incomplete();
         let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
         self.ask |= due(self.proof_due()) || due(self.gap_due());
+    }
+
+    /// A step 2 came and no step 1 behind it: somebody else answered, over a server that passes on.
+    fn is_half_answered(&self, now: Millis) -> bool {
+        let late = |at| now > at + ANSWER_SPAN_MS;
+        self.asked.as_ref().and_then(|asked| asked.answered).is_some_and(late)
     }
 
     fn push(&mut self, replica: &Replica) {
@@ -323,9 +358,13 @@ impl Uplink {
                 self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
             }
             Stage::PushAt(at) => Some(*at),
-            Stage::Dormant | Stage::Live => None,
+            Stage::Live => {
+                let answered = self.asked.as_ref().and_then(|asked| asked.answered);
+                answered.map(|at| at + ANSWER_SPAN_MS + 1)
+            }
+            Stage::Dormant => None,
         };
-        let joiner = self.joiner.as_ref().map(|(at, _)| *at);
+        let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
         [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
     }
 
@@ -334,69 +373,5 @@ impl Uplink {
         matches!(self.stage, Stage::Dormant | Stage::Live)
             && !self.is_ready()
             && self.joiner.is_none()
-    }
-
-    /// Whether [`Uplink::pull`] has something to send.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ask
-            || !self.awareness.is_empty()
-            || !self.frames.is_empty()
-            || (self.pushes() && (self.answer || !self.want.is_empty()))
-    }
-
-    fn pushes(&self) -> bool {
-        self.stage == Stage::Live && !self.withholds()
-    }
-
-    /// The next message for the upstream: its link has room for one.
-    pub(crate) fn pull(
-        &mut self,
-        now: Millis,
-        replica: &Replica,
-        awareness: &Awareness,
-    ) -> Option<Bytes> {
-        if let Some(frame) = self.frames.pop_front() {
-            self.frames_bytes -= frame.len();
-            return Some(frame);
-        }
-        if std::mem::take(&mut self.ask) {
-            self.gap = false;
-            let (named, sent) = (Want::default(), Want::default());
-            self.asked = Some(Asked { at: now, answered: None, named, sent });
-            self.proof.asked(now);
-            return Some(wire::sync_step1(&replica.state_vector().encode()));
-        }
-        while let Some(id) = self.awareness.pop_first() {
-            if let Some(entries) = awareness.encode([id]) {
-                return Some(wire::awareness(&entries));
-            }
-        }
-        if !self.pushes() {
-            return None;
-        }
-        self.pull_update(replica)
-    }
-
-    fn pull_update(&mut self, replica: &Replica) -> Option<Bytes> {
-        if let Some(message) = self.fresh.take() {
-            let sent = std::mem::take(&mut self.want);
-            self.note_sent(|| sent);
-            return Some(message);
-        }
-        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
-        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
-        self.answer &= !answers;
-        let Some(chunk) = chunk else {
-            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
-        };
-        self.note_sent(|| Want::of(&chunk.update));
-        let bytes = chunk.update.bytes();
-        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
-    }
-
-    fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
-        if let Some(asked) = &mut self.asked {
-            asked.sent.merge(&sent());
-        }
     }
 }

@@ -117,11 +117,30 @@ pub struct Upstream {
     idle: VecDeque<DocumentId>,
     /// Pulls since an idle document had its turn.
     open_turns: u32,
-    /// Whose message was sent last, and when.
-    last: Option<(DocumentId, Millis)>,
-    /// How often in a row the server closed the link over a document.
-    strikes: BTreeMap<DocumentId, u32>,
+    /// When each document was last sent for, on this connection.
+    sent: BTreeMap<DocumentId, Millis>,
+    /// The server closed the link soon after these were sent for: they go one at a time.
+    suspects: BTreeSet<DocumentId>,
+    /// The suspect whose turn it is, and since when.
+    trial: Option<(DocumentId, Millis)>,
     parked: BTreeMap<DocumentId, Millis>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Queue {
+    Open,
+    Idle,
+}
+
+fn may_send(
+    document: &DocumentId,
+    suspects: &BTreeSet<DocumentId>,
+    trial: &Option<(DocumentId, Millis)>,
+) -> bool {
+    match trial {
+        Some((on_trial, _)) => on_trial == document || !suspects.contains(document),
+        None => true,
+    }
 }
 
 /// Open documents go first, but of so many turns one is for the others.
@@ -140,8 +159,9 @@ impl Upstream {
             open: VecDeque::new(),
             idle: VecDeque::new(),
             open_turns: 0,
-            last: None,
-            strikes: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            trial: None,
             parked: BTreeMap::new(),
         }
     }
@@ -244,51 +264,75 @@ impl Upstream {
         actions.push(Action::WakeAt { at: next_try });
     }
 
-    /// A close frame soon after a document's message may mean that document. A connection that
-    /// merely breaks (no close frame, or "going away") says nothing about the last message.
+    /// A close frame soon after a document's message may mean that document: those are suspects,
+    /// and on the next connection each has its trial. A connection that merely breaks (no close
+    /// frame, or "going away") says nothing about what was sent.
     fn blame(&mut self, now: Millis, code: Option<u16>, actions: &mut Vec<Action>) {
-        let suspect = self
-            .last
-            .take()
-            .filter(|(_, at)| now < at + limits::PARK_BLAME_MS)
-            .filter(|_| code.is_some_and(|code| !matches!(code, 1001 | 1005 | 1006 | 1012)));
-        let Some((document, _)) = suspect else {
-            self.strikes.clear();
+        let sent = std::mem::take(&mut self.sent);
+        let trial = self.trial.take();
+        if code.is_none_or(|code| matches!(code, 1001 | 1005 | 1006 | 1012)) {
+            self.suspects.clear();
             return;
-        };
-        // On a link that has stood for a while this is the first strike: a server that is
-        // restarted now and then closes links, too.
-        let young = now < self.online_at + limits::PARK_YOUNG_MS;
-        self.strikes.retain(|other, _| *other == document && young);
-        let strikes = self.strikes.entry(document.clone()).or_insert(0);
-        *strikes += 1;
-        if *strikes >= limits::PARK_STRIKES {
-            self.strikes.clear();
+        }
+        if let Some((document, _)) = trial {
+            self.suspects.remove(&document);
             let until = now + limits::PARK_MS;
             self.parked.insert(document.clone(), until);
             actions.push(Action::Park { document });
             actions.push(Action::WakeAt { at: until });
+            return;
         }
+        let lately = |at: Millis| now < at + limits::PARK_BLAME_MS;
+        self.suspects =
+            sent.into_iter().filter(|(_, at)| lately(*at)).map(|(document, _)| document).collect();
     }
 
     fn room(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        self.end_trial(now);
         let idle_turn = self.open_turns >= TURNS || self.open.is_empty();
-        let document = if idle_turn { self.idle.pop_front() } else { None };
+        let document = if idle_turn { self.take(Queue::Idle) } else { None };
         self.open_turns = if document.is_some() { 0 } else { self.open_turns + 1 };
-        if let Some(document) = document.or_else(|| self.open.pop_front()) {
-            self.last = Some((document.clone(), now));
-            actions.push(Action::Pull { document });
+        let document =
+            document.or_else(|| self.take(Queue::Open)).or_else(|| self.take(Queue::Idle));
+        let Some(document) = document else { return };
+        if self.suspects.contains(&document) && self.trial.is_none() {
+            self.trial = Some((document.clone(), now));
+            actions.push(Action::WakeAt { at: now + limits::TRIAL_MS });
+        }
+        self.sent.insert(document.clone(), now);
+        actions.push(Action::Pull { document });
+    }
+
+    /// A suspect that the server has put up with for a while is none.
+    fn end_trial(&mut self, now: Millis) {
+        if let Some((document, _)) =
+            self.trial.take_if(|(_, since)| now >= *since + limits::TRIAL_MS)
+        {
+            self.suspects.remove(&document);
         }
     }
 
-    /// Whether somebody waits for room.
-    pub fn wants_room(&self) -> bool {
-        !self.open.is_empty() || !self.idle.is_empty()
+    /// The first of a queue that may be sent for: no suspect during another's trial.
+    fn take(&mut self, queue: Queue) -> Option<DocumentId> {
+        let may = |document: &DocumentId| may_send(document, &self.suspects, &self.trial);
+        let queue = match queue {
+            Queue::Open => &mut self.open,
+            Queue::Idle => &mut self.idle,
+        };
+        let place = queue.iter().position(may)?;
+        queue.remove(place)
     }
 
     /// The documents that are kept off the link.
-    pub fn parked(&self) -> BTreeSet<&DocumentId> {
-        self.parked.keys().collect()
+    pub fn parked(&self) -> impl Iterator<Item = &DocumentId> {
+        self.parked.keys()
+    }
+
+    /// Whether somebody waits for room who may have it.
+    pub fn wants_room(&self, now: Millis) -> bool {
+        let over = self.trial.as_ref().is_some_and(|(_, since)| now >= since + limits::TRIAL_MS);
+        let mut waiting = self.open.iter().chain(&self.idle);
+        waiting.any(|document| over || may_send(document, &self.suspects, &self.trial))
     }
 }
 
@@ -372,31 +416,32 @@ mod tests {
         assert!(pulled.iter().any(|name| name == "quiet"), "{pulled:?}");
     }
 
-    fn close_after_push(upstream: &mut Upstream, now: Millis, code: Option<u16>) -> Vec<Action> {
-        handle(upstream, now, Event::Ready { document: id("big"), open: true });
-        handle(upstream, now, Event::Room);
+    /// All send, the server closes the link, it is up again.
+    fn close_after(
+        upstream: &mut Upstream,
+        now: Millis,
+        names: &[&str],
+        code: Option<u16>,
+    ) -> Vec<Action> {
+        for name in names {
+            handle(upstream, now, Event::Ready { document: id(name), open: true });
+            handle(upstream, now, Event::Room);
+        }
         let actions = handle(upstream, now + 100, Event::Closed { code, reason: "gone".into() });
         handle(upstream, now + 60_000, Event::Tick);
         handle(upstream, now + 60_000, Event::Connected);
         actions
     }
 
-    #[test]
-    fn a_server_that_is_restarted_now_and_then_parks_nothing() {
-        let mut upstream = online(0);
-        for round in 1..5 {
-            let late = round * 120_000;
-            let actions = close_after_push(&mut upstream, late, Some(1000));
-            assert!(!actions.contains(&Action::Park { document: id("big") }), "{round}");
-        }
+    fn parks(actions: &[Action], name: &str) -> bool {
+        actions.contains(&Action::Park { document: id(name) })
     }
 
     #[test]
     fn a_document_that_closes_the_link_twice_is_parked_for_a_while() {
         let mut upstream = online(0);
-        let park = Action::Park { document: id("big") };
-        assert!(!close_after_push(&mut upstream, 0, Some(1009)).contains(&park));
-        assert!(close_after_push(&mut upstream, 60_000, Some(1009)).contains(&park));
+        assert!(!parks(&close_after(&mut upstream, 0, &["big"], Some(1009)), "big"));
+        assert!(parks(&close_after(&mut upstream, 60_000, &["big"], Some(1009)), "big"));
         assert!(upstream.is_parked(&id("big")));
         let later = 60_100 + limits::PARK_MS;
         let unpark = Action::Unpark { document: id("big") };
@@ -404,11 +449,44 @@ mod tests {
     }
 
     #[test]
+    fn suspects_go_one_at_a_time_and_the_right_one_is_parked() {
+        let mut upstream = online(0);
+        close_after(&mut upstream, 0, &["a", "bad", "c"], Some(1000));
+        let mut now = 60_000;
+        for name in ["a", "bad", "c", "new"] {
+            handle(&mut upstream, now, Event::Ready { document: id(name), open: true });
+        }
+        let pull = |name: &str| Action::Pull { document: id(name) };
+        assert!(handle(&mut upstream, now, Event::Room).contains(&pull("a")));
+        assert_eq!(handle(&mut upstream, now, Event::Room), [pull("new")]);
+        assert!(!upstream.wants_room(now), "the others wait for the end of the trial");
+        now += limits::TRIAL_MS;
+        assert!(upstream.wants_room(now));
+        assert!(handle(&mut upstream, now, Event::Room).contains(&pull("bad")));
+        let closed = Event::Closed { code: Some(1000), reason: "gone".into() };
+        let actions = handle(&mut upstream, now + 100, closed);
+        assert!(parks(&actions, "bad") && !parks(&actions, "a"));
+    }
+
+    #[test]
+    fn a_server_that_is_restarted_now_and_then_parks_nothing() {
+        let mut upstream = online(0);
+        for round in 1..5 {
+            let now = round * 120_000;
+            handle(&mut upstream, now, Event::Ready { document: id("a"), open: true });
+            handle(&mut upstream, now, Event::Room);
+            handle(&mut upstream, now + limits::TRIAL_MS, Event::Room);
+            let actions = close_after(&mut upstream, now + 10_000, &["a"], Some(1000));
+            assert!(!parks(&actions, "a"), "{round}");
+        }
+    }
+
+    #[test]
     fn a_link_that_breaks_is_nobodys_fault() {
         let mut upstream = online(0);
         for round in 0..6 {
             let code = if round % 2 == 0 { None } else { Some(1001) };
-            close_after_push(&mut upstream, round * 60_000, code);
+            close_after(&mut upstream, round * 60_000, &["big"], code);
         }
         assert!(!upstream.is_parked(&id("big")));
     }

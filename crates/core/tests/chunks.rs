@@ -231,3 +231,56 @@ fn snapshots_rebuild_the_replica_in_bounded_updates() {
     assert_eq!(copy.is_incomplete(), replica.is_incomplete());
     assert!(answer(&copy, &copy.state_vector(), 1 << 20).len() >= 2, "islands and deletions");
 }
+
+/// One struct of kind 4 or 8 in the root `t`.
+fn one_struct(kind: u8, length: usize, content: &[u8]) -> Replica {
+    let mut update = vec![1, 1, 1, 0, kind, 1, 1, b't'];
+    put_varuint(&mut update, length as u64);
+    update.extend(content);
+    update.push(0);
+    let mut replica = Replica::default();
+    replica.apply(&Update::parse(update.into()).unwrap());
+    replica
+}
+
+#[test]
+fn texts_and_lists_larger_than_a_chunk_are_cut() {
+    let texts =
+        ["x".repeat(100_000), "a€😀".repeat(12_000), "😀".repeat(20_000), "€".repeat(30_000)];
+    let mut replicas: Vec<_> =
+        texts.iter().map(|text| one_struct(4, text.len(), text.as_bytes())).collect();
+    replicas.push(one_struct(8, 6_000, &[125, 1, 119, 3, b'a', b'b', b'c'].repeat(3_000)));
+    for replica in replicas {
+        for bytes_max in [200, 65_536] {
+            let updates = answer(&replica, &StateVector::default(), bytes_max);
+            let mut copy = Replica::default();
+            for update in &updates {
+                assert!(update.bytes().len() <= bytes_max);
+                assert!(copy.apply(update).whole);
+            }
+            let fair = 2 * replica.bytes() / bytes_max + 2;
+            assert!(updates.len() < fair, "{} of {fair}", updates.len());
+            // Joined again it is the same: no pair was cut.
+            let joined = |replica: &Replica| replica.compact(Compaction::KeepDeleted).snapshot();
+            assert_eq!(joined(&copy), joined(&replica));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_passes_alone() {
+    let mut binary = Vec::new();
+    put_varuint(&mut binary, 5_000);
+    binary.extend([7; 5_000]);
+    let mut replica = woven();
+    let update = [&bytes("0101030003010174")[..], &binary, &[0]].concat();
+    replica.apply(&Update::parse(update.into()).unwrap());
+    let got = chunks(&replica, want(&replica, &StateVector::default()), 1_000);
+    assert_eq!(
+        got,
+        [
+            (ids(&[(1, 0..2), (2, 0..2)]), IdSet::new(), false),
+            (ids(&[(3, 0..1)]), IdSet::new(), true)
+        ]
+    );
+}

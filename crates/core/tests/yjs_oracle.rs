@@ -6,7 +6,7 @@
 mod common;
 
 use common::yjs::{ask, read};
-use common::{COMPACTIONS, Random, answer, cases};
+use common::{COMPACTIONS, Random, answer, cases, live};
 use serde_json::{Value, json};
 use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica, Want};
@@ -37,17 +37,11 @@ impl Questions {
     /// All readers of one replica.
     fn push_readers(&mut self, name: &str, replica: &Replica, view: &Value, random: &mut Random) {
         let empty = StateVector::default();
-        for bytes_max in [usize::MAX, 1 + random.below(300)] {
-            let updates = answer(replica, &empty, bytes_max);
-            self.push(format!("{name}, chunks of {bytes_max}"), &updates, true, view, false);
-        }
-        self.push(
-            format!("{name}, no gc"),
-            &answer(replica, &empty, usize::MAX),
-            false,
-            view,
-            false,
-        );
+        let (bytes_max, gc) =
+            [(usize::MAX, true), (usize::MAX, false), (1 + random.below(300), true)]
+                [random.below(3)];
+        let updates = answer(replica, &empty, bytes_max);
+        self.push(format!("{name}, chunks of {bytes_max}, gc {gc}"), &updates, gc, view, false);
         let cut: StateVector = replica
             .state_vector()
             .iter()
@@ -158,6 +152,16 @@ fn random_documents() {
                 &replica,
                 &document["view"],
                 &mut random,
+            );
+        }
+        for _ in 0..4 {
+            let sent = live(&updates, &mut random);
+            questions.push(
+                format!("document {number} live"),
+                &sent,
+                true,
+                &document["view"],
+                false,
             );
         }
     }

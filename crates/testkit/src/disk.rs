@@ -164,6 +164,11 @@ impl Committed {
 
     fn compact(&mut self, upto: u64, snapshot: Vec<Bytes>) {
         assert!(upto <= self.seq && !snapshot.is_empty(), "a snapshot of what is stored");
+        for piece in &snapshot {
+            // What stood in deleted types is deleted, too.
+            let parsed = Update::parse(piece.clone()).expect("a snapshot parses");
+            self.held.merge(&Want::of(&parsed));
+        }
         self.rows.retain(|(seq, _)| *seq > upto);
         self.snapshot = snapshot;
     }

@@ -84,12 +84,12 @@ impl Editor {
     }
 
     pub(crate) fn everything(&self) -> Vec<u8> {
-        self.doc.transact().encode_diff_v1(&StateVector::default())
+        self.doc.transact().encode_state_as_update_v1(&StateVector::default())
     }
 
     pub(crate) fn difference(&self, vector: &[u8]) -> Vec<u8> {
         let vector = StateVector::decode_v1(vector).expect("a sound state vector");
-        self.doc.transact().encode_diff_v1(&vector)
+        self.doc.transact().encode_state_as_update_v1(&vector)
     }
 
     /// Takes an update. Returns what it changed, as an update.

@@ -7,8 +7,10 @@
 mod client;
 mod disk;
 mod editor;
+mod jobs;
 mod link;
 mod network;
+mod peer;
 mod presence;
 mod rest;
 mod script;

@@ -72,6 +72,12 @@ impl Service {
         self.memory.as_ref()?.link.as_ref()?.end()
     }
 
+    /// A document is kept off its link.
+    pub(crate) fn is_parked(&self) -> bool {
+        let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+        link.is_some_and(|link| link.machine.parked().next().is_some())
+    }
+
     /// The attempt to connect has ended; here is the connection, if it succeeded.
     pub(crate) fn connected(&mut self, net: &mut Network, end: Option<End>) {
         let Some(end) = end else {
@@ -105,7 +111,7 @@ impl Service {
     fn plan_room(&mut self, net: &mut Network) {
         let Some(link) = &mut self.memory().link else { return };
         if let Some(session) = &mut link.session
-            && link.machine.wants_room()
+            && link.machine.wants_room(net.now)
             && !std::mem::replace(&mut session.room_due, true)
         {
             let at = net.room_at(session.end, OUTBOX_MESSAGES_MAX);
@@ -118,7 +124,7 @@ impl Service {
         if let Some(session) = &mut link.session {
             session.room_due = false;
         }
-        if link.machine.wants_room() && net.waiting(end) < OUTBOX_MESSAGES_MAX {
+        if link.machine.wants_room(net.now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
             self.link_event(net, Event::Room);
         } else {
             self.plan_room(net);

@@ -1,6 +1,6 @@
 //! A service: documents of the core, driven as yrelay's shell drives them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use yrelay_core::Millis;
@@ -8,15 +8,15 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::id_set::IdSet;
-use yrelay_core::replica::{Compaction, Replica, Want};
+use yrelay_core::replica::{Replica, Want};
 use yrelay_core::update::Update;
 use yrelay_core::upstream;
-use yrelay_core::wire::{self, Message};
 
 use crate::disk::{Disk, Outcome};
+use crate::jobs::SWEEP_MS;
 use crate::link::Link;
 use crate::network::{End, Event, Network, Packet};
+use crate::peer::Peer;
 
 /// What a service does at a time of its own.
 #[derive(Debug)]
@@ -57,38 +57,28 @@ pub(crate) struct Memory {
     /// Documents that are only on the disk, and whether they are unconfirmed.
     pub(crate) stored: BTreeMap<DocumentId, bool>,
     pub(crate) link: Option<Link>,
-    pub(crate) clients: BTreeMap<PeerId, Client>,
+    pub(crate) clients: BTreeMap<PeerId, Peer>,
     pub(crate) to_push: Vec<DocumentId>,
     peers: u64,
-    outcomes: Vec<(DocumentId, Outcome)>,
+    pub(crate) outcomes: Vec<(DocumentId, Outcome)>,
     /// Packets that wait until a document takes input.
-    held_back: Vec<End>,
-    commit_due: bool,
+    pub(crate) held_back: Vec<End>,
+    pub(crate) commit_due: bool,
+    /// A load has failed: what is unconfirmed of that document waits for somebody to open it.
+    pub(crate) load_failed: bool,
 }
 
 pub(crate) struct Slot {
     pub(crate) document: Document,
     pub(crate) clients: Vec<PeerId>,
-    used_at: Millis,
-    load_once_saved: bool,
-    compacted: Option<(Box<Replica>, usize)>,
+    pub(crate) used_at: Millis,
+    pub(crate) load_once_saved: bool,
+    pub(crate) compacted: Option<(Box<Replica>, usize)>,
+    pub(crate) loaded: bool,
     /// All that was ever appended or loaded.
     pub(crate) appended: Want,
 }
 
-pub(crate) struct Client {
-    pub(crate) end: End,
-    pub(crate) document: DocumentId,
-    /// The id under which it writes, and what of it came over this connection.
-    author: u64,
-    wrote: IdSet,
-}
-
-const COMMIT_MS: Millis = 20;
-const RETRY_MS: Millis = 1_000;
-const LOAD_MS_MAX: Millis = 40;
-const SWEEP_MS: Millis = 5_000;
-const IDLE_MS: Millis = 10_000;
 /// Small, so that a slow reader fills it.
 const OUTBOX_MESSAGES_MAX: usize = 128;
 const OUTBOX_ROOM: usize = 2;
@@ -120,6 +110,7 @@ impl Service {
             outcomes: Vec::new(),
             held_back: Vec::new(),
             commit_due: false,
+            load_failed: false,
         });
         self.after(net, SWEEP_MS, Timer::Sweep);
         self.link_event(net, upstream::Event::Tick);
@@ -163,7 +154,7 @@ impl Service {
     /// A client has connected.
     pub(crate) fn join(&mut self, net: &mut Network, id: &DocumentId, end: End, author: u64) {
         let peer = self.next_peer();
-        let client = Client { end, document: id.clone(), author, wrote: IdSet::new() };
+        let client = Peer { end, document: id.clone(), author, wrote: Want::default() };
         self.memory().clients.insert(peer, client);
         self.open(net, id).clients.push(peer);
         self.input(net, id, Input::Attach { peer });
@@ -192,8 +183,12 @@ impl Service {
         }
         match net.take(end) {
             Some(Packet::Frame(bytes)) => {
-                if let Some(client) = self.memory().clients.get_mut(&peer) {
-                    client.note_written(&bytes);
+                let Memory { clients, documents, .. } = self.memory();
+                // (While it loads, frames wait: whose comes first shows later.)
+                if let (Some(client), Some(slot)) = (clients.get_mut(&peer), documents.get(&id))
+                    && slot.loaded
+                {
+                    client.note_written(&bytes, &slot.appended);
                 }
                 self.input(net, &id, Input::Frame { peer, bytes });
             }
@@ -234,6 +229,7 @@ impl Service {
                 used_at: net.now,
                 load_once_saved,
                 compacted: None,
+                loaded: false,
                 appended: Want::default(),
             };
             self.memory().documents.insert(id.clone(), slot);
@@ -243,38 +239,6 @@ impl Service {
             self.attach_upstream(net, id);
         }
         self.memory().documents.get_mut(id).expect("it is in memory now")
-    }
-
-    fn load(&mut self, net: &mut Network, id: &DocumentId) {
-        let wait = net.random.upto(LOAD_MS_MAX);
-        self.after(net, wait, Timer::Loaded(id.clone()));
-    }
-
-    fn loaded(&mut self, net: &mut Network, id: &DocumentId) {
-        let input = if net.now < self.loads_fail_until {
-            Input::LoadFailed
-        } else {
-            let held = self.disk.held(id);
-            if let Some(slot) = self.memory().documents.get_mut(id) {
-                slot.appended.merge(&held);
-            }
-            self.disk.load(id)
-        };
-        let failed = matches!(input, Input::LoadFailed);
-        self.input(net, id, input);
-        if failed {
-            self.memory().documents.remove(id);
-        } else {
-            self.memory().stored.remove(id);
-        }
-        self.push_next(net);
-        self.resume(net);
-    }
-
-    fn resume(&mut self, net: &mut Network) {
-        for end in std::mem::take(&mut self.memory().held_back) {
-            net.after(0, Event::Packet(end));
-        }
     }
 
     /// Something happens to a document; one that is not in memory has nothing to do with it.
@@ -351,8 +315,10 @@ impl Service {
     fn send(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.memory().clients.get(&peer) else { return };
         let end = client.end;
-        if !net.is_over(end) {
-            self.assert_committed(id, peer, &bytes);
+        if !net.is_over(end)
+            && let Some(client) = self.memory.as_ref().and_then(|memory| memory.clients.get(&peer))
+        {
+            client.assert_committed(&self.disk, &bytes);
         }
         if net.waiting(end) >= OUTBOX_MESSAGES_MAX {
             net.drop_queue(end);
@@ -360,18 +326,6 @@ impl Service {
         } else {
             net.send(end, bytes);
         }
-    }
-
-    /// What an author gets back of its own is on the disk: to it, that is the acknowledgement.
-    /// (Somebody else may bring it, too: after a crash, say. The relay cannot know whose it is.)
-    fn assert_committed(&self, id: &DocumentId, peer: PeerId, frame: &Bytes) {
-        let client = self.memory.as_ref().and_then(|memory| memory.clients.get(&peer));
-        let (Some(client), Some(structs)) = (client, structs_of(frame)) else { return };
-        let own = structs.intersection(&client.wrote);
-        assert!(
-            own.is_empty() || self.disk.held(id).structs.contains_all(&own),
-            "{id}: {own:?} went back to its author before it was saved"
-        );
     }
 
     fn ready(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
@@ -410,130 +364,18 @@ impl Service {
             net.hang_up(client.end, reason.code());
         }
     }
-
-    fn commit_soon(&mut self, net: &mut Network) {
-        let wait = if net.now < self.disk.slow_until {
-            net.random.upto(3_000)
-        } else {
-            COMMIT_MS + net.random.upto(5)
-        };
-        self.commit_after(net, wait);
-    }
-
-    fn commit_after(&mut self, net: &mut Network, wait: Millis) {
-        if !std::mem::replace(&mut self.memory().commit_due, true) {
-            self.after(net, wait, Timer::Commit);
-        }
-    }
-
-    fn commit(&mut self, net: &mut Network) {
-        self.memory().commit_due = false;
-        let outcomes = self.disk.commit(net.now);
-        self.memory().outcomes.extend(outcomes);
-        let wait = net.random.upto(3);
-        self.after(net, wait, Timer::News);
-        if self.disk.has_work() {
-            self.commit_after(net, RETRY_MS);
-        }
-    }
-
-    fn news(&mut self, net: &mut Network) {
-        for (id, outcome) in std::mem::take(&mut self.memory().outcomes) {
-            if let Some(seq) = outcome.saved {
-                self.input(net, &id, Input::Saved { seq });
-            }
-            if outcome.failed {
-                self.input(net, &id, Input::SaveFailed);
-            }
-            if let Some(written) = outcome.compacted {
-                let compacted =
-                    self.memory().documents.get_mut(&id).and_then(|slot| slot.compacted.take());
-                let result = compacted.filter(|_| written);
-                self.input(net, &id, Input::Compacted { result });
-            }
-            let unsaved = self.disk.has_unsaved(&id);
-            if !unsaved
-                && let Some(slot) = self.memory().documents.get_mut(&id)
-                && std::mem::take(&mut slot.load_once_saved)
-            {
-                self.load(net, &id);
-            }
-        }
-        self.resume(net);
-    }
-
-    fn compacted(&mut self, net: &mut Network, id: &DocumentId, frozen: &Replica, upto_seq: u64) {
-        let snapshot: Vec<Bytes> = frozen
-            .compact(Compaction::Full)
-            .snapshot()
-            .iter()
-            .map(|update| update.bytes().clone())
-            .collect();
-        let mut reread = Box::new(Replica::default());
-        for bytes in &snapshot {
-            reread.apply(&Update::parse(bytes.clone()).expect("a snapshot parses"));
-        }
-        assert!(frozen.equivalent(&reread), "{id}: compaction changed the document");
-        let bytes = snapshot.iter().map(Bytes::len).sum();
-        if let Some(slot) = self.memory().documents.get_mut(id) {
-            slot.compacted = Some((reread, bytes));
-            self.disk.compact(id, upto_seq, snapshot);
-            self.commit_soon(net);
-        }
-    }
-
-    /// Documents that nobody uses leave memory.
-    fn sweep(&mut self, net: &mut Network) {
-        self.after(net, SWEEP_MS, Timer::Sweep);
-        let now = net.now;
-        let memory = self.memory();
-        let idle = |slot: &Slot| {
-            slot.clients.is_empty()
-                && slot.used_at + IDLE_MS <= now
-                && slot.compacted.is_none()
-                && slot.document.can_evict()
-        };
-        let gone: BTreeSet<DocumentId> = memory
-            .documents
-            .iter()
-            .filter(|(_, slot)| idle(slot))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            net.note(|| format!("{id} leaves memory"));
-            let Some(slot) = memory.documents.remove(&id) else { continue };
-            if let Some(link) = &mut memory.link {
-                link.forget(&id);
-            }
-            if slot.document.is_stored() {
-                memory.stored.insert(id, slot.document.is_unconfirmed());
-            }
-        }
-    }
 }
 
 impl Memory {
+    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
+        if let Some(link) = &mut self.link {
+            link.forget(id);
+        }
+        self.documents.remove(id)
+    }
+
     pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
         self.link.as_ref().and_then(Link::peer) == Some(peer)
-    }
-}
-
-impl Client {
-    fn note_written(&mut self, frame: &Bytes) {
-        let structs = structs_of(frame).unwrap_or_default();
-        for range in structs.ranges(self.author) {
-            self.wrote.insert(self.author, range);
-        }
-    }
-}
-
-/// The structs that a message brings.
-fn structs_of(frame: &Bytes) -> Option<IdSet> {
-    match wire::messages(frame).next() {
-        Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
-            Some(Update::parse(update).expect("everybody sends what parses").structs())
-        }
-        _ => None,
     }
 }
 

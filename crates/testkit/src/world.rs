@@ -30,6 +30,8 @@ pub(crate) struct Traffic {
     pub(crate) updates: usize,
     pub(crate) step_1s: usize,
     pub(crate) awareness: usize,
+    /// Times a document was woken.
+    pub(crate) ticks: usize,
 }
 
 /// Long enough for backoff, expiry of awareness, proofs, and one minute of silence.
@@ -81,6 +83,9 @@ impl<'a> World<'a> {
     pub(crate) fn run(&mut self) {
         self.run_until(self.script.calm_at);
         self.heal();
+        self.run_until(self.net.now + REST_MS);
+        self.assert_handed_up();
+        self.gather();
         self.run_until(self.net.now + REST_MS - SILENCE_MS);
         while self.is_parked() {
             self.run_until(self.net.now + limits::PARK_MS / 10);
@@ -93,7 +98,7 @@ impl<'a> World<'a> {
 
     fn is_parked(&self) -> bool {
         let links = self.services.iter().filter_map(|s| s.memory.as_ref()?.link.as_ref());
-        links.into_iter().any(|link| !link.machine.parked().is_empty())
+        links.into_iter().any(|link| link.machine.parked().next().is_some())
     }
 
     fn run_until(&mut self, end: Millis) {
@@ -118,6 +123,7 @@ impl<'a> World<'a> {
             }
             Event::Service(service, life, timer) => {
                 if self.services[service].life == life {
+                    self.traffic.ticks += usize::from(matches!(timer, service::Timer::Document(_)));
                     match timer {
                         service::Timer::Connect => self.connect_link(service),
                         timer => self.services[service].timer(&mut self.net, timer),
@@ -261,8 +267,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// All faults end, all who are alive are there, and somebody looks at each document
-    /// everywhere.
+    /// All faults end.
     fn heal(&mut self) {
         self.net.note(|| "=== calm".into());
         self.start_server();
@@ -274,6 +279,11 @@ impl<'a> World<'a> {
             service.disk.fails_until = 0;
             service.disk.slow_until = 0;
         }
+    }
+
+    /// All who are alive are there, and somebody looks at each document everywhere.
+    fn gather(&mut self) {
+        self.net.note(|| "=== all come".into());
         for client in &mut self.clients {
             client.come_back(&mut self.net);
         }

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   yrelay service localhost 0
       On a free port; the first line of output names it
   yrelay serve 0.0.0.0 8765 --data-dir /var/lib/yrelay
-      The server that others sync with
+      A server that programs elsewhere connect to
   curl http://localhost:8000/-/status
       How everything stands, as JSON";
 
@@ -37,7 +37,7 @@ const SERVICE_EXAMPLES: &str = "Examples:
       Local only: nothing leaves this machine
   yrelay service -s wss://elva.example.org/
       In sync with a server that speaks ELVA's messages
-  YRELAY_SERVER=ws://localhost:8765/ yrelay service localhost 0
+  YRELAY_SERVER=wss://elva.example.org/ yrelay service localhost 0
       The server from the environment, on a free port
   yrelay service --allow-origin https://editor.example.org
       Let an editor from the web in beside those on localhost
@@ -48,9 +48,9 @@ Pages:
   http://HOST:PORT/-/metrics  for Prometheus
   http://HOST:PORT/-/healthy  \"ok\"";
 
-const SERVE: &str = "Run a server that relays sync with.
+const SERVE: &str = "Run a server that programs elsewhere connect to.
 
-It is the same relay without a server above it. It has no logins and no TLS: keep it behind a \
+It is the same relay without a server above it: documents at ws://HOST:PORT/<identifier>. It has no logins and no TLS: keep it behind a \
 reverse proxy that has both, or in a network you trust.";
 
 /// The command line, as given.
@@ -94,7 +94,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Run a server that relays sync with
+    /// Run a server that programs elsewhere connect to
     #[command(long_about = SERVE)]
     Serve {
         /// Name or address to listen on; 0.0.0.0 is all of this machine's

@@ -10,7 +10,8 @@ use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Compaction, Replica};
 use yrelay_core::update::Update;
 
-use crate::relay::{Relay, State};
+use crate::relay::Relay;
+use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
 
 /// Work for the blocking pool.
@@ -18,7 +19,7 @@ pub(crate) enum Job {
     /// Read a document from the store.
     Load(DocumentId),
     /// Compact a document and hand the result to the store.
-    Compact { id: DocumentId, frozen: Box<Replica>, upto_seq: u64 },
+    Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
     /// Open the upstream link.
     Connect,
 }
@@ -34,8 +35,8 @@ impl Relay {
         let relay = self.clone();
         match job {
             Job::Load(id) => drop(spawn_local(relay.load(id))),
-            Job::Compact { id, frozen, upto_seq } => {
-                drop(spawn_local(relay.compact(id, frozen, upto_seq)));
+            Job::Compact { id, number, frozen, upto_seq } => {
+                drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
             Job::Connect => drop(spawn_local(relay.run_link())),
         }
@@ -68,17 +69,26 @@ impl Relay {
         self.resume();
     }
 
-    async fn compact(self: Rc<Self>, id: DocumentId, frozen: Box<Replica>, upto_seq: u64) {
-        let Ok(Some((replica, snapshot))) = spawn_blocking(move || compact(&frozen)).await else {
-            tracing::error!(document = %id, "compaction came to nothing; the log stays as it is");
-            self.input(&id, Input::Compacted { result: None });
-            return;
-        };
-        let bytes = snapshot.iter().map(Bytes::len).sum();
+    async fn compact(
+        self: Rc<Self>,
+        id: DocumentId,
+        number: u64,
+        frozen: Box<Replica>,
+        upto_seq: u64,
+    ) {
+        let compacted = spawn_blocking(move || frozen.compact_rows(Compaction::Full));
+        let compacted = compacted.await.ok().flatten();
         self.with(|state, relay| {
-            if let Some(slot) = state.documents.get_mut(&id) {
+            // A document that was loaded anew meanwhile has nothing to do with it.
+            let same = |slot: &&mut Slot| slot.number == number;
+            let Some(slot) = state.documents.get_mut(&id).filter(same) else { return };
+            if let Some((replica, rows)) = compacted {
+                let bytes = rows.iter().map(Bytes::len).sum();
                 slot.compacted = Some(Compacted { replica, bytes });
-                relay.store.compact(&id, upto_seq, snapshot);
+                relay.store.compact(&id, upto_seq, rows);
+            } else {
+                tracing::error!(document = %id, "compaction came to nothing; the log stays");
+                state.input(relay, &id, Input::Compacted { result: None });
             }
         });
     }
@@ -110,12 +120,14 @@ impl State {
         if outcome.failed.is_some() {
             self.input(relay, id, Input::SaveFailed);
         }
-        if let Some(result) = outcome.compacted {
-            let compacted = self.documents.get_mut(id).and_then(|slot| slot.compacted.take());
-            if let Err(error) = &result {
+        if let Some(written) = outcome.compacted
+            && let Some(slot) = self.documents.get_mut(id)
+            && let Some(Compacted { replica, bytes }) = slot.compacted.take()
+        {
+            if let Err(error) = &written {
                 tracing::error!(document = %id, error, "compaction was not written");
             }
-            let result = compacted.filter(|_| result.is_ok()).map(|c| (c.replica, c.bytes));
+            let result = written.is_ok().then_some((replica, bytes));
             self.input(relay, id, Input::Compacted { result });
         }
         if relay.store.unsaved_bytes(id) == 0
@@ -147,19 +159,4 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         bytes: log_bytes as usize,
     };
     Ok(Input::Loaded { replica, log, tail, unconfirmed })
-}
-
-/// Compacts and reads the result back: only what proves equal may replace anything.
-fn compact(frozen: &Replica) -> Option<(Box<Replica>, Vec<Bytes>)> {
-    let snapshot: Vec<Bytes> = frozen
-        .compact(Compaction::Full)
-        .snapshot()
-        .iter()
-        .map(|update| update.bytes().clone())
-        .collect();
-    let mut reread = Box::new(Replica::default());
-    for bytes in &snapshot {
-        reread.apply(&Update::parse(bytes.clone()).ok()?);
-    }
-    frozen.equivalent(&reread).then_some((reread, snapshot))
 }

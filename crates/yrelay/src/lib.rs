@@ -34,4 +34,5 @@ mod connection;
 mod holder;
 mod jobs;
 mod refusals;
+mod state;
 mod upstream;

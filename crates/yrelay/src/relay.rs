@@ -1,35 +1,25 @@
-//! Owns the documents: the one place where inputs enter and outputs are carried out.
-//!
-//! All of it lives on one thread. A reader that has a frame calls [`Relay::input`], and what the
-//! document wants done goes straight into the outboxes, the store's backlog and the timer.
+//! The relay: what connections, timers, the store and the link call. Each call borrows the
+//! state, where the documents are; nothing is held across an await.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use yrelay_core::close::CloseReason;
-use yrelay_core::document::Document;
-use yrelay_core::event::{Input, Output};
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::link;
 use yrelay_core::upstream::Event;
 
 use crate::connector::Connector;
-use crate::jobs::Job;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::refusals::Refusals;
+use crate::state::{Client, Slot, State};
 use crate::status::Role;
 use crate::store::{Opened, Store};
 use crate::target::Target;
 use crate::upstream::Link;
-use crate::ws::Close;
 use crate::{clock, limits};
 
 /// All documents, and what they are connected to.
@@ -41,54 +31,9 @@ pub struct Relay {
     pub(crate) store_news: Arc<Notify>,
     /// A document has loaded, or the store has room again: readers may go on.
     resumed: Notify,
-    timer_changed: Notify,
+    pub(crate) timer_changed: Notify,
     pub(crate) stopping: Cell<bool>,
     pub(crate) state: RefCell<State>,
-}
-
-/// What the one thread owns.
-pub(crate) struct State {
-    pub(crate) documents: HashMap<DocumentId, Slot>,
-    /// What the store holds of documents that are not in memory.
-    pub(crate) stored: BTreeMap<DocumentId, Shelved>,
-    pub(crate) link: Option<Link>,
-    outboxes: HashMap<PeerId, Client>,
-    /// When which document, or the link (`None`), is to be woken.
-    timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
-    refusals: Refusals,
-    /// Unconfirmed documents to be loaded for the upstream's sake, one after the other.
-    pub(crate) to_push: Vec<DocumentId>,
-    peers: u64,
-    /// Work for other threads, and for after the borrow.
-    jobs: Vec<Job>,
-    outputs: Vec<Output>,
-}
-
-/// A document that is only in the store.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shelved {
-    pub(crate) bytes: u64,
-    pub(crate) unconfirmed: bool,
-}
-
-/// A document in memory.
-pub(crate) struct Slot {
-    pub(crate) document: Document,
-    pub(crate) clients: Vec<PeerId>,
-    /// How its frames begin on the link.
-    prefix: Bytes,
-    pub(crate) used_at: u64,
-    /// Loading waits until what is queued of it has been saved.
-    pub(crate) load_once_saved: bool,
-    /// A compaction that the store is about to write.
-    pub(crate) compacted: Option<crate::jobs::Compacted>,
-}
-
-/// A connected client.
-struct Client {
-    outbox: Outbox,
-    /// It is to be given room.
-    ready: Rc<Notify>,
 }
 
 impl Relay {
@@ -100,10 +45,7 @@ impl Relay {
         upstream: Option<(Target, Connector)>,
         metrics: Rc<Metrics>,
     ) -> Rc<Self> {
-        let shelved = |stored: crate::store::Stored| {
-            let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
-            (stored.identifier, shelved)
-        };
+        let link = upstream.map(|(target, connector)| Link::new(target, connector));
         Rc::new(Self {
             role,
             metrics,
@@ -112,18 +54,7 @@ impl Relay {
             resumed: Notify::new(),
             timer_changed: Notify::new(),
             stopping: Cell::new(false),
-            state: RefCell::new(State {
-                documents: HashMap::new(),
-                stored: opened.documents.into_iter().map(shelved).collect(),
-                link: upstream.map(|(target, connector)| Link::new(target, connector)),
-                outboxes: HashMap::new(),
-                timers: BinaryHeap::new(),
-                refusals: Refusals::default(),
-                to_push: Vec::new(),
-                peers: 0,
-                jobs: Vec::new(),
-                outputs: Vec::new(),
-            }),
+            state: RefCell::new(State::new(opened.documents, link)),
         })
     }
 
@@ -163,7 +94,7 @@ impl Relay {
         self.with(|state, relay| {
             let peer = state.next_peer();
             let ready = Rc::new(Notify::new());
-            state.outboxes.insert(peer, Client { outbox, ready: ready.clone() });
+            state.clients.insert(peer, Client { outbox, ready: ready.clone() });
             state.open(relay, id).clients.push(peer);
             state.input(relay, id, Input::Attach { peer });
             state.link_event(relay, Event::ClientCame);
@@ -174,7 +105,7 @@ impl Relay {
     /// A client is gone.
     pub(crate) fn leave(self: &Rc<Self>, id: &DocumentId, peer: PeerId) {
         self.with(|state, relay| {
-            state.outboxes.remove(&peer);
+            state.clients.remove(&peer);
             if let Some(slot) = state.documents.get_mut(id) {
                 slot.clients.retain(|client| *client != peer);
                 slot.used_at = clock::now_ms();
@@ -245,200 +176,4 @@ impl Relay {
             self.with(|state, _| state.evict());
         }
     }
-}
-
-impl State {
-    pub(crate) fn next_peer(&mut self) -> PeerId {
-        self.peers += 1;
-        PeerId(self.peers)
-    }
-
-    /// The document in memory; it begins to load if it is not.
-    pub(crate) fn open(&mut self, relay: &Relay, id: &DocumentId) -> &mut Slot {
-        if !self.documents.contains_key(id) {
-            let load_once_saved = relay.store.unsaved_bytes(id) > 0;
-            let slot = Slot {
-                document: Document::new(seed()),
-                clients: Vec::new(),
-                prefix: link::prefix(&id.to_encoded()),
-                used_at: clock::now_ms(),
-                load_once_saved,
-                compacted: None,
-            };
-            self.documents.insert(id.clone(), slot);
-            if !load_once_saved {
-                self.jobs.push(Job::Load(id.clone()));
-            }
-            self.attach_upstream(relay, id);
-        }
-        #[expect(clippy::expect_used, reason = "inserted above where it was not there")]
-        self.documents.get_mut(id).expect("it is in memory now")
-    }
-
-    /// Something happens to a document; one that is not in memory has nothing to do with it.
-    pub(crate) fn input(&mut self, relay: &Relay, id: &DocumentId, input: Input) {
-        let Some(slot) = self.documents.get_mut(id) else { return };
-        let now = clock::now_ms();
-        let mut outputs = std::mem::take(&mut self.outputs);
-        let document = &mut slot.document;
-        let ticks = matches!(input, Input::Tick);
-        let handled = catch_unwind(AssertUnwindSafe(|| document.handle(now, input, &mut outputs)));
-        if handled.is_err() {
-            outputs.clear();
-            self.outputs = outputs;
-            self.forsake(relay, id);
-            return;
-        }
-        if ticks
-            && document.upstream_is_silent()
-            && let Some(link) = &mut self.link
-        {
-            link.note_silence();
-        }
-        for output in outputs.drain(..) {
-            self.carry_out(relay, id, output);
-        }
-        self.outputs = outputs;
-    }
-
-    fn carry_out(&mut self, relay: &Relay, id: &DocumentId, output: Output) {
-        match output {
-            Output::Broadcast { to, except, bytes } => {
-                for peer in to.iter().filter(|peer| Some(**peer) != except) {
-                    self.send(relay, *peer, bytes.clone());
-                }
-            }
-            Output::Send { peer, bytes } => match self.upstream_outbox(peer) {
-                Some(outbox) => {
-                    let framed = self.framed(id, &bytes);
-                    count_sent(relay, &framed);
-                    // It was given room for this one, so the queue takes it.
-                    let _ = outbox.push(framed);
-                }
-                None => self.send(relay, peer, bytes),
-            },
-            Output::Ready { peer } => self.ready(relay, id, peer),
-            Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
-            Output::Confirmed { seq } => relay.store.confirm(id, seq),
-            Output::Compact { frozen, upto_seq } => {
-                self.jobs.push(Job::Compact { id: id.clone(), frozen, upto_seq });
-            }
-            Output::Close { peer, reason } => self.close(relay, id, peer, reason),
-            Output::Rejected { peer, reason } => {
-                relay.metrics.reject(reason.label());
-                tracing::warn!(document = %id, %peer, %reason, "refused a message of the upstream");
-            }
-            Output::Ignored { peer, kind } => {
-                relay.metrics.ignored_messages.count();
-                tracing::debug!(document = %id, %peer, kind, "ignored a message of unknown type");
-            }
-            Output::WakeAt { at } => self.wake_at(relay, at, Some(id.clone())),
-        }
-    }
-
-    pub(crate) fn wake_at(&mut self, relay: &Relay, at: u64, whom: Option<DocumentId>) {
-        self.timers.push(Reverse((at, whom)));
-        relay.timer_changed.notify_one();
-    }
-
-    pub(crate) fn client_outboxes(&self) -> impl Iterator<Item = &Outbox> {
-        self.outboxes.values().map(|client| &client.outbox)
-    }
-
-    /// Whether nobody is connected any more, neither below nor above.
-    pub(crate) fn is_deserted(&self) -> bool {
-        self.outboxes.is_empty() && self.session_peer().is_none()
-    }
-
-    pub(crate) fn spawn(&mut self, job: Job) {
-        self.jobs.push(job);
-    }
-
-    fn send(&mut self, relay: &Relay, peer: PeerId, bytes: Bytes) {
-        let Some(client) = self.outboxes.get(&peer) else { return };
-        count_sent(relay, &bytes);
-        if client.outbox.push(bytes).is_err() {
-            let reason = CloseReason::TooSlow;
-            relay.metrics.reject(reason.label());
-            client.outbox.close(Close::new(reason.code(), reason.to_string()));
-        }
-    }
-
-    fn ready(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId) {
-        if let Some(client) = self.outboxes.get(&peer) {
-            client.ready.notify_one();
-        } else if self.upstream_outbox(peer).is_some() {
-            let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty());
-            self.link_event(relay, Event::Ready { document: id.clone(), open });
-        }
-    }
-
-    fn close(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId, reason: CloseReason) {
-        relay.metrics.reject(reason.label());
-        let code = self.refusals.code(clock::now_ms(), id, reason);
-        tracing::info!(document = %id, %peer, %reason, code, "closing");
-        if let Some(client) = self.outboxes.get(&peer) {
-            client.outbox.close(Close::new(code, reason.to_string()));
-        }
-    }
-
-    /// A fault of our own in one document: its peers are sent away and it is dropped from memory.
-    /// What it held is in the store, or on its way there; it loads anew when somebody comes.
-    fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
-        tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
-        let Some(slot) = self.drop_document(id) else { return };
-        for peer in slot.clients {
-            self.close(relay, id, peer, CloseReason::Internal);
-        }
-        let shelved = Shelved { bytes: 0, unconfirmed: true };
-        self.stored.insert(id.clone(), shelved);
-    }
-
-    /// The document leaves memory.
-    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
-        if let Some(link) = &mut self.link {
-            link.forget(id);
-        }
-        self.documents.remove(id)
-    }
-
-    fn framed(&self, id: &DocumentId, message: &[u8]) -> Bytes {
-        let prefix = self.documents.get(id).map_or(&[][..], |slot| &slot.prefix);
-        let mut framed = Vec::with_capacity(prefix.len() + message.len());
-        framed.extend_from_slice(prefix);
-        framed.extend_from_slice(message);
-        framed.into()
-    }
-
-    fn evict(&mut self) {
-        let now = clock::now_ms();
-        let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
-        let patience = if memory > limits::MEMORY_BYTES { 0 } else { limits::IDLE_MS };
-        let idle: Vec<DocumentId> = self
-            .documents
-            .iter()
-            .filter(|(_, slot)| slot.clients.is_empty() && slot.used_at + patience <= now)
-            .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in idle {
-            let Some(slot) = self.drop_document(&id) else { continue };
-            tracing::debug!(document = %id, "left memory");
-            if slot.document.is_stored() {
-                let bytes = slot.document.standing().bytes as u64;
-                let unconfirmed = slot.document.is_unconfirmed();
-                self.stored.insert(id, Shelved { bytes, unconfirmed });
-            }
-        }
-    }
-}
-
-/// A number that differs from document to document and from start to start.
-pub(crate) fn seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-fn count_sent(relay: &Relay, bytes: &Bytes) {
-    relay.metrics.sent_messages.count();
-    relay.metrics.sent_bytes.add(bytes.len() as u64);
 }

@@ -9,7 +9,8 @@ use yrelay_core::upstream::LinkState;
 
 use crate::http::Routes;
 use crate::metrics::Gauges;
-use crate::relay::{Relay, Shelved, Slot, State};
+use crate::relay::Relay;
+use crate::state::{Shelved, Slot, State};
 use crate::status::{Document, Room, Status, Upstream, UpstreamState};
 use crate::ws::{Reader, Writer};
 use crate::{clock, connection};

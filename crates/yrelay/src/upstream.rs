@@ -16,7 +16,8 @@ use crate::connector::{ConnectError, Connector};
 use crate::jobs::Job;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
-use crate::relay::{Relay, State, seed};
+use crate::relay::Relay;
+use crate::state::{State, seed};
 use crate::target::Target;
 use crate::ws::{Frame, Reader, Writer};
 
@@ -160,7 +161,11 @@ impl Relay {
     }
 
     pub(crate) fn link_wants_room(&self) -> bool {
-        self.state.borrow().link.as_ref().is_some_and(|link| link.machine.wants_room())
+        self.state
+            .borrow()
+            .link
+            .as_ref()
+            .is_some_and(|link| link.machine.wants_room(clock::now_ms()))
     }
 }
 
@@ -180,7 +185,7 @@ impl State {
         let Some(link) = &mut self.link else { return };
         let mut actions = Vec::new();
         link.machine.handle(clock::now_ms(), event, &mut actions);
-        if link.machine.wants_room() {
+        if link.machine.wants_room(clock::now_ms()) {
             link.wanted.notify_one();
         }
         for action in actions {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Audience, Document, Kind};
+use super::audience::Audience;
+use super::{Document, Kind};
 use crate::close::CloseReason;
 use crate::decode::DecodeError;
 use crate::event::Output;
@@ -115,9 +116,14 @@ impl Document {
     fn step_1(&mut self, now: Millis, peer: PeerId, role: Role, theirs: StateVector) {
         if role == Role::Upstream {
             let Some(uplink) = &mut self.uplink else { return };
-            if uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
-                self.unconfirmed = false;
-                self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+            match uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
+                Some(true) => {
+                    self.unconfirmed = false;
+                    self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+                }
+                // It may have lost what it had confirmed.
+                Some(false) if !self.replica.is_incomplete() => self.unconfirm(),
+                _ => {}
             }
             return;
         }
@@ -364,7 +370,7 @@ impl Document {
         if let Some(uplink) = &mut self.uplink {
             match role {
                 Role::Client => uplink.announce(announced.changed.iter().copied()),
-                Role::Upstream => uplink.passes_on(),
+                Role::Upstream => uplink.passes_on(now),
             }
         }
         if announced.whole && !announced.changed.is_empty() {

@@ -153,10 +153,10 @@ impl Replica {
     fn pick_range(&self, client: u64, range: &Range<u32>, room: &mut Room) -> u32 {
         let mut end = range.start;
         for stored in self.over(client, range.clone()) {
-            if !room.put_struct(client, &stored, range, end == range.start) {
-                break;
+            match room.put_struct(client, &stored, range, end == range.start) {
+                Some(fits) => end = fits,
+                None => break,
             }
-            end = stored.end().min(range.end);
         }
         end
     }

@@ -1,5 +1,7 @@
 //! Which structs nobody can see any more, because what held them is deleted.
 
+use std::ops::Range;
+
 use super::Replica;
 use crate::id_set::IdSet;
 use crate::update::{Id, Kind};
@@ -42,7 +44,7 @@ pub(super) fn collectable(replica: &Replica) -> IdSet {
 struct Graph {
     /// Each client and the number of its first struct.
     clients: Vec<(u64, usize)>,
-    ranges: Vec<std::ops::Range<u32>>,
+    ranges: Vec<Range<u32>>,
     /// For each struct where its dependents begin in `edges`; one more at the end.
     starts: Vec<u32>,
     edges: Vec<u32>,

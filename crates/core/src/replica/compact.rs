@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::Replica;
 use super::collect::collectable;
 use super::parts::Parts;
 use super::structs::Structs;
 use crate::decode::{Reader, put_varuint};
 use crate::id_set::IdSet;
-use crate::update::{Id, Item, Kind};
+use crate::update::{Id, Item, Kind, Update};
 
 /// What compaction may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,18 @@ impl Replica {
         out.deletes = deletes;
         out
     }
+
+    /// Compacts for the store: the rows, and the replica that was read back from them. `None` if
+    /// they do not hold the same document: then they must not replace anything.
+    pub fn compact_rows(&self, mode: Compaction) -> Option<(Box<Replica>, Vec<Bytes>)> {
+        let snapshot = self.compact(mode).snapshot();
+        let rows: Vec<Bytes> = snapshot.iter().map(|update| update.bytes().clone()).collect();
+        let mut reread = Box::new(Replica::default());
+        for row in &rows {
+            reread.apply(&Update::parse(row.clone()).ok()?);
+        }
+        self.equivalent(&reread).then_some((reread, rows))
+    }
 }
 
 /// Takes the structs of one client through three steps: collect and join, cut out what is
@@ -70,7 +84,7 @@ impl Compactor<'_> {
             if item.kind != Kind::Gc && self.collected.contains(self.client, stored.clock) {
                 raw.clear();
                 put_gc(stored.len, &mut raw);
-                item = read(&raw);
+                item = Item::known(&raw, stored.len);
             }
             if !self.joined.join(self.client, stored.clock, &item) {
                 self.cut_out();
@@ -88,26 +102,30 @@ impl Compactor<'_> {
         }
         let mut raw = Vec::new();
         self.joined.put(&mut raw);
-        let item = read(&raw);
+        let item = Item::known(&raw, self.joined.len);
         let id = Id { client: self.client, clock: self.joined.clock };
-        let mut done = 0;
         let mut parts = Parts::new(id, item);
         let mut piece = Vec::new();
+        let mut take = |compactor: &mut Self, part: Range<u32>, deleted: bool| {
+            piece.clear();
+            if deleted {
+                parts.put_deleted(&part, &mut piece);
+            } else {
+                parts.put(&part, &mut piece);
+            }
+            compactor
+                .take_piece(id.clock + part.start, &Item::known(&piece, part.end - part.start));
+        };
+        let mut done = 0;
         for gone in self.worth_cutting(id, item) {
             if done < gone.start {
-                piece.clear();
-                parts.put(&(done..gone.start), &mut piece);
-                self.take_piece(id.clock + done, &piece);
+                take(self, done..gone.start, false);
             }
-            piece.clear();
-            parts.put_deleted(&gone, &mut piece);
-            self.take_piece(id.clock + gone.start, &piece);
             done = gone.end;
+            take(self, gone, true);
         }
         if done < item.len {
-            piece.clear();
-            parts.put(&(done..item.len), &mut piece);
-            self.take_piece(id.clock + done, &piece);
+            take(self, done..item.len, false);
         }
     }
 
@@ -127,11 +145,10 @@ impl Compactor<'_> {
             .collect()
     }
 
-    fn take_piece(&mut self, clock: u32, raw: &[u8]) {
-        let item = read(raw);
-        if !self.cut.join(self.client, clock, &item) {
+    fn take_piece(&mut self, clock: u32, item: &Item<'_>) {
+        if !self.cut.join(self.client, clock, item) {
             self.store();
-            self.cut.begin(clock, &item);
+            self.cut.begin(clock, item);
         }
     }
 
@@ -160,10 +177,6 @@ fn cut_bytes(id: Id, item: &Item<'_>, gone: &Range<u32>) -> usize {
 fn put_gc(len: u32, out: &mut Vec<u8>) {
     out.push(0);
     put_varuint(out, u64::from(len));
-}
-
-fn read(raw: &[u8]) -> Item<'_> {
-    Item::read::<false>(&mut Reader::new(raw)).expect("a struct written here")
 }
 
 /// Structs of one client being joined to one.
@@ -223,8 +236,7 @@ impl Run {
             }
             _ => {}
         }
-        let values = content.take(content.remaining()).expect("all that remains");
-        self.values.extend_from_slice(values);
+        self.values.extend_from_slice(content.rest());
     }
 
     fn put(&self, out: &mut Vec<u8>) {

@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use crate::decode::{Reader, put_varuint};
-use crate::update::{Id, Item, Kind, skip_any};
+use crate::update::{Id, Item, Kind, skip_any, utf16_units};
 
 /// What stands for half of a surrogate pair.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// Bytes of one character.
+const CHAR_BYTES_MAX: usize = 4;
 
 /// Writes parts of one struct, in ascending order: its content is walked once for all of them.
 pub(super) struct Parts<'a> {
@@ -55,7 +58,7 @@ impl<'a> Parts<'a> {
         self.put_header(part.start, out);
         let len = part.end - part.start;
         match self.item.kind {
-            Kind::Gc | Kind::Skip | Kind::Deleted => put_varuint(out, u64::from(len)),
+            kind if kind.is_bare() => put_varuint(out, u64::from(len)),
             Kind::String => {
                 let slice = self.slice(part);
                 put_varuint(out, slice.bytes_len() as u64);
@@ -87,7 +90,34 @@ impl<'a> Parts<'a> {
 
     /// The bytes that the content of `part` takes.
     pub(super) fn content_bytes(&mut self, part: &Range<u32>) -> usize {
+        if self.item.kind.is_bare() {
+            return 0;
+        }
         self.slice(part).bytes_len()
+    }
+
+    /// The end of the longest part from `start` to at most `end` whose content takes no more than
+    /// `bytes_max`; no surrogate pair is cut, and at least one value or character is in it.
+    pub(super) fn fit(mut self, start: u32, end: u32, bytes_max: usize) -> u32 {
+        if self.item.kind.is_bare() {
+            return end;
+        }
+        self.walk(start - self.at);
+        if self.item.kind == Kind::String {
+            let half = u32::from(self.in_pair);
+            let some = floor_char(self.rest.rest(), bytes_max.max(CHAR_BYTES_MAX));
+            return end.min(start + half + self.skip(some));
+        }
+        let first = self.rest.offset();
+        let mut at = start;
+        while at < end {
+            self.walk(1);
+            if at > start && self.rest.since(first).len() > bytes_max {
+                break;
+            }
+            at += 1;
+        }
+        at
     }
 
     fn put_header(&self, offset: u32, out: &mut Vec<u8>) {
@@ -131,23 +161,44 @@ impl<'a> Parts<'a> {
         }
         let start = self.rest.offset();
         while len > 0 {
-            let mut ahead = self.rest.clone();
-            let first = ahead.u8().expect("a string holds as many units as it says");
-            let bytes = match first {
-                0..0x80 => 1,
-                0x80..0xe0 => 2,
-                0xe0..0xf0 => 3,
-                _ if len == 1 => {
-                    let bytes = self.rest.since(start);
-                    self.rest.take(4).expect("strings are UTF-8");
-                    self.in_pair = true;
-                    return Slice { bytes, half_before, half_after: true };
-                }
-                _ => 4,
-            };
-            self.rest.take(bytes).expect("strings are UTF-8");
-            len -= if bytes == 4 { 2 } else { 1 };
+            // No text holds more units than bytes.
+            let some = floor_char(self.rest.rest(), len as usize);
+            if !some.is_empty() {
+                len -= self.skip(some);
+                continue;
+            }
+            let first = first_char(self.rest.rest());
+            debug_assert!(!first.is_empty(), "a string holds as many units as it says");
+            if utf16_units(first) > u64::from(len) {
+                let bytes = self.rest.since(start);
+                self.skip(first);
+                self.in_pair = true;
+                return Slice { bytes, half_before, half_after: true };
+            }
+            len -= self.skip(first);
         }
         Slice { bytes: self.rest.since(start), half_before, half_after: false }
     }
+
+    /// Passes over some of what is left; says how many units it was.
+    fn skip(&mut self, some: &[u8]) -> u32 {
+        self.rest.take(some.len()).expect("a part of what is left");
+        utf16_units(some) as u32
+    }
+}
+
+/// The largest beginning of a text that ends between characters, of at most so many bytes.
+fn floor_char(text: &[u8], bytes_max: usize) -> &[u8] {
+    let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let mut end = bytes_max.min(text.len());
+    while inside(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The first character of a text.
+fn first_char(text: &[u8]) -> &[u8] {
+    let followers = text.iter().skip(1).take_while(|&byte| byte & 0xc0 == 0x80).count();
+    text.get(..1 + followers).unwrap_or_default()
 }

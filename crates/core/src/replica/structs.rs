@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::decode::Reader;
 use crate::update::Item;
 
 /// Entries of a page that is not appended to any more: what the first change after a copy costs.
@@ -54,7 +53,7 @@ impl<'a> Stored<'a> {
     }
 
     pub(super) fn item(&self) -> Item<'a> {
-        Item::read::<false>(&mut Reader::new(self.raw)).expect("only structs are stored")
+        Item::known(self.raw, self.len)
     }
 }
 

@@ -48,6 +48,33 @@ pub fn answer(replica: &Replica, theirs: &StateVector, bytes_max: usize) -> Vec<
     std::iter::from_fn(|| replica.take_chunk(&mut want, bytes_max)).map(|c| c.update).collect()
 }
 
+/// What a client is sent that joins somewhere on the way: our answer, and then what is new as it
+/// comes, in the author's bytes or, where we held a part of it, in ours.
+pub fn live(updates: &[Update], random: &mut Random) -> Vec<Update> {
+    let mut replica = Replica::default();
+    let joins = random.below(updates.len());
+    let mut sent = Vec::new();
+    for (number, update) in updates.iter().enumerate() {
+        if number == joins {
+            sent = answer(&replica, &StateVector::default(), 1 + random.below(1_000));
+        }
+        let applied = replica.apply(update);
+        if number >= joins && applied.changed() {
+            if applied.whole {
+                sent.push(update.clone());
+            } else {
+                let mut want = Want { structs: applied.structs, deletes: applied.deletes };
+                let chunks = std::iter::from_fn(|| replica.take_chunk(&mut want, 1 << 16));
+                sent.extend(chunks.map(|chunk| chunk.update));
+            }
+        }
+        if random.below(5) == 0 {
+            replica = replica.compact(COMPACTIONS[random.below(2)]);
+        }
+    }
+    sent
+}
+
 /// Our answer in one update, in hex.
 pub fn answer_hex(replica: &Replica, theirs: &[(u64, u32)]) -> String {
     let theirs = theirs.iter().copied().collect();

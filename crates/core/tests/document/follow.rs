@@ -247,6 +247,26 @@ fn structs_beyond_a_gap_are_sent_but_count_as_unconfirmed() {
 }
 
 #[test]
+fn what_an_answer_names_beyond_a_gap_is_not_sent_again() {
+    let mut t = live();
+    t.frame(A, update(&insert(1, 5, "f")));
+    t.expect_up(&["update 1:5..6"]);
+    t.wait(2_000);
+    t.expect_up(&["step1"]);
+    t.tell(step2(&insert(1, 5, "f")));
+    t.tell(step1(&[]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!(t.confirmed(), Some(false));
+}
+
+#[test]
+fn what_comes_down_beyond_a_gap_counts_as_unconfirmed_too() {
+    let mut t = live();
+    t.tell(update(&insert(7, 5, "f")));
+    assert_eq!((t.confirmed(), t.document.is_unconfirmed()), (Some(false), false));
+}
+
+#[test]
 fn deletions_of_what_is_not_held_do_not_stand_in_the_way_of_a_proof() {
     let mut t = live();
     t.frame(A, update(&delete(5, 0, 1)));

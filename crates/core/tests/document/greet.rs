@@ -106,6 +106,18 @@ fn deletions_between_their_step_2_and_their_step_1_are_pushed() {
 }
 
 #[test]
+fn the_halves_of_an_answer_may_come_apart() {
+    let mut t = Script::with(&[insert(1, 0, "abc")]);
+    t.link_up();
+    t.expect_up(&["step1 1:3"]);
+    t.tell(step2(NOTHING));
+    t.wait(limits::UPSTREAM_ANSWER_MS - 1);
+    t.tell(step1(&[(1, 3)]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!(t.confirmed(), Some(true));
+}
+
+#[test]
 fn deletions_of_what_is_not_held_are_pushed_but_not_waited_for() {
     let mut t = Script::with(&[insert(1, 0, "abc"), delete(2, 0, 1)]);
     t.link_up();
@@ -224,7 +236,7 @@ fn late_answers_are_taken() {
             assert_eq!(pushed, ["step2 1:0..3 -1:0..1"]);
             t.expect_up(&["step2 nothing"]);
         }
-        assert_eq!(t.confirmed(), Some(true), "nothing was written here");
+        assert_eq!(t.confirmed(), Some(false), "it can prove things after all");
         assert!(!t.document.upstream_is_silent());
     }
 }
@@ -292,6 +304,26 @@ fn what_was_written_offline_is_unconfirmed_and_pushed_at_the_next_attach() {
     t.tell(step2(&delete(1, 0, 1)));
     t.tell(step1(&[(1, 2), (7, 1)]));
     assert_eq!(t.confirmed(), Some(true));
+}
+
+#[test]
+fn an_upstream_that_has_lost_what_it_confirmed_is_pushed_it_again() {
+    let mut t = Script::with(&[insert(1, 0, "a")]);
+    t.greeted(NOTHING);
+    assert_eq!(t.confirmed(), Some(true));
+    t.link_down();
+    t.link_up();
+    t.expect_up(&["step1 1:1"]);
+    t.tell(step2(NOTHING));
+    t.tell(step1(&[]));
+    t.expect_up(&["step2 1:0..1"]);
+    assert_eq!(t.confirmed(), Some(false));
+    assert_eq!(t.appended, [(NOTHING.to_vec().into(), true)], "marked on disk again");
+    t.wait(2_000);
+    t.expect_up(&["step1 1:1"]);
+    t.tell(step2(NOTHING));
+    t.tell(step1(&[(1, 1)]));
+    assert_eq!((t.confirmed(), t.confirmed_seq), (Some(true), Some(2)));
 }
 
 #[test]

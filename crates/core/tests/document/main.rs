@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod awareness;
+mod doubt;
 mod follow;
 mod greet;
 mod join;
 mod loading;
+mod model;
 mod opaque;
+mod random;
 mod returning;
 mod script;
 mod storage;
 mod updates;
+mod words;

@@ -1,20 +1,17 @@
 //! A document driven by hand: no runtime, virtual time, and a look at every output.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write;
 
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
-use yrelay_core::decode::{Reader, put_var_bytes, put_varuint};
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output, Standing};
 use yrelay_core::id::PeerId;
-use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica, Want};
-use yrelay_core::state_vector::StateVector;
-use yrelay_core::update::Update;
 use yrelay_core::wire::{self, Message};
 use yrelay_core::{LogSize, Millis};
+
+pub(crate) use crate::words::*;
 
 pub(crate) const A: PeerId = PeerId(1);
 pub(crate) const B: PeerId = PeerId(2);
@@ -25,6 +22,8 @@ pub(crate) struct Script {
     pub(crate) document: Document,
     pub(crate) now: Millis,
     timers: BTreeSet<Millis>,
+    /// `TRACE=1` shows what is said.
+    trace: bool,
     loading: bool,
     /// Who left while it was loading: written to in passing.
     left: BTreeSet<PeerId>,
@@ -40,6 +39,10 @@ pub(crate) struct Script {
     /// All that was given to the store.
     stored: Replica,
     last_seq: u64,
+    saved_seq: u64,
+    /// Rows that were there from the start, and whether the upstream is to prove that it has them.
+    pub(crate) first: Vec<Vec<u8>>,
+    pub(crate) first_unconfirmed: bool,
     /// What clients wrote that is not saved yet, by sequence number.
     unsaved: BTreeMap<u64, (PeerId, Want)>,
     pub(crate) confirmed_seq: Option<u64>,
@@ -59,6 +62,7 @@ impl Script {
             document: Document::new(seed),
             now: 1_000_000,
             timers: BTreeSet::new(),
+            trace: std::env::var_os("TRACE").is_some(),
             loading: true,
             left: BTreeSet::new(),
             inboxes: BTreeMap::new(),
@@ -68,6 +72,9 @@ impl Script {
             appended: Vec::new(),
             stored: Replica::default(),
             last_seq: 0,
+            saved_seq: 0,
+            first: Vec::new(),
+            first_unconfirmed: false,
             unsaved: BTreeMap::new(),
             confirmed_seq: None,
             frozen: None,
@@ -91,15 +98,41 @@ impl Script {
     }
 
     pub(crate) fn loaded(&mut self, updates: &[Vec<u8>], unconfirmed: bool) {
-        for update in updates {
-            self.stored.apply(&parse(update));
+        self.first = updates.to_vec();
+        self.first_unconfirmed = unconfirmed;
+        self.load(updates.len());
+    }
+
+    /// Hands over what is on disk; the log counts so many rows behind its snapshot.
+    pub(crate) fn load(&mut self, updates: usize) {
+        self.last_seq = (self.first.len() + self.appended.len()) as u64;
+        self.saved_seq = self.last_seq;
+        self.confirmed_seq = self.confirmed_seq.map(|seq| seq.min(self.last_seq));
+        let rows = self.first.iter().map(Vec::as_slice);
+        self.stored = Replica::default();
+        for row in rows.chain(self.appended.iter().map(|(row, _)| &row[..])) {
+            self.stored.apply(&parse(row));
         }
-        let rows = updates.len();
-        self.last_seq = rows as u64;
-        let bytes = updates.iter().map(Vec::len).sum();
-        let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates: rows, bytes };
+        let confirmed = self.confirmed_seq.unwrap_or(0);
+        let unproved = (self.first.len() as u64 + 1..).zip(&self.appended);
+        let unconfirmed = (self.first_unconfirmed && self.confirmed_seq.is_none())
+            || unproved.into_iter().any(|(seq, (_, local))| *local && seq > confirmed);
+        let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates, bytes: 0 };
         let replica = Box::new(self.stored.clone());
         self.handle(Input::Loaded { replica, log, tail: Vec::new(), unconfirmed });
+    }
+
+    /// The process is killed and starts again: what was not on disk is gone, and so is everybody.
+    pub(crate) fn restart(&mut self) {
+        self.document = Document::new(self.now);
+        self.timers.clear();
+        self.inboxes.clear();
+        self.ready.clear();
+        self.unsaved.clear();
+        self.frozen = None;
+        self.loading = true;
+        self.appended.truncate(self.saved_seq as usize - self.first.len());
+        self.load(self.appended.len());
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
@@ -112,6 +145,14 @@ impl Script {
             _ => None,
         };
         let loaded = matches!(input, Input::Loaded { .. });
+        if self.trace {
+            match &input {
+                Input::Frame { peer, bytes } => {
+                    eprintln!("{} {peer} says {}", self.now, show(bytes));
+                }
+                other => eprintln!("{} {other:?}", self.now),
+            }
+        }
         let mut outputs = Vec::new();
         self.document.handle(self.now, input, &mut outputs);
         for output in outputs {
@@ -148,11 +189,12 @@ impl Script {
             Output::Append { seq, update, local } => {
                 assert_eq!(seq, self.last_seq + 1);
                 let from_below = author.is_some_and(|author| author != self.up);
-                assert!(local == from_below || self.loading, "local: written by a client");
+                let doubt = local && update == wire::EMPTY_UPDATE;
+                assert!(local == from_below || self.loading || doubt, "local: by a client");
                 self.last_seq = seq;
                 let parsed = parse(&update);
                 let news = self.stored.apply(&parsed);
-                assert!(news.changed(), "what changes nothing is not stored");
+                assert!(news.changed() || doubt, "what changes nothing is not stored");
                 if let Some(author) = author {
                     let news = Want { structs: news.structs, deletes: news.deletes };
                     self.unsaved.insert(seq, (author, news));
@@ -185,13 +227,15 @@ impl Script {
             let Ok(Message::SyncStep2(update) | Message::Update { update, .. }) = message else {
                 continue;
             };
-            let told = Want::of(&parse(&update));
+            let mut told = Want::of(&parse(&update));
             assert!(
                 self.stored.held().contains_all(&told.structs)
                     && self.stored.deletes().contains_all(&told.deletes),
                 "stored before sent: {}",
                 show(bytes)
             );
+            // Somebody else's struct without content shows by itself that it is deleted.
+            told.deletes.subtract(&told.structs);
             for (_, unsaved) in self.unsaved.values().filter(|(author, _)| *author == peer) {
                 let early = Want {
                     structs: unsaved.structs.intersection(&told.structs),
@@ -200,6 +244,9 @@ impl Script {
                 let shown = show(bytes);
                 assert!(early.is_empty() || peer == self.up, "{peer}'s own, unsaved: {shown}");
             }
+        }
+        if self.trace {
+            eprintln!("        -> {peer} {}", show(bytes));
         }
         let inbox = self.inboxes.get_mut(&peer);
         inbox.unwrap_or_else(|| panic!("{peer} is not attached")).push_back(bytes.clone());
@@ -282,8 +329,18 @@ impl Script {
     }
 
     pub(crate) fn save_upto(&mut self, seq: u64) {
+        self.saved_seq = seq;
         self.unsaved.retain(|unsaved, _| *unsaved > seq);
         self.handle(Input::Saved { seq });
+    }
+
+    /// Half of what waits for the disk is on it.
+    pub(crate) fn save_some(&mut self) {
+        self.save_upto(self.saved_seq + self.unsaved_rows() / 2);
+    }
+
+    pub(crate) fn unsaved_rows(&self) -> u64 {
+        self.last_seq - self.saved_seq
     }
 
     pub(crate) fn stored(&self) -> &Replica {
@@ -354,122 +411,4 @@ impl Script {
         self.tell(wire::sync_step1(&ours));
         self.expect_up(&["step2 nothing"]);
     }
-}
-
-pub(crate) fn parse(update: &[u8]) -> Update {
-    Update::parse(Bytes::copy_from_slice(update)).unwrap()
-}
-
-/// A message in words.
-pub(crate) fn show(frame: &Bytes) -> String {
-    if frame.starts_with(b"gAAAA") {
-        return String::from_utf8_lossy(frame).into_owned();
-    }
-    let messages: Vec<_> = wire::messages(frame).map(Result::unwrap).collect();
-    let [message] = messages.as_slice() else { panic!("one message in a frame: {messages:?}") };
-    match message {
-        Message::SyncStep1(vector) => {
-            let vector = StateVector::decode(vector).unwrap();
-            vector.iter().fold("step1".into(), |mut out, (client, clock)| {
-                write!(out, " {client}:{clock}").unwrap();
-                out
-            })
-        }
-        Message::SyncStep2(update) => format!("step2{}", show_update(update)),
-        Message::Update { update, .. } => format!("update{}", show_update(update)),
-        Message::Awareness(body) => format!("aware{}", show_awareness(body)),
-        Message::QueryAwareness => "query".into(),
-        Message::SyncStatus(payload) => format!("status {payload:?}"),
-        Message::Unknown(kind) => format!("unknown {kind}"),
-    }
-}
-
-fn show_update(update: &[u8]) -> String {
-    let Want { structs, deletes } = Want::of(&parse(update));
-    let mut out = show_ids("", &structs);
-    out += &show_ids("-", &deletes);
-    if out.is_empty() { " nothing".into() } else { out }
-}
-
-fn show_ids(sign: &str, ids: &IdSet) -> String {
-    ids.iter().fold(String::new(), |mut out, (client, range)| {
-        write!(out, " {sign}{client}:{}..{}", range.start, range.end).unwrap();
-        out
-    })
-}
-
-fn show_awareness(body: &[u8]) -> String {
-    let mut reader = Reader::new(body);
-    let mut out = String::new();
-    for _ in 0..reader.varuint().unwrap() {
-        let (id, clock) = (reader.varuint().unwrap(), reader.varuint().unwrap());
-        write!(out, " {id}@{clock} {}", reader.var_str().unwrap()).unwrap();
-    }
-    if out.is_empty() { " nobody".into() } else { out }
-}
-
-/// An update of text by one client, at a clock of its own; later text follows its own.
-pub(crate) fn insert(client: u64, clock: u32, text: &str) -> Vec<u8> {
-    let mut out = vec![1, 1];
-    put_varuint(&mut out, client);
-    put_varuint(&mut out, clock.into());
-    if clock == 0 {
-        out.extend([0x04, 1, 1, b't']);
-    } else {
-        out.push(0x84);
-        put_varuint(&mut out, client);
-        put_varuint(&mut out, u64::from(clock) - 1);
-    }
-    put_var_bytes(&mut out, text.as_bytes());
-    out.push(0);
-    out
-}
-
-/// An update that only deletes.
-pub(crate) fn delete(client: u64, clock: u32, len: u32) -> Vec<u8> {
-    let mut out = vec![0, 1];
-    put_varuint(&mut out, client);
-    out.push(1);
-    put_varuint(&mut out, clock.into());
-    put_varuint(&mut out, len.into());
-    out
-}
-
-/// The update that holds all of these.
-pub(crate) fn merged(updates: &[Vec<u8>]) -> Vec<u8> {
-    let mut replica = Replica::default();
-    for update in updates {
-        replica.apply(&parse(update));
-    }
-    let mut all = Want::everything(&replica);
-    let chunk = replica.take_chunk(&mut all, usize::MAX).unwrap();
-    assert!(all.is_empty());
-    chunk.update.bytes().to_vec()
-}
-
-pub(crate) fn step1(vector: &[(u64, u32)]) -> Bytes {
-    let vector: StateVector = vector.iter().copied().collect();
-    wire::sync_step1(&vector.encode())
-}
-
-pub(crate) fn step2(update: &[u8]) -> Bytes {
-    wire::sync_step2(update)
-}
-
-pub(crate) fn update(update: &[u8]) -> Bytes {
-    wire::update(update)
-}
-
-/// The update that holds nothing.
-pub(crate) const NOTHING: &[u8] = wire::EMPTY_UPDATE;
-
-pub(crate) fn aware(entries: &[(u64, u64, &str)]) -> Bytes {
-    let mut body = Vec::new();
-    put_varuint(&mut body, entries.len() as u64);
-    for (id, clock, json) in entries {
-        put_varuint(&mut body, *id);
-        put_varuint(&mut body, *clock);
-        put_var_bytes(&mut body, json.as_bytes());
-    }
-    wire::awareness(&body)
 }

@@ -79,7 +79,10 @@ pub enum StoreError {
     )]
     NoWal(PathBuf),
     /// Anything else: out of descriptors, an I/O error.
-    #[error("cannot open {}: {reason}", .path.display())]
+    #[error(
+        "cannot open {}: {reason}; mend that, or choose another place with --data-dir",
+        .path.display()
+    )]
     Unopened {
         /// The file or directory.
         path: PathBuf,

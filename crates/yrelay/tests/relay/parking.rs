@@ -33,7 +33,6 @@ fn a_document_that_the_server_cannot_stand_is_parked() {
 }
 
 #[test]
-#[ignore = "known fault: whoever happened to send last is blamed, time after time"]
 fn the_right_one_of_many_is_parked() {
     let directory = TempDir::new().unwrap();
     let server = Server::start();

@@ -67,10 +67,10 @@ impl<'a> Search<'a> {
                 return true;
             }
             let begins_section = !self.picked.contains_key(&client);
-            if !room.put_struct(client, &stored, range, begins_section) {
+            let Some(end) = room.put_struct(client, &stored, range, begins_section) else {
                 return false;
-            }
-            self.picked.entry(client).or_insert(start..start).end = stored.end().min(range.end);
+            };
+            self.picked.entry(client).or_insert(start..start).end = end;
         }
         true
     }

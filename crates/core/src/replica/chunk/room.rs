@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use crate::decode::varuint_bytes;
 use crate::limits;
+use crate::replica::parts::Parts;
 use crate::replica::structs::Stored;
+use crate::update::Id;
 
 /// Bytes of a cut struct beyond those of the whole: two ids of 13 bytes, two halves of a pair.
 const CUT_BYTES_MAX: usize = 32;
@@ -12,7 +14,8 @@ const CUT_BYTES_MAX: usize = 32;
 /// The count of structs of a section, or of ranges of a client.
 const COUNT_BYTES: usize = 4;
 
-/// Room in an update. The first struct or range passes whatever its size.
+/// Room in an update. Where not even the first struct fits, a part of it passes that cannot be
+/// cut smaller.
 #[derive(Clone)]
 pub(super) struct Room {
     bytes: usize,
@@ -39,25 +42,37 @@ impl Room {
             && self.deletes == limits::DELETES_PER_UPDATE_MAX
     }
 
-    /// Puts in what `range` takes of a struct; false if it does not fit.
+    /// Puts in what `range` takes of a struct, or where that is too much for any update as much
+    /// as fits; gives the clock where that ends, or nothing.
     pub(super) fn put_struct(
         &mut self,
         client: u64,
         stored: &Stored<'_>,
         range: &Range<u32>,
         begins_section: bool,
-    ) -> bool {
-        let mut bytes = stored.raw.len();
+    ) -> Option<u32> {
+        let (start, end) = (range.start.max(stored.clock), range.end.min(stored.end()));
+        let part = start - stored.clock..end - stored.clock;
+        let parts = || Parts::new(Id { client, clock: stored.clock }, stored.item());
+        let mut section = 0;
         if begins_section {
-            bytes += section_bytes(client) + varuint_bytes(u64::from(range.start));
+            section = section_bytes(client) + varuint_bytes(u64::from(start));
         }
-        if stored.clock < range.start || range.end < stored.end() {
-            bytes += CUT_BYTES_MAX;
+        let mut bytes = section + stored.raw.len();
+        if part.end - part.start < stored.len {
+            bytes = section + CUT_BYTES_MAX + parts().content_bytes(&part);
         }
-        self.structs > 0 && self.put(bytes) && {
-            self.structs -= 1;
-            true
+        let mut fits = end;
+        if bytes > self.bytes && self.is_empty() && part.end - part.start > 1 {
+            let header = CUT_BYTES_MAX + stored.item().header_bytes;
+            let room = self.bytes.saturating_sub(section + header);
+            fits = stored.clock + parts().fit(part.start, part.end, room);
         }
+        if self.structs == 0 || !self.put(bytes) {
+            return None;
+        }
+        self.structs -= 1;
+        Some(fits)
     }
 
     /// Puts in a deletion; false if it does not fit.

@@ -1,0 +1,39 @@
+//! Frames of an opaque document on their way up.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::limits;
+
+/// A bounded queue. Nothing in it can be merged or asked for again, as nobody here can read it.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Frames {
+    /// Refused if too many wait; the first always finds place.
+    pub(super) fn push(&mut self, frame: Bytes) -> bool {
+        let bytes = self.bytes + frame.len();
+        let fits =
+            bytes <= limits::OPAQUE_BYTES_MAX && self.queue.len() < limits::OPAQUE_FRAMES_MAX;
+        if !fits && !self.queue.is_empty() {
+            return false;
+        }
+        self.bytes = bytes;
+        self.queue.push_back(frame);
+        true
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let frame = self.queue.pop_front()?;
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

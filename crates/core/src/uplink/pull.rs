@@ -1,0 +1,73 @@
+//! What goes up next, when the link has room for a message.
+
+use bytes::Bytes;
+
+use super::{Asked, Stage, Uplink};
+use crate::awareness::Awareness;
+use crate::replica::{Replica, Want};
+use crate::{Millis, limits, wire};
+
+impl Uplink {
+    /// Whether [`Uplink::pull`] has something to send.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ask
+            || !self.awareness.is_empty()
+            || !self.frames.is_empty()
+            || (self.pushes() && (self.answer || !self.want.is_empty()))
+    }
+
+    fn pushes(&self) -> bool {
+        self.stage == Stage::Live && !self.withholds()
+    }
+
+    /// The next message for the upstream: its link has room for one.
+    pub(crate) fn pull(
+        &mut self,
+        now: Millis,
+        replica: &Replica,
+        awareness: &Awareness,
+    ) -> Option<Bytes> {
+        if let Some(frame) = self.frames.pop() {
+            return Some(frame);
+        }
+        if std::mem::take(&mut self.ask) {
+            self.gap = false;
+            let (named, sent) = (Want::default(), Want::default());
+            self.asked = Some(Asked { at: now, answered: None, named, sent });
+            self.proof.asked(now);
+            return Some(wire::sync_step1(&replica.state_vector().encode()));
+        }
+        while let Some(id) = self.awareness.pop_first() {
+            if let Some(entries) = awareness.encode([id]) {
+                return Some(wire::awareness(&entries));
+            }
+        }
+        if !self.pushes() {
+            return None;
+        }
+        self.pull_update(replica)
+    }
+
+    fn pull_update(&mut self, replica: &Replica) -> Option<Bytes> {
+        if let Some(message) = self.fresh.take() {
+            let sent = std::mem::take(&mut self.want);
+            self.note_sent(|| sent);
+            return Some(message);
+        }
+        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
+        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
+        self.answer &= !answers;
+        let Some(chunk) = chunk else {
+            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
+        };
+        self.note_sent(|| Want::of(&chunk.update));
+        let bytes = chunk.update.bytes();
+        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
+    }
+
+    fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
+        if let Some(asked) = &mut self.asked {
+            asked.sent.merge(&sent());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! An upstream that seemed to keep documents, and does not.
+
+use crate::script::{A, NOTHING, Script, aware, insert, step1, step2};
+
+/// Somebody behind the server answered our step 1, and somebody else joined right then: that
+/// looks like a server that holds it all.
+fn trusting() -> Script {
+    let mut t = Script::with(&[insert(1, 0, "a")]);
+    t.join(A);
+    t.greeted(NOTHING);
+    assert_eq!(t.confirmed(), Some(true));
+    t
+}
+
+#[test]
+fn misplaced_trust_is_mended_by_pushing_everything() {
+    for evidence in [aware(&[(9, 1, "{}")]), step2(NOTHING), step1(&[(1, 1)])] {
+        let mut t = trusting();
+        t.tell(evidence);
+        t.wait(600);
+        t.expect_up(&["step2 1:0..1"]);
+        assert_eq!(t.confirmed(), None);
+    }
+}
+
+#[test]
+fn what_seemed_confirmed_is_marked_on_disk_again() {
+    let mut t = trusting();
+    t.tell(aware(&[(9, 1, "{}")]));
+    assert_eq!(t.appended.last(), Some(&(NOTHING.to_vec().into(), true)));
+    t.save();
+    t.link_down();
+    assert_eq!(t.confirmed(), Some(false));
+}
+
+#[test]
+fn half_an_answer_is_nobody_who_keeps() {
+    let mut t = trusting();
+    t.frame(A, crate::script::update(&insert(1, 1, "b")));
+    t.expect_up(&["update 1:1..2"]);
+    t.wait(2_000);
+    t.expect_up(&["step1 1:2"]);
+    t.tell(step2(NOTHING));
+    t.wait(2_500);
+    assert_eq!(t.confirmed(), None);
+    t.expect_up(&["step2 1:0..2"]);
+}

@@ -1,0 +1,303 @@
+//! What the one thread owns: the documents and their outboxes. The one place where inputs enter a
+//! document and its outputs are carried out.
+//!
+//! What a document wants done goes straight into the outboxes, the store's backlog and the timer;
+//! work for other threads is left in `jobs`, for after the borrow.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use yrelay_core::close::CloseReason;
+use yrelay_core::document::Document;
+use yrelay_core::event::{Input, Output};
+use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::link;
+use yrelay_core::upstream::Event;
+
+use crate::jobs::{Compacted, Job};
+use crate::outbox::Outbox;
+use crate::refusals::Refusals;
+use crate::relay::Relay;
+use crate::store::Stored;
+use crate::upstream::Link;
+use crate::ws::Close;
+use crate::{clock, limits};
+
+/// What the one thread owns.
+pub(crate) struct State {
+    pub(crate) documents: HashMap<DocumentId, Slot>,
+    /// What the store holds of documents that are not in memory.
+    pub(crate) stored: BTreeMap<DocumentId, Shelved>,
+    pub(crate) link: Option<Link>,
+    pub(crate) clients: HashMap<PeerId, Client>,
+    /// When which document, or the link (`None`), is to be woken.
+    pub(crate) timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
+    refusals: Refusals,
+    /// Unconfirmed documents to be loaded for the upstream's sake, one after the other.
+    pub(crate) to_push: Vec<DocumentId>,
+    peers: u64,
+    slots: u64,
+    /// Work for other threads, and for after the borrow.
+    pub(crate) jobs: Vec<Job>,
+    outputs: Vec<Output>,
+}
+
+/// A document that is only in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shelved {
+    pub(crate) bytes: u64,
+    pub(crate) unconfirmed: bool,
+}
+
+/// A document in memory.
+pub(crate) struct Slot {
+    /// Tells it from one of the same name that was in memory before.
+    pub(crate) number: u64,
+    pub(crate) document: Document,
+    pub(crate) clients: Vec<PeerId>,
+    /// How its frames begin on the link.
+    prefix: Bytes,
+    pub(crate) used_at: u64,
+    /// Loading waits until what is queued of it has been saved.
+    pub(crate) load_once_saved: bool,
+    /// A compaction that the store is about to write.
+    pub(crate) compacted: Option<Compacted>,
+}
+
+/// A connected client.
+pub(crate) struct Client {
+    pub(crate) outbox: Outbox,
+    /// It is to be given room.
+    pub(crate) ready: Rc<Notify>,
+}
+
+impl State {
+    pub(crate) fn new(stored: Vec<Stored>, link: Option<Link>) -> Self {
+        let shelved = |stored: Stored| {
+            let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
+            (stored.identifier, shelved)
+        };
+        Self {
+            documents: HashMap::new(),
+            stored: stored.into_iter().map(shelved).collect(),
+            link,
+            clients: HashMap::new(),
+            timers: BinaryHeap::new(),
+            refusals: Refusals::default(),
+            to_push: Vec::new(),
+            peers: 0,
+            slots: 0,
+            jobs: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn next_peer(&mut self) -> PeerId {
+        self.peers += 1;
+        PeerId(self.peers)
+    }
+
+    /// The document in memory; it begins to load if it is not.
+    pub(crate) fn open(&mut self, relay: &Relay, id: &DocumentId) -> &mut Slot {
+        if !self.documents.contains_key(id) {
+            let load_once_saved = relay.store.unsaved_bytes(id) > 0;
+            self.slots += 1;
+            let slot = Slot {
+                number: self.slots,
+                document: Document::new(seed()),
+                clients: Vec::new(),
+                prefix: link::prefix(&id.to_encoded()),
+                used_at: clock::now_ms(),
+                load_once_saved,
+                compacted: None,
+            };
+            self.documents.insert(id.clone(), slot);
+            if !load_once_saved {
+                self.jobs.push(Job::Load(id.clone()));
+            }
+            self.attach_upstream(relay, id);
+        }
+        #[expect(clippy::expect_used, reason = "inserted above where it was not there")]
+        self.documents.get_mut(id).expect("it is in memory now")
+    }
+
+    /// Something happens to a document; one that is not in memory has nothing to do with it.
+    pub(crate) fn input(&mut self, relay: &Relay, id: &DocumentId, input: Input) {
+        let Some(slot) = self.documents.get_mut(id) else { return };
+        let now = clock::now_ms();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let document = &mut slot.document;
+        let ticks = matches!(input, Input::Tick);
+        let handled = catch_unwind(AssertUnwindSafe(|| document.handle(now, input, &mut outputs)));
+        if handled.is_err() {
+            outputs.clear();
+            self.outputs = outputs;
+            self.forsake(relay, id);
+            return;
+        }
+        if ticks
+            && document.upstream_is_silent()
+            && let Some(link) = &mut self.link
+        {
+            link.note_silence();
+        }
+        for output in outputs.drain(..) {
+            self.carry_out(relay, id, output);
+        }
+        self.outputs = outputs;
+    }
+
+    fn carry_out(&mut self, relay: &Relay, id: &DocumentId, output: Output) {
+        match output {
+            Output::Broadcast { to, except, bytes } => {
+                for peer in to.iter().filter(|peer| Some(**peer) != except) {
+                    self.send(relay, *peer, bytes.clone());
+                }
+            }
+            Output::Send { peer, bytes } => match self.upstream_outbox(peer) {
+                Some(outbox) => {
+                    let framed = self.framed(id, &bytes);
+                    count_sent(relay, &framed);
+                    // It was given room for this one, so the queue takes it.
+                    let _ = outbox.push(framed);
+                }
+                None => self.send(relay, peer, bytes),
+            },
+            Output::Ready { peer } => self.ready(relay, id, peer),
+            Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
+            Output::Confirmed { seq } => relay.store.confirm(id, seq),
+            Output::Compact { frozen, upto_seq } => {
+                let Some(slot) = self.documents.get(id) else { return };
+                let (id, number) = (id.clone(), slot.number);
+                self.jobs.push(Job::Compact { id, number, frozen, upto_seq });
+            }
+            Output::Close { peer, reason } => self.close(relay, id, peer, reason),
+            Output::Rejected { peer, reason } => {
+                relay.metrics.reject(reason.label());
+                tracing::warn!(document = %id, %peer, %reason, "refused a message of the upstream");
+            }
+            Output::Ignored { peer, kind } => {
+                relay.metrics.ignored_messages.count();
+                tracing::debug!(document = %id, %peer, kind, "ignored a message of unknown type");
+            }
+            Output::WakeAt { at } => self.wake_at(relay, at, Some(id.clone())),
+        }
+    }
+
+    pub(crate) fn wake_at(&mut self, relay: &Relay, at: u64, whom: Option<DocumentId>) {
+        self.timers.push(Reverse((at, whom)));
+        relay.timer_changed.notify_one();
+    }
+
+    pub(crate) fn client_outboxes(&self) -> impl Iterator<Item = &Outbox> {
+        self.clients.values().map(|client| &client.outbox)
+    }
+
+    /// Whether nobody is connected any more, neither below nor above.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.clients.is_empty() && self.session_peer().is_none()
+    }
+
+    pub(crate) fn spawn(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+
+    fn send(&mut self, relay: &Relay, peer: PeerId, bytes: Bytes) {
+        let Some(client) = self.clients.get(&peer) else { return };
+        count_sent(relay, &bytes);
+        if client.outbox.push(bytes).is_err() {
+            let reason = CloseReason::TooSlow;
+            relay.metrics.reject(reason.label());
+            client.outbox.close(Close::new(reason.code(), reason.to_string()));
+        }
+    }
+
+    fn ready(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId) {
+        if let Some(client) = self.clients.get(&peer) {
+            client.ready.notify_one();
+        } else if self.upstream_outbox(peer).is_some() {
+            let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty());
+            self.link_event(relay, Event::Ready { document: id.clone(), open });
+        }
+    }
+
+    pub(crate) fn close(
+        &mut self,
+        relay: &Relay,
+        id: &DocumentId,
+        peer: PeerId,
+        reason: CloseReason,
+    ) {
+        relay.metrics.reject(reason.label());
+        let code = self.refusals.code(clock::now_ms(), id, reason);
+        tracing::info!(document = %id, %peer, %reason, code, "closing");
+        if let Some(client) = self.clients.get(&peer) {
+            client.outbox.close(Close::new(code, reason.to_string()));
+        }
+    }
+
+    /// A fault of our own in one document: its peers are sent away and it is dropped from memory.
+    /// What it held is in the store, or on its way there; it loads anew when somebody comes.
+    fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
+        tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
+        let Some(slot) = self.drop_document(id) else { return };
+        for peer in slot.clients {
+            self.close(relay, id, peer, CloseReason::Internal);
+        }
+        let shelved = Shelved { bytes: 0, unconfirmed: true };
+        self.stored.insert(id.clone(), shelved);
+    }
+
+    /// The document leaves memory.
+    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
+        if let Some(link) = &mut self.link {
+            link.forget(id);
+        }
+        self.documents.remove(id)
+    }
+
+    fn framed(&self, id: &DocumentId, message: &[u8]) -> Bytes {
+        let prefix = self.documents.get(id).map_or(&[][..], |slot| &slot.prefix);
+        let mut framed = Vec::with_capacity(prefix.len() + message.len());
+        framed.extend_from_slice(prefix);
+        framed.extend_from_slice(message);
+        framed.into()
+    }
+
+    pub(crate) fn evict(&mut self) {
+        let now = clock::now_ms();
+        let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
+        let patience = if memory > limits::MEMORY_BYTES { 0 } else { limits::IDLE_MS };
+        let idle: Vec<DocumentId> = self
+            .documents
+            .iter()
+            .filter(|(_, slot)| slot.clients.is_empty() && slot.used_at + patience <= now)
+            .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in idle {
+            let Some(slot) = self.drop_document(&id) else { continue };
+            tracing::debug!(document = %id, "left memory");
+            if slot.document.is_stored() {
+                let bytes = slot.document.standing().bytes as u64;
+                let unconfirmed = slot.document.is_unconfirmed();
+                self.stored.insert(id, Shelved { bytes, unconfirmed });
+            }
+        }
+    }
+}
+
+/// A number that differs from document to document and from start to start.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn count_sent(relay: &Relay, bytes: &Bytes) {
+    relay.metrics.sent_messages.count();
+    relay.metrics.sent_bytes.add(bytes.len() as u64);
+}
