@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, now};
 
 /// Either end of a WebSocket.
 pub(crate) struct Socket {
@@ -91,6 +91,7 @@ impl Socket {
 
     /// The next message; pings are answered.
     pub(crate) fn read(&mut self) -> Message {
+        let start = now();
         loop {
             let (opcode, payload) = match self.frame() {
                 Ok(frame) => frame,
@@ -108,7 +109,11 @@ impl Socket {
                     let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                     return Message::Close(code);
                 }
-                PING => self.write(PONG, &payload),
+                PING => {
+                    // A server may be left alone for long, a client waits for something.
+                    assert!(!self.is_client || start.elapsed() < PATIENCE, "only pings come");
+                    self.write(PONG, &payload);
+                }
                 PONG => {}
                 other => panic!("opcode {other}"),
             }
