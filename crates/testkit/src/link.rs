@@ -14,13 +14,13 @@ use crate::service::{Service, Timer};
 
 pub(crate) struct Link {
     pub(crate) machine: Upstream,
-    session: Option<Session>,
+    connection: Option<Connection>,
     names: BTreeMap<String, DocumentId>,
     silent: bool,
 }
 
 /// One connection.
-struct Session {
+struct Connection {
     peer: PeerId,
     end: End,
     /// Room will be given.
@@ -43,15 +43,15 @@ const OUTBOX_MESSAGES_MAX: usize = 2;
 impl Link {
     pub(crate) fn new(now: Millis, seed: u64) -> Self {
         let machine = Upstream::new(now, seed);
-        Self { machine, session: None, names: BTreeMap::new(), silent: false }
+        Self { machine, connection: None, names: BTreeMap::new(), silent: false }
     }
 
     pub(crate) fn end(&self) -> Option<End> {
-        self.session.as_ref().map(|session| session.end)
+        self.connection.as_ref().map(|connection| connection.end)
     }
 
     pub(crate) fn peer(&self) -> Option<PeerId> {
-        self.session.as_ref().map(|session| session.peer)
+        self.connection.as_ref().map(|connection| connection.peer)
     }
 
     pub(crate) fn note_silence(&mut self) {
@@ -60,8 +60,8 @@ impl Link {
 
     pub(crate) fn forget(&mut self, id: &DocumentId) {
         self.names.remove(&id.to_encoded());
-        if let Some(session) = &mut self.session {
-            session.greetings.remove(id);
+        if let Some(connection) = &mut self.connection {
+            connection.greetings.remove(id);
         }
     }
 }
@@ -88,7 +88,7 @@ impl Service {
         let peer = self.next_peer();
         let Some(link) = &mut self.memory().link else { return };
         let greetings = BTreeMap::new();
-        link.session = Some(Session { peer, end, room_due: false, greetings });
+        link.connection = Some(Connection { peer, end, room_due: false, greetings });
         link.silent = false;
         self.link_event(net, Event::Connected);
     }
@@ -110,19 +110,19 @@ impl Service {
     /// Room is given as soon as the queue has some, but not in the same turn.
     fn plan_room(&mut self, net: &mut Network) {
         let Some(link) = &mut self.memory().link else { return };
-        if let Some(session) = &mut link.session
+        if let Some(connection) = &mut link.connection
             && link.machine.wants_room(net.now)
-            && !std::mem::replace(&mut session.room_due, true)
+            && !std::mem::replace(&mut connection.room_due, true)
         {
-            let at = net.room_at(session.end, OUTBOX_MESSAGES_MAX);
-            net.at(at, network::Event::Room(session.end));
+            let at = net.room_at(connection.end, OUTBOX_MESSAGES_MAX);
+            net.at(at, network::Event::Room(connection.end));
         }
     }
 
     pub(crate) fn link_room(&mut self, net: &mut Network, end: End) {
         let Some(link) = &mut self.memory().link else { return };
-        if let Some(session) = &mut link.session {
-            session.room_due = false;
+        if let Some(connection) = &mut link.connection {
+            connection.room_due = false;
         }
         if link.machine.wants_room(net.now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
             self.link_event(net, Event::Room);
@@ -165,12 +165,12 @@ impl Service {
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
-        let Some(session) = &link.session else { return };
+        let Some(connection) = &link.connection else { return };
         if link.machine.is_parked(id) || !memory.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        let peer = session.peer;
+        let peer = connection.peer;
         let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
         self.input(net, id, input);
     }
@@ -180,7 +180,7 @@ impl Service {
         memory.to_push.clear();
         let Some(link) = &mut memory.link else { return };
         link.names.clear();
-        let Some(Session { peer, .. }) = link.session.take() else { return };
+        let Some(Connection { peer, .. }) = link.connection.take() else { return };
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
@@ -224,13 +224,14 @@ impl Service {
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
         let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
-        let Some(session) = self.memory().link.as_mut().and_then(|link| link.session.as_mut())
+        let Some(connection) =
+            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
         else {
             return;
         };
-        let peer = session.peer;
+        let peer = connection.peer;
         if let Some(Ok(Message::SyncStep1(_))) = wire::messages(&bytes).next() {
-            session.greetings.entry(id.clone()).or_default().named = true;
+            connection.greetings.entry(id.clone()).or_default().named = true;
         }
         self.input(net, id, Input::Frame { peer, bytes });
     }
@@ -238,15 +239,16 @@ impl Service {
     /// A document was given room and makes use of it.
     pub(crate) fn send_up(&mut self, net: &mut Network, id: &DocumentId, message: &Bytes) {
         let now = net.now;
-        let Some(session) = self.memory().link.as_mut().and_then(|link| link.session.as_mut())
+        let Some(connection) =
+            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
         else {
             return;
         };
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
         assert!(messages.next().is_none(), "servers read one message of a frame");
-        session.greetings.entry(id.clone()).or_default().judge(now, id, &first);
-        let end = session.end;
+        connection.greetings.entry(id.clone()).or_default().judge(now, id, &first);
+        let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,
             "{id}: a message went up without being given room"

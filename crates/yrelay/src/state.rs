@@ -200,7 +200,7 @@ impl State {
 
     /// Whether nobody is connected any more, neither below nor above.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.clients.is_empty() && self.session_peer().is_none()
+        self.clients.is_empty() && self.upstream_peer().is_none()
     }
 
     pub(crate) fn spawn(&mut self, job: Job) {

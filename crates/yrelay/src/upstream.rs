@@ -26,7 +26,7 @@ pub(crate) struct Link {
     pub(crate) target: Target,
     connector: Connector,
     pub(crate) machine: Upstream,
-    session: Option<Session>,
+    connection: Option<Connection>,
     /// Attached documents by the name that the server knows.
     names: HashMap<String, DocumentId>,
     /// The server was found to answer no step 1.
@@ -38,7 +38,7 @@ pub(crate) struct Link {
 }
 
 /// One connection.
-struct Session {
+struct Connection {
     peer: PeerId,
     outbox: Outbox,
 }
@@ -49,7 +49,7 @@ impl Link {
             target,
             connector,
             machine: Upstream::new(clock::now_ms(), seed()),
-            session: None,
+            connection: None,
             names: HashMap::new(),
             silent: false,
             wanted: Rc::default(),
@@ -94,7 +94,7 @@ impl Relay {
 
     async fn pump_link(self: Rc<Self>, reader: Reader, writer: Writer) {
         let outbox = Outbox::new();
-        let Some((peer, wanted)) = self.with(|state, _| state.begin_session(&outbox)) else {
+        let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox)) else {
             return;
         };
         self.link_event(Event::Connected);
@@ -170,10 +170,10 @@ impl Relay {
 }
 
 impl State {
-    fn begin_session(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
+    fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.session = Some(Session { peer, outbox: outbox.clone() });
+        link.connection = Some(Connection { peer, outbox: outbox.clone() });
         link.wanted = Rc::default();
         link.silent = false;
         link.reported = None;
@@ -212,7 +212,7 @@ impl State {
             }
             Action::Detach => self.detach_upstream(relay),
             Action::Pull { document } => {
-                if let Some(peer) = self.session_peer() {
+                if let Some(peer) = self.upstream_peer() {
                     self.input(relay, &document, Input::Room { peer });
                 }
             }
@@ -227,12 +227,12 @@ impl State {
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
         let Some(link) = &mut self.link else { return };
-        let Some(session) = &link.session else { return };
+        let Some(connection) = &link.connection else { return };
         if link.machine.is_parked(id) || !self.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        let peer = session.peer;
+        let peer = connection.peer;
         let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
         self.input(relay, id, input);
     }
@@ -241,7 +241,7 @@ impl State {
         let Some(link) = &mut self.link else { return };
         link.names.clear();
         self.to_push.clear();
-        let Some(Session { peer, .. }) = link.session.take() else { return };
+        let Some(Connection { peer, .. }) = link.connection.take() else { return };
         let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
         for id in ids {
             self.input(relay, &id, Input::Detach { peer });
@@ -258,20 +258,20 @@ impl State {
         }
     }
 
-    pub(crate) fn session_peer(&self) -> Option<PeerId> {
-        Some(self.link.as_ref()?.session.as_ref()?.peer)
+    pub(crate) fn upstream_peer(&self) -> Option<PeerId> {
+        Some(self.link.as_ref()?.connection.as_ref()?.peer)
     }
 
     /// The outbox of the upstream, if that is who this is.
     pub(crate) fn upstream_outbox(&self, peer: PeerId) -> Option<Outbox> {
-        let session = self.link.as_ref()?.session.as_ref()?;
-        (session.peer == peer).then(|| session.outbox.clone())
+        let connection = self.link.as_ref()?.connection.as_ref()?;
+        (connection.peer == peer).then(|| connection.outbox.clone())
     }
 
     /// Ends the link.
     pub(crate) fn end_link(&mut self) {
-        if let Some(session) = self.link.as_ref().and_then(|link| link.session.as_ref()) {
-            session.outbox.close(crate::connection::going_away());
+        if let Some(connection) = self.link.as_ref().and_then(|link| link.connection.as_ref()) {
+            connection.outbox.close(crate::connection::going_away());
         }
     }
 }
