@@ -53,21 +53,21 @@ fn what_others_write_there_arrives_here() {
     let directory = TempDir::new().unwrap();
     let server = Server::start();
     server.with(|state| {
-        state.document("notes").write("theirs");
+        state.document("my%20notes").write("theirs");
     });
     let relay = Relay::below(&server, directory.path());
     relay.pages.until_upstream_is("online");
     // Nothing is stored: its answer waits for the server's.
-    let mut client = Client::synced(relay.address(), "notes", 1);
+    let mut client = Client::synced(relay.address(), "my%20notes", 1);
     assert_eq!(client.text(), "theirs");
-    let update = server.with(|state| state.document("notes").write(" and more"));
-    server.with(|state| state.send(&frame("notes", &wire::update(&update))));
+    let update = server.with(|state| state.document("my%20notes").write(" and more"));
+    server.with(|state| state.send(&frame("my%20notes", &wire::update(&update))));
     client.read_until("theirs and more");
-    server.with(|state| state.send(&frame("notes", &present(99, 1))));
+    server.with(|state| state.send(&frame("my%20notes", &present(99, 1))));
     client.receive(&present(99, 1));
     drop((client, relay));
     let relay = Relay::alone(directory.path());
-    assert_eq!(Client::synced(relay.address(), "notes", 2).text(), "theirs and more");
+    assert_eq!(Client::synced(relay.address(), "my%20notes", 2).text(), "theirs and more");
 }
 
 #[test]

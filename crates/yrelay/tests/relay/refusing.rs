@@ -1,6 +1,7 @@
 //! One bad peer hurts only itself, and is told what it did.
 
 use tempfile::TempDir;
+use yrelay_core::wire;
 
 use crate::client::Client;
 use crate::local::Relay;
@@ -25,7 +26,7 @@ fn what_does_not_parse_closes_its_sender_and_goes_nowhere() {
     garbles.socket.binary(MALFORMED);
     // What it says after that is not heard.
     let unheard = garbles.editor.write("b");
-    garbles.socket.binary(&yrelay_core::wire::update(&unheard));
+    garbles.socket.binary(&wire::update(&unheard));
     assert_eq!(garbles.closed(), 1007);
     assert_eq!(other.sent_so_far(), Vec::<Vec<u8>>::new());
     good.save("c");
@@ -87,7 +88,10 @@ fn who_does_not_read_is_closed_and_finds_everything_when_it_returns() {
     }
     let end = loop {
         match slow.socket.read() {
-            Message::Binary(frame) => slow.take(&frame),
+            Message::Binary(frame) => {
+                assert_ne!(frame, wire::KEEP_ALIVE, "it is kept though it missed something");
+                slow.take(&frame);
+            }
             end => break end,
         };
     };

@@ -10,7 +10,8 @@ use crate::local::Relay;
 use crate::program::{Program, start_error};
 use crate::wait::eventually;
 
-fn database(directory: &Path) -> Connection {
+/// The relay's own file, as another program opens it.
+pub(crate) fn database(directory: &Path) -> Connection {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(directory.join("yrelay.db"), flags).unwrap()
 }

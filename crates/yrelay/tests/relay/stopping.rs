@@ -11,6 +11,7 @@ use yrelay_core::wire;
 use crate::client::{Client, present, withdrawn};
 use crate::local::{Pages, Relay};
 use crate::program::Program;
+use crate::saving::database;
 use crate::server::Server;
 use crate::socket::Message;
 use crate::wait::now;
@@ -92,14 +93,18 @@ fn a_signal_while_people_type_ends_it_well() {
 }
 
 #[test]
-fn what_is_relayed_is_saved_when_it_ends() {
+fn what_is_relayed_is_saved_and_acknowledged_when_it_ends() {
     let directory = TempDir::new().unwrap();
     let program = Program::start(directory.path(), &[]);
     let mut author = Client::synced(program.address, "notes", 1);
     let mut reader = Client::synced(program.address, "notes", 2);
-    author.write("the last words");
+    let disk = database(directory.path());
+    disk.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let message = author.write("the last words");
     reader.read_until("the last words");
     program.signal("TERM");
+    disk.execute_batch("ROLLBACK").unwrap();
+    author.receive(&message);
     assert_eq!(author.closed(), 1001);
     assert_eq!(reader.closed(), 1001);
     assert_eq!(program.code(), Some(0));
