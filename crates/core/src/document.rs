@@ -87,6 +87,11 @@ impl Document {
         }
     }
 
+    /// A document that is known to be end-to-end encrypted, whatever its frames look like.
+    pub fn opaque(seed: u64) -> Self {
+        Self { kind: Kind::Opaque, ..Self::new(seed) }
+    }
+
     /// The one entry point.
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
@@ -178,7 +183,7 @@ impl Document {
 
     fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
         let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
-        if !replica.is_empty() {
+        if self.kind == Kind::Unknown && !replica.is_empty() {
             self.kind = Kind::Yjs;
         }
         self.replica = replica;

@@ -180,12 +180,7 @@ impl Upstream {
     pub fn handle(&mut self, now: Millis, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => self.tick(now, actions),
-            Event::ClientCame => {
-                let lately = now < self.tried_at + limits::UPSTREAM_HURRY_MS;
-                if matches!(self.state, LinkState::Offline { .. }) && !lately {
-                    self.connect(now, actions);
-                }
-            }
+            Event::ClientCame => self.hurry(now, actions),
             Event::Connected => {
                 self.state = LinkState::Online;
                 self.online_at = now;
@@ -205,6 +200,18 @@ impl Upstream {
                 queue.push_back(document);
             }
             Event::Room => self.room(now, actions),
+        }
+    }
+
+    /// Somebody waits: now is a time to try, unless it was tried just now.
+    fn hurry(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let LinkState::Offline { next_try, .. } = &mut self.state else { return };
+        let soon = self.tried_at + limits::UPSTREAM_HURRY_MS;
+        if now >= soon {
+            self.connect(now, actions);
+        } else if soon < *next_try {
+            *next_try = soon;
+            actions.push(Action::WakeAt { at: soon });
         }
     }
 
@@ -380,8 +387,11 @@ mod tests {
         handle(&mut upstream, now, Event::Tick);
         let at = fail(&mut upstream, now);
         assert!(at > now);
-        assert_eq!(handle(&mut upstream, now, Event::ClientCame), [], "it was tried just now");
-        let now = now + limits::UPSTREAM_HURRY_MS;
+        let soon = now + limits::UPSTREAM_HURRY_MS;
+        let hurried = handle(&mut upstream, now, Event::ClientCame);
+        assert!(!hurried.contains(&Action::Connect), "it was tried just now");
+        assert!(at <= soon || hurried == [Action::WakeAt { at: soon }]);
+        let now = soon;
         assert_eq!(handle(&mut upstream, now, Event::ClientCame), [Action::Connect]);
         assert_eq!(handle(&mut upstream, now, Event::ClientCame), [], "one attempt at a time");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use yrelay::config::{self, Config, ConfigError, Storage};
+use yrelay::config::{self, Config, ConfigError, Patterns, Storage};
 use yrelay::origin::{Host, Origin, Rules};
 use yrelay::status::Role;
 
@@ -149,6 +149,12 @@ struct Common {
     /// Answer to this host name beside localhost, where listening on loopback; may be repeated
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<Host>,
+    /// Pass documents of this name on unread and keep nothing of them; may be repeated
+    ///
+    /// For end-to-end encrypted ones; those of ELVA 0.37 are recognised without it. In the
+    /// pattern * stands for any text, ? for one character.
+    #[arg(long, value_name = "PATTERN")]
+    opaque: Vec<String>,
 }
 
 impl Cli {
@@ -180,7 +186,8 @@ impl Cli {
             (false, None) => Storage::Directory(config::data_directory(&variable)?),
         };
         let rules = Rules { allow_origins: common.allow_origin, allow_hosts: common.allow_host };
-        Ok(Config { role, host, port, upstream, storage, rules })
+        let opaque = Patterns::new(common.opaque.iter().map(String::as_str));
+        Ok(Config { role, host, port, upstream, storage, rules, opaque })
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use wildmatch::WildMatch;
+use yrelay_core::id::DocumentId;
+
 use crate::origin::Rules;
 use crate::status::Role;
 use crate::target::{Target, TargetError};
@@ -21,6 +24,24 @@ pub struct Config {
     pub storage: Storage,
     /// Which web pages and host names are let in.
     pub rules: Rules,
+    /// Which documents are end-to-end encrypted.
+    pub opaque: Patterns,
+}
+
+/// Patterns of identifiers: `*` stands for any text, `?` for any one character.
+#[derive(Debug, Clone, Default)]
+pub struct Patterns(Vec<WildMatch>);
+
+impl Patterns {
+    /// Patterns as given.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(patterns.into_iter().map(WildMatch::new).collect())
+    }
+
+    /// Whether one of them is met by the whole identifier.
+    pub fn matches(&self, id: &DocumentId) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(id.as_str()))
+    }
 }
 
 /// Where documents are kept.
@@ -110,6 +131,14 @@ mod tests {
             let target = upstream(option, variables(list)).unwrap();
             assert_eq!(target.map(|t| t.to_string()).as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn patterns_are_met_by_whole_identifiers() {
+        let patterns = Patterns::new(["secret/*", "diary-?"]);
+        let matches = |id| patterns.matches(&DocumentId::new(id).unwrap());
+        assert!(matches("secret/plans/ü") && matches("diary-7"));
+        assert!(!matches("my secret/plans") && !matches("diary-12") && !matches("secret"));
     }
 
     #[test]

@@ -155,8 +155,8 @@ fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> io::Re
 
 async fn serve(config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
     let metrics = Rc::new(Metrics::default());
-    let upstream = config.upstream.clone().map(|target| (target, parts.connector));
-    let relay = Relay::new(config.role, parts.opened, parts.store_news, upstream, metrics.clone());
+    let relay =
+        Relay::new(config, parts.opened, parts.store_news, parts.connector, metrics.clone());
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
     let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics });

@@ -12,19 +12,21 @@ use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 
+use crate::config::{Config, Patterns};
 use crate::connector::Connector;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::state::{Client, Slot, State};
 use crate::status::Role;
 use crate::store::{Opened, Store};
-use crate::target::Target;
 use crate::upstream::Link;
 use crate::{clock, limits};
 
 /// All documents, and what they are connected to.
 pub struct Relay {
     pub(crate) role: Role,
+    /// Which documents are end-to-end encrypted.
+    pub(crate) opaque: Patterns,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) store: Store,
     /// The store has news.
@@ -37,17 +39,18 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay over an opened store. `target`: where changes go, if anywhere.
+    /// A relay over an opened store.
     pub fn new(
-        role: Role,
+        config: &Config,
         opened: Opened,
         store_news: Arc<Notify>,
-        upstream: Option<(Target, Connector)>,
+        connector: Connector,
         metrics: Rc<Metrics>,
     ) -> Rc<Self> {
-        let link = upstream.map(|(target, connector)| Link::new(target, connector));
+        let link = config.upstream.clone().map(|target| Link::new(target, connector));
         Rc::new(Self {
-            role,
+            role: config.role,
+            opaque: config.opaque.clone(),
             metrics,
             store: opened.store,
             store_news,

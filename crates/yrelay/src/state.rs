@@ -109,7 +109,11 @@ impl State {
             self.slots += 1;
             let slot = Slot {
                 number: self.slots,
-                document: Document::new(seed()),
+                document: if relay.opaque.matches(id) {
+                    Document::opaque(seed())
+                } else {
+                    Document::new(seed())
+                },
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
                 used_at: clock::now_ms(),

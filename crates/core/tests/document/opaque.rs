@@ -110,3 +110,18 @@ fn too_many_frames_for_the_upstream_close_the_writer() {
     t.frame(B, "gAAAAroom again");
     assert!(t.closed.is_empty());
 }
+
+#[test]
+fn a_document_that_is_named_opaque_is_so_from_its_first_frame() {
+    let mut t = Script::named_opaque();
+    t.link_up();
+    t.attach(A);
+    t.attach(B);
+    t.expect(A, &[]);
+    t.frame(A, update(&insert(1, 0, "looks like Yjs")));
+    t.frame(B, "looks like nothing");
+    assert_eq!(t.take(A), ["looks like nothing"]);
+    assert_eq!(t.take(B).len(), 1);
+    assert!(t.pull().is_some() && t.pull().is_some() && t.pull().is_none());
+    assert!(t.appended.is_empty() && t.standing().opaque);
+}

@@ -57,6 +57,13 @@ impl Script {
         Self::seeded(1)
     }
 
+    /// A new document that was named as end-to-end encrypted.
+    pub(crate) fn named_opaque() -> Self {
+        let mut script = Self { document: Document::opaque(1), ..Self::loading() };
+        script.loaded(&[], false);
+        script
+    }
+
     pub(crate) fn seeded(seed: u64) -> Self {
         Self {
             document: Document::new(seed),

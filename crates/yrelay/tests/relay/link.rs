@@ -249,3 +249,18 @@ fn documents_are_attached_again_after_each_cut() {
         });
     }
 }
+
+#[test]
+fn a_document_that_is_named_opaque_is_passed_on_unread() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let relay = Relay::below(&server, directory.path());
+    let mut author = Client::join(relay.address(), "secret/plans", 1);
+    let mut reader = Client::join(relay.address(), "secret/plans", 2);
+    author.socket.binary(b"nobody's business");
+    assert_eq!(reader.next(), b"nobody's business");
+    server.until("it goes up as it is", |state| {
+        state.frames().any(|(name, frame)| name == "secret/plans" && frame == b"nobody's business")
+    });
+    assert_eq!(relay.pages.document("secret/plans")["opaque"], true);
+}

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use serde_json::Value;
-use yrelay::config::{Config, Storage};
+use yrelay::config::{Config, Patterns, Storage};
 use yrelay::handle::{self, Handle};
 use yrelay::origin::Rules;
 use yrelay::status::Role;
@@ -43,6 +43,7 @@ impl Relay {
             upstream: server.map(|server| Target::parse(&server.url()).unwrap()),
             storage,
             rules: Rules::default(),
+            opaque: Patterns::new(["secret/*"]),
         };
         let handle = handle::start(config).unwrap();
         let pages = Pages(handle.addresses[0]);
