@@ -23,6 +23,9 @@ pub enum CloseReason {
     Unsaved,
     /// Too many changes wait for the upstream of a document that cannot be resynced.
     Backlogged,
+    /// The upstream is back, and nobody but its clients knows what an encrypted document missed:
+    /// when they return, they exchange all they have.
+    Resync,
     /// A fault of our own in this document.
     Internal,
     /// yrelay is stopping.
@@ -39,6 +42,7 @@ impl CloseReason {
             Self::TooBig => 1009,
             Self::TooSlow | Self::LoadFailed | Self::Unsaved | Self::Backlogged => 1013,
             Self::Internal => 1011,
+            Self::Resync => 1012,
             Self::GoingAway => 1001,
         }
     }
@@ -60,6 +64,7 @@ impl CloseReason {
             Self::Unsaved => "unsaved",
             Self::Backlogged => "backlogged",
             Self::Internal => "internal",
+            Self::Resync => "resync",
             Self::GoingAway => "going_away",
         }
     }
@@ -77,6 +82,7 @@ impl fmt::Display for CloseReason {
             Self::Unsaved => f.write_str("changes cannot be saved at the moment: try again later"),
             Self::Backlogged => f.write_str("the upstream is not keeping up: try again later"),
             Self::Internal => f.write_str("internal error: reconnect"),
+            Self::Resync => f.write_str("the upstream is back: reconnect to catch up"),
             Self::GoingAway => f.write_str("shutting down"),
         }
     }

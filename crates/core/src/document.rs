@@ -116,7 +116,7 @@ impl Document {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
             Input::AttachUpstream { peer, silent, narrow } => {
-                self.attach_upstream(Uplink::new(peer, silent, narrow));
+                self.attach_upstream(now, Uplink::new(peer, silent, narrow));
             }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
@@ -218,7 +218,7 @@ impl Document {
         }
     }
 
-    fn attach_upstream(&mut self, mut uplink: Uplink) {
+    fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
         uplink.note_ids(self.replica.held());
         if self.kind == Kind::Yjs {
@@ -226,6 +226,12 @@ impl Document {
         }
         self.uplink = Some(uplink);
         self.uplink_ready = false;
+        if self.kind == Kind::Opaque {
+            // What it missed is on no disk and in no set: only its clients can catch up.
+            for peer in self.everyone.clone().iter() {
+                self.close(now, *peer, CloseReason::Resync);
+            }
+        }
     }
 
     fn detach(&mut self, now: Millis, peer: PeerId) {

@@ -255,6 +255,7 @@ fn a_document_that_is_named_opaque_is_passed_on_unread() {
     let directory = TempDir::new().unwrap();
     let server = Server::start();
     let relay = Relay::below(&server, directory.path());
+    relay.pages.until_upstream_is("online");
     let mut author = Client::join(relay.address(), "secret/plans", 1);
     let mut reader = Client::join(relay.address(), "secret/plans", 2);
     author.socket.binary(b"nobody's business");
