@@ -290,3 +290,28 @@ fn a_document_that_the_server_would_double_is_not_sent() {
     converge(&[&wide, &late], |text| text == "once");
     assert_ne!(restarted.document("wide")["confirmed"], true);
 }
+
+/// Nobody between two encrypted editors can know what they missed of each other.
+#[test]
+fn encrypted_documents_catch_up_after_an_outage() {
+    if !ready() {
+        return;
+    }
+    let mut server = Elva33Server::start(Keeping::Nothing);
+    let relays = [(); 2].map(|()| Relay::below(&server.url()));
+    for relay in &relays {
+        eventually_eq("online", || relay.upstream_state(), &"online".to_owned());
+    }
+    let clients = relays.each_ref().map(|relay| Client::start(Kind::Elva37, &relay.url()));
+    let [left, right] = clients.each_ref().map(|client| client.open_secret("vault", "sesame"));
+    left.append("hidden");
+    converge(&[&left, &right], |text| text == "hidden");
+    server.kill();
+    for relay in &relays {
+        eventually("the loss is noticed", || relay.upstream_state() != "online");
+    }
+    left.append("<left>");
+    right.append("<right>");
+    server.restart();
+    converge(&[&left, &right], |text| text.len() == "hidden<left><right>".len());
+}
