@@ -18,8 +18,8 @@ use crate::listen::{self, ListenError, Listeners};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::report::Front;
+use crate::shutdown;
 use crate::store::{Opened, Place, Store, StoreError};
-use crate::{clock, limits, shutdown};
 
 /// Why a relay does not start, with the way out, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +44,19 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// The relay's thread died.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the relay has failed; what it acknowledged is on disk: start it again")]
-pub struct Failed;
+/// Why a relay did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Its thread died.
+    #[error("the relay has failed; what it acknowledged is on disk: start it again")]
+    Died,
+    /// It cannot go on, or could not begin.
+    #[error("the relay has failed: {0}")]
+    System(#[from] io::Error),
+    /// It stopped in order, but the disk did not take everything. None of that was acknowledged.
+    #[error("stopped, but {0}; whoever wrote them still has them")]
+    Unsaved(#[from] StoreError),
+}
 
 /// A running relay. Dropping it stops the relay and waits for its end.
 #[derive(Debug)]
@@ -59,7 +68,7 @@ pub struct Handle {
     stop: Arc<Notify>,
     /// Its other end lives as long as the thread.
     ended: oneshot::Receiver<()>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Option<JoinHandle<Result<(), Failed>>>,
 }
 
 /// What is opened before anybody is told that the relay is there.
@@ -119,12 +128,9 @@ impl Handle {
 
     fn join(&mut self) -> Result<(), Failed> {
         match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => {
-                tracing::error!(%error, "the relay has failed");
-                Err(Failed)
-            }
-            Some(Err(_)) => Err(Failed),
+            None => Ok(()),
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(Failed::Died),
         }
     }
 }
@@ -146,14 +152,14 @@ fn refuse_own(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartErro
     }
 }
 
-fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
+fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> Result<(), Failed> {
     let outcome = LocalSet::new().block_on(&runtime, serve(config, parts, stop));
     // Work on other threads may hang on a disk; what it would report has nobody to go to.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
+async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Failed> {
     let metrics = Rc::new(Metrics::default());
     let relay =
         Relay::new(config, parts.opened, parts.store_news, parts.connector, metrics.clone());
@@ -163,10 +169,8 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> io::Result<()> {
     let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
     stop.notified().await;
     drop(acceptor);
-    match clock::timeout(limits::SHUTDOWN_MS, shutdown::stop(&relay)).await {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::error!(%error, "stopped with changes that are not saved"),
-        None => tracing::warn!("stopped before all was done; what was acknowledged is on disk"),
-    }
+    shutdown::stop(&relay)
+        .await
+        .inspect_err(|error| tracing::error!(%error, "not all is saved"))?;
     Ok(())
 }

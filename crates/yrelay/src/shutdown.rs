@@ -40,7 +40,11 @@ pub async fn stop(relay: &Rc<Relay>) -> Result<(), StoreError> {
 async fn commit(relay: &Relay) -> Result<(), StoreError> {
     let store = relay.store.clone();
     let deadline = Duration::from_millis(limits::COMMIT_ON_STOP_MS);
-    spawn_blocking(move || store.close(deadline)).await.unwrap_or(Ok(()))
+    let closed = spawn_blocking(move || store.close(deadline)).await;
+    closed.unwrap_or_else(|panic| {
+        let bytes = relay.store.stats().unsaved_bytes;
+        Err(StoreError::Unsaved { bytes, reason: panic.to_string() })
+    })
 }
 
 fn withdraw(relay: &Rc<Relay>) {

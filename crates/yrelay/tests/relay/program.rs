@@ -23,9 +23,29 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same where no file may grow beyond 64 KiB: a disk that fills up.
+#[cfg(unix)]
+fn command_on_a_small_disk(directory: &Path) -> Command {
+    let mut command = Command::new("bash");
+    // The signal would end the program; ignored, the write fails instead.
+    command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+    command.args([env!("CARGO_BIN_EXE_yrelay"), "service", "127.0.0.1", "0", "--data-dir"]);
+    command.arg(directory).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
 impl Program {
     pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(directory, arguments).stderr(Stdio::null()).spawn().unwrap();
+        Self::run(command(directory, arguments))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn start_on_a_small_disk(directory: &Path) -> Self {
+        Self::run(command_on_a_small_disk(directory))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ws://").unwrap().parse().unwrap();

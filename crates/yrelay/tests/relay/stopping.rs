@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::saving::database;
 use crate::server::Server;
 use crate::socket::Message;
-use crate::wait::now;
+use crate::wait::{eventually, now};
 
 const PROMISE: Duration = Duration::from_secs(5);
 /// A client that answers the close frame is not waited for.
@@ -179,4 +179,18 @@ fn a_server_that_does_not_read_does_not_hold_up_the_end() {
     let took = start.elapsed();
     assert!(took < PROMISE, "{took:?}");
     server.with(|state| state.frozen = false);
+}
+
+#[test]
+fn a_stop_that_cannot_save_everything_says_so() {
+    let directory = TempDir::new().unwrap();
+    let program = Program::start_on_a_small_disk(directory.path());
+    let mut author = Client::synced(program.address, "notes", 1);
+    let mut reader = Client::synced(program.address, "notes", 2);
+    let message = author.write(&"x".repeat(200 << 10));
+    reader.read_until(&author.text());
+    eventually("it is shown", || Pages(program.address).document("notes")["unsaved"] == true);
+    assert!(!author.sent_so_far().contains(&message.to_vec()), "it is not acknowledged");
+    program.signal("TERM");
+    assert_eq!(program.code(), Some(1));
 }
