@@ -1,127 +1,20 @@
 //! The store as its callers see it. Nothing sleeps: waits are for outcomes.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc;
 
 use super::writer::Step;
 use super::*;
 
+mod closing;
+mod desk;
 mod faults;
 mod process;
 mod refusals;
+mod switch;
 
-/// Long enough for any disk; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Writes at once, retries soon.
-const QUICK: Pace = Pace {
-    interval: Duration::from_millis(1),
-    batch_bytes: 4 << 20,
-    retry: Duration::from_millis(5),
-    retry_max: Duration::from_millis(20),
-};
-
-/// Writes at a full batch or at the end, never because time went by.
-const fn patient(batch_bytes: u64) -> Pace {
-    Pace { interval: Duration::from_secs(3600), batch_bytes, ..QUICK }
-}
-
-fn id(name: &str) -> DocumentId {
-    DocumentId::new(name).unwrap()
-}
-
-fn directory(path: &Path) -> Place {
-    Place::Directory(path.to_owned())
-}
-
-fn no_faults() -> Probe {
-    Box::new(|_, _| Ok(()))
-}
-
-/// A store and the latest word on each document.
-struct Desk {
-    store: Store,
-    documents: Vec<Stored>,
-    wakes: mpsc::Receiver<()>,
-    seen: HashMap<DocumentId, Outcome>,
-}
-
-impl Desk {
-    fn open(place: Place, upstream: Option<&str>, pace: Pace, probe: Probe) -> Self {
-        let (wake, wakes) = mpsc::channel();
-        let wake = Box::new(move || wake.send(()).unwrap_or_default());
-        let opened = Store::open_with(place, upstream, wake, pace, probe).unwrap();
-        let Opened { store, documents } = opened;
-        Self { store, documents, wakes, seen: HashMap::new() }
-    }
-
-    fn quick(path: &Path) -> Self {
-        Self::open(directory(path), None, QUICK, no_faults())
-    }
-
-    fn append(&self, document: &DocumentId, seq: u64) {
-        self.store.append(document, seq, update(seq), false);
-    }
-
-    /// Waits until the latest words satisfy the condition.
-    fn wait(&mut self, mut enough: impl FnMut(&HashMap<DocumentId, Outcome>) -> bool) {
-        loop {
-            for (document, outcome) in self.store.outcomes() {
-                let seen = self.seen.entry(document).or_default();
-                if outcome.saved.is_some() || outcome.failed.is_some() {
-                    seen.failed = outcome.failed;
-                }
-                seen.saved = outcome.saved.or(seen.saved);
-                seen.compacted = outcome.compacted.or(seen.compacted.take());
-            }
-            if enough(&self.seen) {
-                return;
-            }
-            self.wakes.recv_timeout(PATIENCE).expect("an outcome");
-        }
-    }
-
-    fn wait_saved(&mut self, document: &DocumentId, seq: u64) {
-        self.wait(|seen| {
-            seen.get(document).is_some_and(|o| o.saved == Some(seq) && o.failed.is_none())
-        });
-    }
-
-    fn wait_failed(&mut self, document: &DocumentId) -> String {
-        self.wait(|seen| seen.get(document).is_some_and(|o| o.failed.is_some()));
-        self.seen[document].failed.clone().unwrap()
-    }
-
-    fn compact(&mut self, document: &DocumentId, upto: u64) -> Result<u64, String> {
-        self.store.compact(document, upto, vec![snapshot(upto)]);
-        self.wait(|seen| seen.get(document).is_some_and(|o| o.compacted.is_some()));
-        self.seen.get_mut(document).unwrap().compacted.take().unwrap()
-    }
-
-    fn close(self) {
-        self.store.close(PATIENCE).unwrap();
-    }
-}
-
-/// Updates of these tests are numbers, and a snapshot is the numbers it stands for: so every
-/// loaded document can be read as the list of what it holds.
-fn update(seq: u64) -> Bytes {
-    Bytes::copy_from_slice(&seq.to_le_bytes())
-}
-
-fn snapshot(upto: u64) -> Bytes {
-    (1..=upto).flat_map(u64::to_le_bytes).collect()
-}
-
-fn held(loaded: &Loaded) -> Vec<u64> {
-    let bytes: Vec<u8> = loaded.updates.iter().flatten().copied().collect();
-    bytes.chunks(8).map(|number| u64::from_le_bytes(number.try_into().unwrap())).collect()
-}
-
-fn raw(path: &Path) -> Connection {
-    Connection::open(path.join("yrelay.db")).unwrap()
-}
+use desk::*;
+use switch::*;
 
 #[test]
 fn loads_what_was_appended_in_order() {

@@ -1,44 +1,8 @@
 //! The disk misbehaves.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-use rusqlite::ffi;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-
-fn io_error() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None)
-}
-
-/// What fails is tried again at the end only.
-const ONE_TRY: Pace = Pace { retry: Duration::from_secs(3600), ..QUICK };
-
-/// A fault that can be switched.
-#[derive(Clone, Default)]
-struct Switch(Arc<AtomicBool>);
-
-impl Switch {
-    fn on() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-
-    fn set(&self, on: bool) {
-        self.0.store(on, Ordering::SeqCst);
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    /// Commits fail while it is on.
-    fn no_commit(&self) -> Probe {
-        let switch = self.clone();
-        Box::new(move |step, _| match step {
-            Step::Commit if switch.is_on() => Err(io_error()),
-            _ => Ok(()),
-        })
-    }
-}
 
 #[test]
 fn what_failed_is_kept_in_order_and_saved_later() {
@@ -267,46 +231,6 @@ fn outcomes_are_the_latest_word_however_late_they_are_asked_for() {
     let (_, outcome) = desk.store.outcomes().remove(0);
     assert_eq!(outcome.saved, Some(3));
     assert!(outcome.failed.is_some());
-}
-
-#[test]
-fn closing_says_what_is_not_saved_and_gives_up_the_lock() {
-    let dir = tempfile::tempdir().unwrap();
-    let broken = Switch::on();
-    let mut desk = Desk::open(directory(dir.path()), None, QUICK, broken.no_commit());
-    desk.append(&id("a"), 1);
-    desk.wait_failed(&id("a"));
-    let error = desk.store.close(PATIENCE).unwrap_err();
-    assert!(matches!(error, StoreError::Unsaved { bytes: 72, .. }), "{error}");
-    assert!(error.to_string().contains("I/O"), "{error}");
-    assert_eq!(Desk::quick(dir.path()).documents, []);
-}
-
-#[test]
-fn closing_tries_once_more_what_failed() {
-    let dir = tempfile::tempdir().unwrap();
-    let broken = Switch::on();
-    let mut desk = Desk::open(directory(dir.path()), None, ONE_TRY, broken.no_commit());
-    desk.append(&id("a"), 1);
-    desk.wait_failed(&id("a"));
-    desk.append(&id("a"), 2);
-    broken.set(false);
-    desk.close();
-    assert_eq!(held(&Desk::quick(dir.path()).store.load(&id("a")).unwrap()), [1, 2]);
-}
-
-#[test]
-fn closing_does_not_wait_longer_than_it_is_told() {
-    let (release, released) = mpsc::channel::<()>();
-    let probe: Probe = Box::new(move |_, _| {
-        let _ = released.recv();
-        Ok(())
-    });
-    let desk = Desk::open(Place::Memory, None, QUICK, probe);
-    desk.append(&id("a"), 1);
-    let error = desk.store.close(Duration::from_millis(10)).unwrap_err();
-    assert!(matches!(error, StoreError::Unsaved { bytes: 72, .. }), "{error}");
-    drop(release);
 }
 
 #[test]
