@@ -121,8 +121,9 @@ impl Document {
                     self.unconfirmed = false;
                     self.out.push(Output::Confirmed { seq: self.log.last_seq() });
                 }
-                // It may have lost what it had confirmed.
-                Some(false) if !self.replica.is_incomplete() => self.unconfirm(),
+                Some(false) if !self.replica.is_incomplete() && self.unconfirm() => {
+                    self.out.push(Output::Lost);
+                }
                 _ => {}
             }
             return;
@@ -304,13 +305,25 @@ impl Document {
                 uplink.changed(now, news, whole);
             }
         }
+        // More than one message's worth is too much for some readers as one, and for the queues of
+        // others as many: whoever is up to date pulls it, as a joiner does.
+        let bytes: usize = pieces.iter().map(|(_, message)| message.len()).sum();
+        let large = bytes > limits::CLIENT_CHUNK_BYTES_MAX;
         for (id, client) in &mut self.clients {
             if *id == peer {
                 client.unsaved.structs.merge(&news.structs);
                 client.unsaved.deletes.merge(&news.deletes);
-            } else if client.lacks(news) {
+                continue;
+            }
+            if large && client.is_live() {
+                client.stage = Stage::Answering { complete: true };
+            }
+            if client.lacks(news) {
                 self.out.push(Output::Ready { peer: *id });
             }
+        }
+        if large {
+            self.reckon_audience();
         }
         for (update, message) in pieces {
             let seq = self.log.append(update);
