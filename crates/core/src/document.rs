@@ -3,6 +3,7 @@
 //!
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
+mod answers;
 mod audience;
 mod frames;
 mod held;
