@@ -118,6 +118,16 @@ impl Client {
     pub fn kill(&self) {
         self.driver.process.kill();
     }
+
+    /// Stops the process where it is, until `thaw`: its machine sleeps.
+    pub fn freeze(&self) {
+        self.driver.process.freeze();
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.driver.process.thaw();
+    }
 }
 
 struct Driver {

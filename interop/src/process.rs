@@ -55,6 +55,21 @@ impl Process {
         }
     }
 
+    /// Stops the child where it is, until `thaw`.
+    pub(crate) fn freeze(&self) {
+        stop(&self.child());
+    }
+
+    /// Lets the child go on.
+    pub(crate) fn thaw(&self) {
+        go_on(&self.child());
+    }
+
+    /// The last lines of its output.
+    pub(crate) fn output(&self) -> String {
+        lock(&self.output).iter().fold(String::new(), |all, line| all + line + "\n")
+    }
+
     /// Asks the child to end, and waits for that.
     pub(crate) fn terminate(&self, patience: Duration) -> Option<ExitStatus> {
         terminate(&self.child());
@@ -89,9 +104,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            let lines =
-                lock(&self.output).iter().fold(String::new(), |all, line| all + line + "\n");
-            eprintln!("---- {}\n{lines}", self.name);
+            eprintln!("---- {}\n{}", self.name, self.output());
         }
     }
 }
@@ -138,6 +151,16 @@ fn terminate(child: &Child) {
 }
 
 #[cfg(unix)]
+fn stop(child: &Child) {
+    let _ = rustix::process::kill_process_group(group(child), rustix::process::Signal::STOP);
+}
+
+#[cfg(unix)]
+fn go_on(child: &Child) {
+    let _ = rustix::process::kill_process_group(group(child), rustix::process::Signal::CONT);
+}
+
+#[cfg(unix)]
 fn group(child: &Child) -> rustix::process::Pid {
     let id = i32::try_from(child.id()).expect("process ids are positive i32");
     rustix::process::Pid::from_raw(id).expect("a child's id is not 0")
@@ -153,3 +176,9 @@ fn kill_group(child: &mut Child) {
 
 #[cfg(not(unix))]
 fn terminate(_child: &Child) {}
+
+#[cfg(not(unix))]
+fn stop(_child: &Child) {}
+
+#[cfg(not(unix))]
+fn go_on(_child: &Child) {}

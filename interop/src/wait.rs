@@ -55,9 +55,14 @@ pub(crate) fn find<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -
 }
 
 /// Waits until `condition` holds, or fails the test.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let held = find(PATIENCE, || condition().then_some(()));
-    assert!(held.is_some(), "not within {PATIENCE:?}: {what}");
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// Waits until `condition` holds, or fails the test after `patience`.
+pub fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let held = find(patience, || condition().then_some(()));
+    assert!(held.is_some(), "not within {patience:?}: {what}");
 }
 
 /// Waits until `actual` gives `expected`, or fails the test showing what it gave last.
