@@ -16,6 +16,7 @@
 //!   what networks do.
 //! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
 //!   ([`clocks_ready`], Linux only).
+//! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
 //! - [`eventually`], [`within`] and [`converge`] wait for conditions; nothing sleeps.
 //!
 //! Children are killed with their process group when dropped. When a test fails, the last lines
@@ -27,6 +28,7 @@ mod clock;
 mod elva;
 mod gate;
 mod install;
+mod pair;
 mod port;
 mod process;
 mod proxy;
@@ -39,7 +41,8 @@ pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
+pub use pair::{Pair, side_by_side};
 pub use proxy::Proxy;
 pub use relay::Relay;
 pub use state::State;
-pub use wait::{converge, eventually, eventually_eq, within};
+pub use wait::{converge, eventually, eventually_eq, steady, within};

@@ -211,7 +211,7 @@ impl Network {
             }
             let mut rest = &buffer[..length];
             while !rest.is_empty() {
-                let (piece, next) = rest.split_at(self.allow(number, way, rest.len()));
+                let (piece, next) = rest.split_at(self.allow(number, way, rest.len())?);
                 to.write_all(piece)?;
                 rest = next;
                 self.cut_if_due();
@@ -220,7 +220,7 @@ impl Network {
     }
 
     /// Waits until so many bytes or fewer may pass, and says how many.
-    fn allow(&self, number: usize, way: Way, length: usize) -> usize {
+    fn allow(&self, number: usize, way: Way, length: usize) -> io::Result<usize> {
         let mut state = self.state();
         let mut piece = length;
         if let Some(rate) = state.bytes_per_second {
@@ -229,16 +229,19 @@ impl Network {
         }
         drop(state);
         let mut state = self.served(number);
+        if number < state.cut {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if way == Way::Down {
             state.down += piece;
-            return piece;
+            return Ok(piece);
         }
         if let Some(left) = &mut state.until_cut {
             piece = piece.min(*left);
             *left -= piece;
         }
         state.up += piece;
-        piece
+        Ok(piece)
     }
 
     fn wait_for_a_piece<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {

@@ -65,6 +65,22 @@ pub fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> boo
     assert!(held.is_some(), "not within {patience:?}: {what}");
 }
 
+/// Waits until `actual` has given the same for so long, and returns that.
+pub fn steady<T: PartialEq + Debug>(span: Duration, mut actual: impl FnMut() -> T) -> T {
+    let mut last = actual();
+    let mut over = Deadline::after(span);
+    let held = find(PATIENCE + span, || {
+        let now = actual();
+        if now != last {
+            last = now;
+            over = Deadline::after(span);
+        }
+        over.left().is_zero().then_some(())
+    });
+    assert!(held.is_some(), "does not come to rest: {last:?}");
+    last
+}
+
 /// Waits until `actual` gives `expected`, or fails the test showing what it gave last.
 pub fn eventually_eq<T: PartialEq + Debug>(
     what: &str,
