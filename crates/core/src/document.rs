@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::close::CloseReason;
-use crate::event::{Input, Output, Standing};
+use crate::event::{Habit, Input, Output, Standing};
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
@@ -41,6 +41,8 @@ pub struct Document {
     uplink: Option<Uplink>,
     /// The uplink has been announced as ready and not yet given room.
     uplink_ready: bool,
+    /// What was last heard or told of the upstream.
+    habit: Habit,
     /// The upstream has not confirmed all.
     unconfirmed: bool,
     random: Random,
@@ -80,6 +82,7 @@ impl Document {
             live: Arc::new([]),
             uplink: None,
             uplink_ready: false,
+            habit: Habit::Unknown,
             unconfirmed: false,
             random: Random::new(seed),
             wake_at: None,
@@ -115,8 +118,9 @@ impl Document {
         match input {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
-            Input::AttachUpstream { peer, silent, narrow } => {
-                self.attach_upstream(now, Uplink::new(peer, silent, narrow));
+            Input::AttachUpstream { peer, habit, narrow } => {
+                self.habit = habit;
+                self.attach_upstream(now, Uplink::new(peer, habit, narrow));
             }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
@@ -174,11 +178,6 @@ impl Document {
     /// Whether the store has anything of it.
     pub fn is_stored(&self) -> bool {
         self.log.last_seq() > 0
-    }
-
-    /// Whether the attached upstream was found to answer no step 1.
-    pub fn upstream_is_silent(&self) -> bool {
-        self.uplink.as_ref().is_some_and(Uplink::is_silent)
     }
 
     fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
@@ -374,12 +373,16 @@ impl Document {
         }
     }
 
-    /// Tells what the uplink needs: a doubt noted, room for a message, a tick.
+    /// Tells what the uplink needs or has found out: a doubt, a habit, room for a message, a tick.
     fn plan(&mut self) {
         if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
             self.unconfirm();
         }
         let Some(uplink) = &self.uplink else { return };
+        let habit = uplink.habit();
+        if std::mem::replace(&mut self.habit, habit) != habit {
+            self.out.push(Output::Habit(habit));
+        }
         if uplink.is_ready() && !self.uplink_ready {
             self.uplink_ready = true;
             self.out.push(Output::Ready { peer: uplink.peer });

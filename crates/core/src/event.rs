@@ -36,8 +36,8 @@ pub enum Input {
     AttachUpstream {
         /// Its number: a new one for each time.
         peer: PeerId,
-        /// It is known to answer no step 1.
-        silent: bool,
+        /// What is known of it already.
+        habit: Habit,
         /// It garbles client ids of 2^32 and above, as ELVA's 0.33 does: content under such ids
         /// would come back from it a second time.
         narrow: bool,
@@ -115,6 +115,8 @@ pub enum Output {
         /// Sequence number.
         seq: u64,
     },
+    /// What this document has found out about the upstream, for those that are attached later.
+    Habit(Habit),
     /// Compact this, elsewhere, and replace all rows up to `upto_seq` by the result.
     Compact {
         /// The replica as it is now.
@@ -148,6 +150,18 @@ pub enum Output {
         /// When.
         at: Millis,
     },
+}
+
+/// How an upstream treats a step 1, as far as is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Habit {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// It answers as a server does that keeps documents.
+    Keeps,
+    /// It does not answer.
+    Silent,
 }
 
 /// How a document stands, for people.

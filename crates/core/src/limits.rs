@@ -90,6 +90,10 @@ pub const UPSTREAM_FIRST_MS: u64 = 1_500;
 /// An upstream that has not answered a step 1 within this time will not.
 pub const UPSTREAM_ANSWER_MS: u64 = 2_000;
 
+/// One that has answered before will: only what is on the way is slow. It is given this long
+/// before everything is pushed that it may hold already.
+pub const UPSTREAM_KEEPER_ANSWER_MS: u64 = 30_000;
+
 /// Spread of the full push to an upstream that only broadcasts, so that many relays do not all
 /// answer one joiner.
 pub const PUSH_JITTER_MS: u64 = 500;
@@ -116,6 +120,9 @@ pub const UPSTREAM_HURRY_MS: u64 = 1_000;
 
 /// An upstream that refuses the login is tried again after this time.
 pub const UPSTREAM_UNAUTHORIZED_MS: u64 = 300_000;
+
+/// A server that asks not to be tried for a while (Retry-After) is obeyed for this long at most.
+pub const UPSTREAM_BUSY_MS_MAX: u64 = 300_000;
 
 /// A link that stood for this long was a good one: the next delay is short again.
 pub const UPSTREAM_STABLE_MS: u64 = 5_000;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::awareness::Awareness;
 use crate::backoff::Random;
+use crate::event::Habit;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
 use crate::replica::{Applied, Replica, Want};
@@ -45,6 +46,8 @@ pub(crate) struct Uplink {
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
     frames: Frames,
+    /// What was known of it before.
+    habit: Habit,
     /// It did not answer in time: it proves nothing, as far as we know.
     silent: bool,
     /// It passes on what others send: it proves nothing.
@@ -88,9 +91,8 @@ struct Asked {
 const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
 
 impl Uplink {
-    /// `silent`: the upstream is known to answer nothing.
-    /// `narrow`: it garbles wide client ids.
-    pub(crate) fn new(peer: PeerId, silent: bool, narrow: bool) -> Self {
+    /// `habit`: what is known of it already. `narrow`: it garbles wide client ids.
+    pub(crate) fn new(peer: PeerId, habit: Habit, narrow: bool) -> Self {
         Self {
             peer,
             stage: Stage::Dormant,
@@ -103,7 +105,8 @@ impl Uplink {
             fresh: None,
             awareness: BTreeSet::new(),
             frames: Frames::default(),
-            silent,
+            habit,
+            silent: habit == Habit::Silent,
             broadcasts: false,
             trusted: false,
             doubted: false,
@@ -147,8 +150,26 @@ impl Uplink {
         self.proves() && !self.withholds()
     }
 
-    pub(crate) fn is_silent(&self) -> bool {
-        self.silent
+    /// What is known of it by now.
+    pub(crate) fn habit(&self) -> Habit {
+        if self.trusted {
+            Habit::Keeps
+        } else if self.silent {
+            Habit::Silent
+        } else if self.broadcasts {
+            Habit::Unknown
+        } else {
+            self.habit
+        }
+    }
+
+    /// How long it may take to answer a step 1.
+    fn patience_ms(&self) -> Millis {
+        if self.habit == Habit::Keeps && !self.broadcasts {
+            limits::UPSTREAM_KEEPER_ANSWER_MS
+        } else {
+            limits::UPSTREAM_ANSWER_MS
+        }
     }
 
     /// Whether all has been sent.
@@ -282,13 +303,9 @@ impl Uplink {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Millis, replica: &Replica, random: &mut Random) {
         match self.stage {
-            Stage::Greeting => {
-                let unanswered =
-                    |asked: &Asked| now >= asked.at.saturating_add(limits::UPSTREAM_ANSWER_MS);
-                if self.asked.as_ref().is_some_and(unanswered) {
-                    self.silent = true;
-                    self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
-                }
+            Stage::Greeting if self.greeting_ends().is_some_and(|end| now >= end) => {
+                self.silent = true;
+                self.stage = Stage::PushAt(now + random.upto(limits::PUSH_JITTER_MS));
             }
             Stage::PushAt(at) if now >= at => self.push(replica),
             Stage::Live if self.is_half_answered(now) => {
@@ -307,6 +324,11 @@ impl Uplink {
         self.gap &= replica.is_incomplete();
         let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
         self.ask |= due(self.proof_due()) || due(self.gap_due());
+    }
+
+    /// Until when the answer to the first step 1 is waited for.
+    fn greeting_ends(&self) -> Option<Millis> {
+        self.asked.as_ref().map(|asked| asked.at + self.patience_ms())
     }
 
     /// A step 2 came and no step 1 behind it: somebody else answered, over a server that passes on.
@@ -354,9 +376,7 @@ impl Uplink {
     /// When [`Uplink::tick`] has something to do.
     pub(crate) fn next_tick(&self) -> Option<Millis> {
         let stage = match &self.stage {
-            Stage::Greeting => {
-                self.asked.as_ref().map(|asked| asked.at + limits::UPSTREAM_ANSWER_MS)
-            }
+            Stage::Greeting => self.greeting_ends(),
             Stage::PushAt(at) => Some(*at),
             Stage::Live => {
                 let answered = self.asked.as_ref().and_then(|asked| asked.answered);

@@ -1,11 +1,15 @@
 //! The state machine of the upstream link: when to connect, whose turn it is to send, and which
 //! document is kept off the link because the server closes it over that.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod parking;
+
+use std::collections::VecDeque;
 
 use crate::backoff::{Backoff, Random};
 use crate::id::DocumentId;
 use crate::{Millis, limits};
+
+use parking::Parking;
 
 /// What happens to the link.
 #[derive(Debug)]
@@ -14,6 +18,10 @@ pub enum Event {
     Tick,
     /// A client has come to a document: if the upstream is away, now is a time to try.
     ClientCame,
+    /// The machine has slept: whatever connection there was, the network has forgotten it.
+    Woke,
+    /// Another login is there: if the last one was refused, now is a time to try.
+    LoginChanged,
     /// The connection stands.
     Connected,
     /// An attempt to connect failed.
@@ -44,7 +52,7 @@ pub enum Event {
 /// What the link wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open a connection.
+    /// Open a connection. One that stands, and an attempt under way, are dropped.
     Connect,
     /// The link is up: attach the documents.
     Attach,
@@ -72,17 +80,22 @@ pub enum Action {
     },
 }
 
-/// Why an attempt failed.
+/// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// Nobody there, or it hangs up: worth another try soon.
     Unreachable,
+    /// It is busy and says when to come back.
+    Busy {
+        /// After so long, or a little later.
+        retry_after_ms: Millis,
+    },
     /// It wants a login, or refuses ours: not before something changes, or 5 minutes.
     Unauthorized,
 }
 
 /// How the link stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
     /// A connection is being opened.
     Connecting,
@@ -90,15 +103,11 @@ pub enum LinkState {
     Online,
     /// No connection.
     Offline {
-        /// Why.
-        reason: String,
         /// When the next attempt is due.
         next_try: Millis,
     },
     /// The server does not let us in.
     Unauthorized {
-        /// Why.
-        reason: String,
         /// When the next attempt is due.
         next_try: Millis,
     },
@@ -108,22 +117,20 @@ pub enum LinkState {
 #[derive(Debug)]
 pub struct Upstream {
     state: LinkState,
+    /// Why it is not online.
+    reason: Option<String>,
     backoff: Backoff,
     random: Random,
     tried_at: Millis,
+    /// The server has asked not to be tried before.
+    not_before: Millis,
     online_at: Millis,
     /// Documents with something to send: those that are open here, and the others.
     open: VecDeque<DocumentId>,
     idle: VecDeque<DocumentId>,
     /// Pulls since an idle document had its turn.
     open_turns: u32,
-    /// When each document was last sent for, on this connection.
-    sent: BTreeMap<DocumentId, Millis>,
-    /// The server closed the link soon after these were sent for: they go one at a time.
-    suspects: BTreeSet<DocumentId>,
-    /// The suspect whose turn it is, and since when.
-    trial: Option<(DocumentId, Millis)>,
-    parked: BTreeMap<DocumentId, Millis>,
+    parking: Parking,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,48 +139,45 @@ enum Queue {
     Idle,
 }
 
-fn may_send(
-    document: &DocumentId,
-    suspects: &BTreeSet<DocumentId>,
-    trial: &Option<(DocumentId, Millis)>,
-) -> bool {
-    match trial {
-        Some((on_trial, _)) => on_trial == document || !suspects.contains(document),
-        None => true,
-    }
-}
-
 /// Open documents go first, but of so many turns one is for the others.
 const TURNS: u32 = 8;
 
 impl Upstream {
     /// A link that has not been tried yet: a [`Event::Tick`] starts it.
     pub fn new(now: Millis, seed: u64) -> Self {
-        let reason = String::from("not tried yet");
         Self {
-            state: LinkState::Offline { reason, next_try: now },
+            state: LinkState::Offline { next_try: now },
+            reason: None,
             backoff: Backoff::new(limits::UPSTREAM_BACKOFF_MS, limits::UPSTREAM_BACKOFF_MS_MAX),
             random: Random::new(seed),
             tried_at: now,
+            not_before: now,
             online_at: now,
             open: VecDeque::new(),
             idle: VecDeque::new(),
             open_turns: 0,
-            sent: BTreeMap::new(),
-            suspects: BTreeSet::new(),
-            trial: None,
-            parked: BTreeMap::new(),
+            parking: Parking::default(),
         }
     }
 
     /// How it stands.
-    pub fn state(&self) -> &LinkState {
-        &self.state
+    pub fn state(&self) -> LinkState {
+        self.state
     }
 
-    /// Whether this document is kept off the link.
-    pub fn is_parked(&self, document: &DocumentId) -> bool {
-        self.parked.contains_key(document)
+    /// Why it is not online; nothing before the first attempt has ended.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Why this document is kept off the link, if it is.
+    pub fn parked_because(&self, document: &DocumentId) -> Option<&str> {
+        self.parking.reason(document)
+    }
+
+    /// The documents that are kept off the link.
+    pub fn parked(&self) -> impl Iterator<Item = &DocumentId> {
+        self.parking.parked()
     }
 
     /// The one entry point.
@@ -181,19 +185,19 @@ impl Upstream {
         match event {
             Event::Tick => self.tick(now, actions),
             Event::ClientCame => self.hurry(now, actions),
+            Event::Woke => self.renew(now, actions),
+            Event::LoginChanged => {
+                if matches!(self.state, LinkState::Unauthorized { .. }) {
+                    self.connect(now, actions);
+                }
+            }
             Event::Connected => {
                 self.state = LinkState::Online;
+                self.reason = None;
                 self.online_at = now;
                 actions.push(Action::Attach);
             }
-            Event::Failed { failure, reason } => {
-                let next_try = self.next_try(now, failure);
-                self.state = match failure {
-                    Failure::Unreachable => LinkState::Offline { reason, next_try },
-                    Failure::Unauthorized => LinkState::Unauthorized { reason, next_try },
-                };
-                actions.push(Action::WakeAt { at: next_try });
-            }
+            Event::Failed { failure, reason } => self.failed(now, failure, reason, actions),
             Event::Closed { code, reason } => self.closed(now, code, reason, actions),
             Event::Ready { document, open } => {
                 let queue = if open { &mut self.open } else { &mut self.idle };
@@ -205,8 +209,8 @@ impl Upstream {
 
     /// Somebody waits: now is a time to try, unless it was tried just now.
     fn hurry(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let LinkState::Offline { next_try, .. } = &mut self.state else { return };
-        let soon = self.tried_at + limits::UPSTREAM_HURRY_MS;
+        let LinkState::Offline { next_try } = &mut self.state else { return };
+        let soon = self.not_before.max(self.tried_at + limits::UPSTREAM_HURRY_MS);
         if now >= soon {
             self.connect(now, actions);
         } else if soon < *next_try {
@@ -215,19 +219,21 @@ impl Upstream {
         }
     }
 
-    fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let due: Vec<DocumentId> = self
-            .parked
-            .iter()
-            .filter(|(_, until)| **until <= now)
-            .map(|(document, _)| document.clone())
-            .collect();
-        for document in due {
-            self.parked.remove(&document);
-            actions.push(Action::Unpark { document });
+    /// Begins anew, whatever there was. The network may need some moments to be there again.
+    fn renew(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        if self.state == LinkState::Online {
+            self.reason = Some("the machine has slept".into());
+            self.end(now, None, actions);
         }
+        self.backoff.reset();
+        self.connect(now, actions);
+    }
+
+    fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let due = self.parking.take_due(now).into_iter();
+        actions.extend(due.map(|document| Action::Unpark { document }));
         match self.state {
-            LinkState::Offline { next_try, .. } | LinkState::Unauthorized { next_try, .. } => {
+            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
                 if next_try <= now {
                     self.connect(now, actions);
                 } else {
@@ -244,11 +250,22 @@ impl Upstream {
         actions.push(Action::Connect);
     }
 
-    fn next_try(&mut self, now: Millis, failure: Failure) -> Millis {
-        match failure {
+    fn failed(&mut self, now: Millis, failure: Failure, reason: String, actions: &mut Vec<Action>) {
+        self.reason = Some(reason);
+        let at = match failure {
             Failure::Unreachable => now + self.backoff.delay(&mut self.random),
+            Failure::Busy { retry_after_ms } => {
+                let wait = retry_after_ms.min(limits::UPSTREAM_BUSY_MS_MAX);
+                self.not_before = now + wait;
+                self.not_before + self.backoff.delay(&mut self.random)
+            }
             Failure::Unauthorized => now + limits::UPSTREAM_UNAUTHORIZED_MS,
-        }
+        };
+        self.state = match failure {
+            Failure::Unreachable | Failure::Busy { .. } => LinkState::Offline { next_try: at },
+            Failure::Unauthorized => LinkState::Unauthorized { next_try: at },
+        };
+        actions.push(Action::WakeAt { at });
     }
 
     fn closed(
@@ -262,84 +279,56 @@ impl Upstream {
         if now >= self.online_at + limits::UPSTREAM_STABLE_MS {
             self.backoff.reset();
         }
+        let failure = match code {
+            Some(4401 | 4403) => Failure::Unauthorized,
+            _ => Failure::Unreachable,
+        };
+        self.reason = Some(reason.clone());
+        self.end(now, code, actions);
+        self.failed(now, failure, reason, actions);
+    }
+
+    /// The connection is no more.
+    fn end(&mut self, now: Millis, code: Option<u16>, actions: &mut Vec<Action>) {
         self.open.clear();
         self.idle.clear();
         actions.push(Action::Detach);
-        self.blame(now, code, actions);
-        let next_try = self.next_try(now, Failure::Unreachable);
-        self.state = LinkState::Offline { reason, next_try };
-        actions.push(Action::WakeAt { at: next_try });
-    }
-
-    /// A close frame soon after a document's message may mean that document: those are suspects,
-    /// and on the next connection each has its trial. A connection that merely breaks (no close
-    /// frame, or "going away") says nothing about what was sent.
-    fn blame(&mut self, now: Millis, code: Option<u16>, actions: &mut Vec<Action>) {
-        let sent = std::mem::take(&mut self.sent);
-        let trial = self.trial.take();
-        if code.is_none_or(|code| matches!(code, 1001 | 1005 | 1006 | 1012)) {
-            self.suspects.clear();
-            return;
-        }
-        if let Some((document, _)) = trial {
-            self.suspects.remove(&document);
-            let until = now + limits::PARK_MS;
-            self.parked.insert(document.clone(), until);
+        let reason = self.reason.as_deref().unwrap_or_default();
+        if let Some((document, until)) = self.parking.blame(now, code, reason) {
             actions.push(Action::Park { document });
             actions.push(Action::WakeAt { at: until });
-            return;
         }
-        let lately = |at: Millis| now < at + limits::PARK_BLAME_MS;
-        self.suspects =
-            sent.into_iter().filter(|(_, at)| lately(*at)).map(|(document, _)| document).collect();
     }
 
     fn room(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        self.end_trial(now);
+        self.parking.end_trial(now);
         let idle_turn = self.open_turns >= TURNS || self.open.is_empty();
-        let document = if idle_turn { self.take(Queue::Idle) } else { None };
+        let document = if idle_turn { self.take(now, Queue::Idle) } else { None };
         self.open_turns = if document.is_some() { 0 } else { self.open_turns + 1 };
-        let document =
-            document.or_else(|| self.take(Queue::Open)).or_else(|| self.take(Queue::Idle));
+        let document = document
+            .or_else(|| self.take(now, Queue::Open))
+            .or_else(|| self.take(now, Queue::Idle));
         let Some(document) = document else { return };
-        if self.suspects.contains(&document) && self.trial.is_none() {
-            self.trial = Some((document.clone(), now));
-            actions.push(Action::WakeAt { at: now + limits::TRIAL_MS });
+        if let Some(at) = self.parking.sends(now, &document) {
+            actions.push(Action::WakeAt { at });
         }
-        self.sent.insert(document.clone(), now);
         actions.push(Action::Pull { document });
     }
 
-    /// A suspect that the server has put up with for a while is none.
-    fn end_trial(&mut self, now: Millis) {
-        if let Some((document, _)) =
-            self.trial.take_if(|(_, since)| now >= *since + limits::TRIAL_MS)
-        {
-            self.suspects.remove(&document);
-        }
-    }
-
-    /// The first of a queue that may be sent for: no suspect during another's trial.
-    fn take(&mut self, queue: Queue) -> Option<DocumentId> {
-        let may = |document: &DocumentId| may_send(document, &self.suspects, &self.trial);
+    /// The first of a queue that may be sent for.
+    fn take(&mut self, now: Millis, queue: Queue) -> Option<DocumentId> {
         let queue = match queue {
             Queue::Open => &mut self.open,
             Queue::Idle => &mut self.idle,
         };
-        let place = queue.iter().position(may)?;
+        let place = queue.iter().position(|document| self.parking.may_send(now, document))?;
         queue.remove(place)
-    }
-
-    /// The documents that are kept off the link.
-    pub fn parked(&self) -> impl Iterator<Item = &DocumentId> {
-        self.parked.keys()
     }
 
     /// Whether somebody waits for room who may have it.
     pub fn wants_room(&self, now: Millis) -> bool {
-        let over = self.trial.as_ref().is_some_and(|(_, since)| now >= since + limits::TRIAL_MS);
         let mut waiting = self.open.iter().chain(&self.idle);
-        waiting.any(|document| over || may_send(document, &self.suspects, &self.trial))
+        waiting.any(|document| self.parking.may_send(now, document))
     }
 }
 
@@ -407,6 +396,66 @@ mod tests {
     }
 
     #[test]
+    fn another_login_is_tried_at_once_but_only_after_a_refusal() {
+        let mut upstream = Upstream::new(0, 1);
+        handle(&mut upstream, 0, Event::Tick);
+        fail(&mut upstream, 0);
+        assert_eq!(handle(&mut upstream, 1, Event::LoginChanged), [], "that was not the reason");
+        let mut upstream = online(0);
+        assert_eq!(handle(&mut upstream, 1, Event::LoginChanged), []);
+        // A server may withdraw a login while the link stands.
+        let closed = Event::Closed { code: Some(4401), reason: "expired".into() };
+        let until = 2 + limits::UPSTREAM_UNAUTHORIZED_MS;
+        assert!(handle(&mut upstream, 2, closed).contains(&Action::WakeAt { at: until }));
+        assert_eq!(upstream.state(), LinkState::Unauthorized { next_try: until });
+        assert_eq!(upstream.reason(), Some("expired"));
+        assert_eq!(handle(&mut upstream, 3, Event::LoginChanged), [Action::Connect]);
+        assert_eq!(handle(&mut upstream, 4, Event::LoginChanged), [], "one attempt at a time");
+        handle(&mut upstream, 5, Event::Connected);
+        assert_eq!((upstream.state(), upstream.reason()), (LinkState::Online, None));
+    }
+
+    #[test]
+    fn a_busy_server_is_left_alone_for_as_long_as_it_asks_whoever_comes() {
+        for (asked, obeyed) in [(20_000, 20_000), (u64::MAX, limits::UPSTREAM_BUSY_MS_MAX)] {
+            let mut upstream = Upstream::new(0, 1);
+            handle(&mut upstream, 0, Event::Tick);
+            let failure = Failure::Busy { retry_after_ms: asked };
+            let failed = Event::Failed { failure, reason: "503".into() };
+            let actions = handle(&mut upstream, 0, failed);
+            let [Action::WakeAt { at }] = actions[..] else { panic!("{actions:?}") };
+            assert!((obeyed..=obeyed + limits::UPSTREAM_BACKOFF_MS).contains(&at), "{at}");
+            let early = handle(&mut upstream, obeyed - 1, Event::ClientCame);
+            assert!(!early.contains(&Action::Connect));
+            assert_eq!(handle(&mut upstream, obeyed, Event::ClientCame), [Action::Connect]);
+        }
+    }
+
+    #[test]
+    fn after_sleep_everything_begins_anew_at_once() {
+        let mut asleep = online(0);
+        assert_eq!(handle(&mut asleep, 9, Event::Woke), [Action::Detach, Action::Connect]);
+        assert_eq!(asleep.reason(), Some("the machine has slept"));
+        assert_eq!(handle(&mut asleep, 9, Event::Woke), [Action::Connect], "in vain so far");
+        // Long away before, and refused: that may be the old network's fault.
+        for failure in [Failure::Unreachable, Failure::Unauthorized] {
+            let mut now = 0;
+            let mut upstream = Upstream::new(now, 1);
+            for _ in 0..20 {
+                handle(&mut upstream, now, Event::Tick);
+                let failed = Event::Failed { failure, reason: "no".into() };
+                let actions = handle(&mut upstream, now, failed);
+                let [Action::WakeAt { at }] = actions[..] else { panic!("{actions:?}") };
+                now = at;
+            }
+            handle(&mut upstream, now, Event::Tick);
+            assert_eq!(handle(&mut upstream, now, Event::Woke), [Action::Connect]);
+            let next = fail(&mut upstream, now) - now;
+            assert!(next <= limits::UPSTREAM_BACKOFF_MS, "the network may need a moment: {next}");
+        }
+    }
+
+    #[test]
     fn open_documents_go_first_in_turn_but_the_others_are_not_starved() {
         let mut upstream = online(0);
         let mut pulled = Vec::new();
@@ -452,7 +501,7 @@ mod tests {
         let mut upstream = online(0);
         assert!(!parks(&close_after(&mut upstream, 0, &["big"], Some(1009)), "big"));
         assert!(parks(&close_after(&mut upstream, 60_000, &["big"], Some(1009)), "big"));
-        assert!(upstream.is_parked(&id("big")));
+        assert_eq!(upstream.parked_because(&id("big")), Some("gone"));
         let later = 60_100 + limits::PARK_MS;
         let unpark = Action::Unpark { document: id("big") };
         assert!(handle(&mut upstream, later, Event::Tick).contains(&unpark));
@@ -494,10 +543,10 @@ mod tests {
     #[test]
     fn a_link_that_breaks_is_nobodys_fault() {
         let mut upstream = online(0);
-        for round in 0..6 {
-            let code = if round % 2 == 0 { None } else { Some(1001) };
-            close_after(&mut upstream, round * 60_000, &["big"], code);
+        for (round, code) in [None, Some(1001), Some(1013), Some(4401), None].iter().enumerate() {
+            close_after(&mut upstream, round as u64 * 60_000, &["big"], *code);
+            close_after(&mut upstream, round as u64 * 60_000 + 30_000, &["big"], *code);
         }
-        assert!(!upstream.is_parked(&id("big")));
+        assert_eq!(upstream.parked_because(&id("big")), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, Upstream};
 use yrelay_core::wire::{self, Message};
@@ -16,7 +16,7 @@ pub(crate) struct Link {
     pub(crate) machine: Upstream,
     connection: Option<Connection>,
     names: BTreeMap<String, DocumentId>,
-    silent: bool,
+    pub(crate) habit: Habit,
 }
 
 /// One connection.
@@ -43,7 +43,7 @@ const OUTBOX_MESSAGES_MAX: usize = 2;
 impl Link {
     pub(crate) fn new(now: Millis, seed: u64) -> Self {
         let machine = Upstream::new(now, seed);
-        Self { machine, connection: None, names: BTreeMap::new(), silent: false }
+        Self { machine, connection: None, names: BTreeMap::new(), habit: Habit::Unknown }
     }
 
     pub(crate) fn end(&self) -> Option<End> {
@@ -52,10 +52,6 @@ impl Link {
 
     pub(crate) fn peer(&self) -> Option<PeerId> {
         self.connection.as_ref().map(|connection| connection.peer)
-    }
-
-    pub(crate) fn note_silence(&mut self) {
-        self.silent = true;
     }
 
     pub(crate) fn forget(&mut self, id: &DocumentId) {
@@ -89,7 +85,10 @@ impl Service {
         let Some(link) = &mut self.memory().link else { return };
         let greetings = BTreeMap::new();
         link.connection = Some(Connection { peer, end, room_due: false, greetings });
-        link.silent = false;
+        // Whoever was silent may have been away.
+        if link.habit == Habit::Silent {
+            link.habit = Habit::Unknown;
+        }
         self.link_event(net, Event::Connected);
     }
 
@@ -166,12 +165,12 @@ impl Service {
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
         let Some(connection) = &link.connection else { return };
-        if link.machine.is_parked(id) || !memory.documents.contains_key(id) {
+        if link.machine.parked_because(id).is_some() || !memory.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
+        let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
         self.input(net, id, input);
     }
 

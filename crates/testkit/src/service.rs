@@ -248,15 +248,8 @@ impl Service {
         if !is_routine_input(&input) {
             net.note(|| format!("service {number} {id} < {input:?}"));
         }
-        let ticks = matches!(input, Input::Tick);
         let mut outputs = Vec::new();
         slot.document.handle(net.now, input, &mut outputs);
-        let silent = ticks && slot.document.upstream_is_silent();
-        if let Some(link) = &mut self.memory().link
-            && silent
-        {
-            link.note_silence();
-        }
         for output in outputs {
             if !is_routine_output(&output) {
                 net.note(|| format!("service {number} {id} > {output:?}"));
@@ -297,6 +290,11 @@ impl Service {
                 }
                 self.disk.confirm(id, seq);
                 self.commit_soon(net);
+            }
+            Output::Habit(habit) => {
+                if let Some(link) = &mut self.memory().link {
+                    link.habit = habit;
+                }
             }
             Output::Compact { frozen, upto_seq } => {
                 let wait = net.random.upto(200);

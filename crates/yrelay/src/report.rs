@@ -106,25 +106,20 @@ impl State {
     }
 
     fn parked(&self, id: &DocumentId) -> Option<String> {
-        let link = self.link.as_ref()?;
-        link.machine
-            .is_parked(id)
-            .then(|| "the upstream closes the connection over it; tried again later".to_owned())
+        let because = self.link.as_ref()?.machine.parked_because(id)?;
+        Some(format!("the upstream ends the connection over it ({because}); tried again later"))
     }
 
     fn upstream(&self) -> Upstream {
         let Some(link) = &self.link else { return Upstream::none() };
-        let at = |next_try: &u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
-        let (state, reason, next_try) = match link.machine.state() {
-            LinkState::Connecting => (UpstreamState::Connecting, None, None),
-            LinkState::Online => (UpstreamState::Online, None, None),
-            LinkState::Offline { reason, next_try } => {
-                (UpstreamState::Offline, Some(reason.clone()), at(next_try))
-            }
-            LinkState::Unauthorized { reason, next_try } => {
-                (UpstreamState::Unauthorized, Some(reason.clone()), at(next_try))
-            }
+        let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
+        let (state, next_try) = match link.machine.state() {
+            LinkState::Connecting => (UpstreamState::Connecting, None),
+            LinkState::Online => (UpstreamState::Online, None),
+            LinkState::Offline { next_try } => (UpstreamState::Offline, at(next_try)),
+            LinkState::Unauthorized { next_try } => (UpstreamState::Unauthorized, at(next_try)),
         };
+        let reason = link.machine.reason().map(str::to_owned);
         Upstream { state, url: Some(link.target.to_string()), reason, next_try }
     }
 }

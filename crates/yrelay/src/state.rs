@@ -136,19 +136,12 @@ impl State {
         let now = clock::now_ms();
         let mut outputs = std::mem::take(&mut self.outputs);
         let document = &mut slot.document;
-        let ticks = matches!(input, Input::Tick);
         let handled = catch_unwind(AssertUnwindSafe(|| document.handle(now, input, &mut outputs)));
         if handled.is_err() {
             outputs.clear();
             self.outputs = outputs;
             self.forsake(relay, id);
             return;
-        }
-        if ticks
-            && document.upstream_is_silent()
-            && let Some(link) = &mut self.link
-        {
-            link.note_silence();
         }
         for output in outputs.drain(..) {
             self.carry_out(relay, id, output);
@@ -175,6 +168,11 @@ impl State {
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
+            Output::Habit(habit) => {
+                if let Some(link) = &mut self.link {
+                    link.habit = habit;
+                }
+            }
             Output::Compact { frozen, upto_seq } => {
                 let Some(slot) = self.documents.get(id) else { return };
                 let (id, number) = (id.clone(), slot.number);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, Failure, Upstream};
@@ -29,8 +29,8 @@ pub(crate) struct Link {
     connection: Option<Connection>,
     /// Attached documents by the name that the server knows.
     names: HashMap<String, DocumentId>,
-    /// The server was found to answer no step 1.
-    silent: bool,
+    /// How the server treats a step 1, as far as its documents have found out.
+    pub(crate) habit: Habit,
     /// Somebody wants room on the link.
     wanted: Rc<Notify>,
     /// The failure that the log has named last.
@@ -51,15 +51,10 @@ impl Link {
             machine: Upstream::new(clock::now_ms(), seed()),
             connection: None,
             names: HashMap::new(),
-            silent: false,
+            habit: Habit::Unknown,
             wanted: Rc::default(),
             reported: None,
         }
-    }
-
-    /// A document has found that the server answers no step 1.
-    pub(crate) fn note_silence(&mut self) {
-        self.silent = true;
     }
 
     /// The document has left memory.
@@ -175,7 +170,10 @@ impl State {
         let link = self.link.as_mut()?;
         link.connection = Some(Connection { peer, outbox: outbox.clone() });
         link.wanted = Rc::default();
-        link.silent = false;
+        // Whoever was silent may have been away.
+        if link.habit == Habit::Silent {
+            link.habit = Habit::Unknown;
+        }
         link.reported = None;
         Some((peer, link.wanted.clone()))
     }
@@ -228,12 +226,12 @@ impl State {
     pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
         let Some(link) = &mut self.link else { return };
         let Some(connection) = &link.connection else { return };
-        if link.machine.is_parked(id) || !self.documents.contains_key(id) {
+        if link.machine.parked_because(id).is_some() || !self.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, silent: link.silent, narrow: true };
+        let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
         self.input(relay, id, input);
     }
 

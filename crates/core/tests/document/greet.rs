@@ -1,5 +1,6 @@
 //! The link comes up: greet the upstream, push what it lacks.
 
+use yrelay_core::event::Habit;
 use yrelay_core::limits;
 use yrelay_core::replica::Replica;
 use yrelay_core::wire::{self, Message};
@@ -196,7 +197,8 @@ fn an_upstream_that_answers_nothing_is_pushed_everything_after_a_while() {
         delays.push(t.now - asked_at);
         t.expect_up(&["step2 1:0..4 -1:0..1"]);
         assert_eq!((t.confirmed(), t.standing().sent), (None, true));
-        assert!(t.document.upstream_is_silent() && t.document.is_unconfirmed());
+        assert_eq!(t.habit, Some(Habit::Silent));
+        assert!(t.document.is_unconfirmed());
     }
     delays.sort_unstable();
     assert!(delays[0] >= limits::UPSTREAM_ANSWER_MS && delays[0] + 100 < delays[19], "{delays:?}");
@@ -237,15 +239,45 @@ fn late_answers_are_taken() {
             t.expect_up(&["step2 nothing"]);
         }
         assert_eq!(t.confirmed(), Some(false), "it can prove things after all");
-        assert!(!t.document.upstream_is_silent());
+        assert_eq!(t.habit, Some(Habit::Keeps));
     }
+}
+
+/// On a slow link an answer takes longer than two seconds, and everything would go up in vain.
+#[test]
+fn a_server_that_is_known_to_answer_is_given_time() {
+    let content = [merged(&[insert(1, 0, "abc"), delete(1, 0, 1)])];
+    let mut t = Script::with(&content);
+    t.attach_upstream(Habit::Keeps);
+    t.expect_up(&["step1 1:3"]);
+    t.wait(limits::UPSTREAM_KEEPER_ANSWER_MS - 1);
+    assert_eq!(t.pull(), None);
+    t.tell(step2(&content[0]));
+    t.tell(step1(&[(1, 3)]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!((t.confirmed(), t.habit), (Some(true), None), "that was known");
+
+    let mut t = Script::with(&content);
+    t.attach_upstream(Habit::Keeps);
+    t.expect_up(&["step1 1:3"]);
+    t.wait(limits::UPSTREAM_KEEPER_ANSWER_MS + limits::PUSH_JITTER_MS);
+    t.expect_up(&["step2 1:0..3 -1:0..1"]);
+    assert_eq!(t.habit, Some(Habit::Silent), "another server answers at that address now");
+
+    let mut t = Script::with(&content);
+    t.attach_upstream(Habit::Keeps);
+    t.expect_up(&["step1 1:3"]);
+    t.tell(aware(&[(9, 1, "{}")]));
+    assert_eq!(t.habit, Some(Habit::Unknown), "one that keeps documents passes nothing on");
+    t.wait(limits::UPSTREAM_ANSWER_MS + limits::PUSH_JITTER_MS);
+    t.expect_up(&["step2 1:0..3 -1:0..1"]);
 }
 
 #[test]
 fn somebody_elses_question_is_answered_after_a_pause_with_what_nobody_else_sent() {
     let mut t =
         Script::with(&[merged(&[insert(1, 0, "abcd"), insert(2, 0, "xy"), delete(1, 0, 1)])]);
-    t.attach_upstream(true);
+    t.attach_upstream(Habit::Silent);
     assert!(t.pull().is_some());
     t.wait(3_000);
     t.expect_up(&["step2 1:0..4 2:0..2 -1:0..1"]);

@@ -1,5 +1,6 @@
 //! A client joins: it is asked, answered, and kept up to date without overlap.
 
+use yrelay_core::event::Habit;
 use yrelay_core::wire::{self, Message};
 use yrelay_core::{limits, replica::Replica};
 
@@ -224,7 +225,7 @@ fn a_joiner_does_not_wait_for_an_upstream_that_is_gone_or_silent_or_has_answered
     t.link_down();
     t.expect(A, &["step2 nothing"]);
 
-    t.attach_upstream(true);
+    t.attach_upstream(Habit::Silent);
     t.attach(B);
     t.frame(B, step1(&[]));
     t.expect(B, &["step1", "step2 nothing"]);

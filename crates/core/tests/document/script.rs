@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
-use yrelay_core::event::{Input, Output, Standing};
+use yrelay_core::event::{Habit, Input, Output, Standing};
 use yrelay_core::id::PeerId;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::wire::{self, Message};
@@ -34,6 +34,8 @@ pub(crate) struct Script {
     pub(crate) closed: BTreeMap<PeerId, CloseReason>,
     /// The upstream's number while the link is up.
     pub(crate) up: PeerId,
+    /// What was found out about the upstream, the last word of it.
+    pub(crate) habit: Option<Habit>,
     /// Updates given to the store: bytes, and whether they were written below.
     pub(crate) appended: Vec<(Bytes, bool)>,
     /// All that was given to the store.
@@ -76,6 +78,7 @@ impl Script {
             ready: BTreeSet::new(),
             closed: BTreeMap::new(),
             up: PeerId(99),
+            habit: None,
             appended: Vec::new(),
             stored: Replica::default(),
             last_seq: 0,
@@ -208,6 +211,7 @@ impl Script {
                 }
                 self.appended.push((update, local));
             }
+            Output::Habit(habit) => self.habit = Some(habit),
             Output::Confirmed { seq } => self.confirmed_seq = Some(seq),
             Output::Compact { frozen, upto_seq } => {
                 assert_eq!(upto_seq, self.last_seq);
@@ -288,14 +292,14 @@ impl Script {
     }
 
     pub(crate) fn link_up(&mut self) {
-        self.attach_upstream(false);
+        self.attach_upstream(Habit::Unknown);
     }
 
-    pub(crate) fn attach_upstream(&mut self, silent: bool) {
+    pub(crate) fn attach_upstream(&mut self, habit: Habit) {
         self.up = PeerId(self.up.0 + 1);
         let peer = self.up;
         self.inboxes.insert(peer, VecDeque::new());
-        self.handle(Input::AttachUpstream { peer, silent, narrow: true });
+        self.handle(Input::AttachUpstream { peer, habit, narrow: true });
     }
 
     pub(crate) fn link_down(&mut self) {

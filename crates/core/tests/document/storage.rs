@@ -1,6 +1,6 @@
 //! A document and the store: failures, compaction, eviction.
 
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::limits;
 
 use crate::script::{
@@ -126,7 +126,7 @@ fn stays_in_memory_until_the_upstream_that_is_here_has_it() {
 fn stays_in_memory_until_it_is_pushed_to_an_upstream_that_proves_nothing() {
     let mut t = Script::loading();
     t.loaded(&[merged(&[insert(1, 0, "a")])], true);
-    t.attach_upstream(true);
+    t.attach_upstream(Habit::Silent);
     assert!(!t.document.can_evict());
     t.expect_up(&["step1 1:1"]);
     assert!(!t.document.can_evict());

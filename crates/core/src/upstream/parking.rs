@@ -1,0 +1,113 @@
+//! Which document is kept off the link because the server closes it over that.
+//!
+//! A close frame soon after a document's message may mean that document. A server does not say
+//! which it means, so on the next connection each suspect has its trial, one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::DocumentId;
+use crate::{Millis, limits};
+
+/// Suspects, the one on trial, and those that are kept off the link.
+#[derive(Debug, Default)]
+pub(super) struct Parking {
+    /// When each document was last sent for, on this connection.
+    sent: BTreeMap<DocumentId, Millis>,
+    /// The server closed the link soon after these were sent for: they go one at a time.
+    suspects: BTreeSet<DocumentId>,
+    /// The suspect whose turn it is, and since when.
+    trial: Option<(DocumentId, Millis)>,
+    parked: BTreeMap<DocumentId, Parked>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    until: Millis,
+    reason: String,
+}
+
+/// What close codes say of the server or of the login, and never of a document.
+fn is_nobodys_fault(code: u16) -> bool {
+    matches!(code, 1001 | 1005 | 1006 | 1012 | 1013 | 4401 | 4403)
+}
+
+impl Parking {
+    /// Why this document is kept off the link, if it is.
+    pub(super) fn reason(&self, document: &DocumentId) -> Option<&str> {
+        self.parked.get(document).map(|parked| &*parked.reason)
+    }
+
+    pub(super) fn parked(&self) -> impl Iterator<Item = &DocumentId> {
+        self.parked.keys()
+    }
+
+    /// Those that may try again.
+    pub(super) fn take_due(&mut self, now: Millis) -> Vec<DocumentId> {
+        let due = |(_, parked): &(&DocumentId, &Parked)| parked.until <= now;
+        let due: Vec<_> = self.parked.iter().filter(due).map(|(id, _)| id.clone()).collect();
+        for document in &due {
+            self.parked.remove(document);
+        }
+        due
+    }
+
+    /// The link has ended. Returns the document that is parked for that, and until when.
+    ///
+    /// A connection that merely breaks (no close frame, or "going away") says nothing about what
+    /// was sent.
+    pub(super) fn blame(
+        &mut self,
+        now: Millis,
+        code: Option<u16>,
+        reason: &str,
+    ) -> Option<(DocumentId, Millis)> {
+        let sent = std::mem::take(&mut self.sent);
+        let trial = self.trial.take();
+        if code.is_none_or(is_nobodys_fault) {
+            self.suspects.clear();
+            return None;
+        }
+        if let Some((document, _)) = trial {
+            self.suspects.remove(&document);
+            let until = now + limits::PARK_MS;
+            let parked = Parked { until, reason: reason.to_owned() };
+            self.parked.insert(document.clone(), parked);
+            return Some((document, until));
+        }
+        let lately = |at: Millis| now < at + limits::PARK_BLAME_MS;
+        self.suspects =
+            sent.into_iter().filter(|(_, at)| lately(*at)).map(|(document, _)| document).collect();
+        None
+    }
+
+    /// A document is sent for. Returns when its trial ends, if that begins now.
+    pub(super) fn sends(&mut self, now: Millis, document: &DocumentId) -> Option<Millis> {
+        self.sent.insert(document.clone(), now);
+        if self.trial.is_some() || !self.suspects.contains(document) {
+            return None;
+        }
+        self.trial = Some((document.clone(), now));
+        Some(now + limits::TRIAL_MS)
+    }
+
+    /// A suspect that the server has put up with for a while is none.
+    pub(super) fn end_trial(&mut self, now: Millis) {
+        if let Some((document, _)) = self.trial.take_if(|(_, since)| is_over(now, *since)) {
+            self.suspects.remove(&document);
+        }
+    }
+
+    /// Whether it may be sent for: no suspect may during another's trial.
+    pub(super) fn may_send(&self, now: Millis, document: &DocumentId) -> bool {
+        match &self.trial {
+            Some((on_trial, since)) if !is_over(now, *since) => {
+                on_trial == document || !self.suspects.contains(document)
+            }
+            _ => true,
+        }
+    }
+}
+
+fn is_over(now: Millis, since: Millis) -> bool {
+    now >= since + limits::TRIAL_MS
+}
