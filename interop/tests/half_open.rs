@@ -97,7 +97,7 @@ fn presence(trouble: Trouble) {
     let others = |left: &str| vec![left.to_owned()];
     within(FOUND, "no ghost stays", || right.peers() == others("left, offline"));
     within(FOUND, "right is seen again", || left.peers() == others("right, meanwhile"));
-    assert_eq!(proxy.accepted() > 1, true);
+    assert!(proxy.accepted() > 1);
 }
 
 #[test]
