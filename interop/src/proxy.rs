@@ -10,6 +10,9 @@ use std::time::Duration;
 const PIECE_EVERY: Duration = Duration::from_millis(50);
 const PIECES_PER_SECOND: usize = 20;
 
+/// Of what is under way to the server, so much waits in the proxy, and about as much in its socket.
+const BUFFER_BYTES: usize = 16 << 10;
+
 /// Passes every connection on to another port of this machine, until told otherwise.
 pub struct Proxy {
     port: u16,
@@ -52,6 +55,7 @@ impl Proxy {
     /// Listens before the server at `port`.
     pub fn start(port: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        hold_little(&listener);
         let own = listener.local_addr().expect("a listener has an address").port();
         let network = Arc::<Network>::default();
         let shared = Arc::clone(&network);
@@ -203,7 +207,7 @@ impl Network {
 
     fn copy(&self, number: usize, [from, to]: &[TcpStream; 2], way: Way) -> io::Result<()> {
         let (mut from, mut to) = (from, to);
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = [0; BUFFER_BYTES];
         loop {
             let length = from.read(&mut buffer)?;
             if length == 0 {
@@ -265,6 +269,16 @@ impl Network {
         }
     }
 }
+
+/// A network holds little of what is under way; the system's buffers would hold megabytes.
+#[cfg(unix)]
+fn hold_little(listener: &TcpListener) {
+    let set = rustix::net::sockopt::set_socket_recv_buffer_size(listener, BUFFER_BYTES);
+    set.expect("a socket takes its options");
+}
+
+#[cfg(not(unix))]
+fn hold_little(_listener: &TcpListener) {}
 
 fn shut(ends: &[TcpStream; 2]) {
     for end in ends {
