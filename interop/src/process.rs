@@ -19,7 +19,8 @@ pub(crate) struct Process {
     output: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// What becomes of a line on stdout: kept for the report, or consumed.
+/// What becomes of a line on stdout: kept for the report, or consumed. Who consumes one that others
+/// may wait for reports it.
 pub(crate) type OnLine = Box<dyn FnMut(String) -> Option<String> + Send>;
 
 impl Process {
@@ -124,8 +125,9 @@ fn follow(
                 if output.len() > LINES_MAX {
                     output.pop_front();
                 }
+                drop(output);
+                wait::report();
             }
-            wait::report();
         }
         wait::report();
     });

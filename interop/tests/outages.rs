@@ -1,4 +1,4 @@
-//! The server goes and comes, and the way to it breaks, is slow, or serves many.
+//! The server goes and comes, and the way to it breaks, or serves many.
 
 use std::time::Duration;
 
@@ -70,41 +70,6 @@ fn a_message_is_torn() {
     pair.confirmed();
     assert_eq!(pair.proxies[0].accepted(), 2);
     assert_eq!(pair.proxies[1].accepted(), 1, "nobody else suffers");
-}
-
-/// What the slow link passes in a second.
-const SLOW: usize = 10_000;
-const BACKLOG: usize = 60_000;
-
-#[test]
-fn a_backlog_goes_up_a_slow_link_once() {
-    if !ready() {
-        return;
-    }
-    let pair = Pair::build(Keeping::Disk);
-    let memos = pair.clients.each_ref().map(|client| client.open("memo"));
-    memos[0].append("<memo>");
-    converge(&memos.each_ref(), |text| text == "<memo>");
-    pair.confirmed();
-    let [slow, _] = &pair.proxies;
-    slow.refuse(true);
-    slow.cut();
-    eventually("the loss is noticed", || pair.relays[0].upstream_state() != "online");
-    for number in 0..60 {
-        pair.documents[0].append(&format!("{number:0width$}", width = BACKLOG / 60));
-    }
-    pair.documents[1].append("<right>");
-    eventually("all is saved", || pair.documents[0].saved());
-    let before = slow.bytes_up();
-    slow.trickle(Some(SLOW));
-    slow.refuse(false);
-    eventually("the backlog is on its way", || slow.bytes_up() > before + SLOW);
-    memos[0].append("<on the way>");
-    eventually("the memo overtakes", || memos[1].text().len() == "<memo><on the way>".len());
-    pair.converge(|text| text.len() == BACKLOG + "<right>".len());
-    pair.confirmed();
-    let sent = slow.bytes_up() - before;
-    assert!(sent < BACKLOG * 3 / 2, "{sent} bytes for {BACKLOG}");
 }
 
 const RELAYS: usize = 8;
