@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 pub mod limits;
+pub mod login;
 pub mod target;
 
 pub mod acceptor;
@@ -19,6 +20,7 @@ pub mod listen;
 pub mod origin;
 pub mod outbox;
 pub mod pump;
+pub mod refused;
 pub mod socket;
 pub mod ws;
 
@@ -36,3 +38,4 @@ mod jobs;
 mod refusals;
 mod state;
 mod upstream;
+mod watch;
