@@ -31,7 +31,7 @@ async def admit(connection, request):
     print("request", bore if "Authorization" in request.headers else "none", flush=True)
     if refusal is None:
         try:
-            connection.server = await connect(SERVER, compression=None, max_size=None)
+            connection.beyond = await connect(SERVER, compression=None, max_size=None)
         except OSError:
             return connection.respond(HTTPStatus.BAD_GATEWAY, "the server is away\n")
     return refusal
@@ -46,7 +46,7 @@ async def copy(source, sink):
 
 
 async def join(client):
-    async with client.server as server:
+    async with client.beyond as server:
         ways = [asyncio.create_task(copy(*way)) for way in [(client, server), (server, client)]]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         await client.close()
