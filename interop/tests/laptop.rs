@@ -1,7 +1,7 @@
 //! Laptops: unplugged, put to sleep, moved, given a wrong password.
 
-use std::fs;
 use std::time::Duration;
+use std::{fs, iter};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,7 +41,8 @@ fn a_machine_that_slept_and_moved_is_back_at_once() {
         pair.converge(|text| text.len() == length);
         pair.confirmed();
         let upstream = pair.relays[0].status()["upstream"].take();
-        assert!(upstream["since"].as_u64() >= Some(woke), "{upstream} {woke}");
+        let since = upstream["since"].as_u64();
+        assert!(since >= Some(woke), "{upstream}, and it slept until {woke}");
     }
     assert_eq!(pair.proxies[1].accepted(), 1, "the other machine was awake");
 }
@@ -94,10 +95,11 @@ struct Person {
     right: bool,
     /// The connection with which the way was lost.
     lost: Option<usize>,
+    letter: &'static str,
 }
 
 impl Person {
-    fn new(gate: &Gate) -> Person {
+    fn new(gate: &Gate, letter: &'static str) -> Person {
         let home = TempDir::new().expect("temporary directories can be made");
         let file = home.path().join("password");
         fs::write(&file, PASSWORD).expect("temporary directories are writable");
@@ -107,7 +109,19 @@ impl Person {
         let relay = Relay::on_laptop(&["-s", &url, "-u", "anna", "--password-file", file]);
         let client = Client::start(Kind::YWebsocket3, &relay.url());
         let document = client.open("notes");
-        Person { home, proxy, relay, client, document, plugged: true, right: true, lost: None }
+        let (plugged, right, lost) = (true, true, None);
+        Person { home, proxy, relay, client, document, plugged, right, lost, letter }
+    }
+
+    /// Whether that would change anything.
+    fn may_meet(&self, event: Event) -> bool {
+        match event {
+            Event::Unplug => self.plugged,
+            Event::Plug => !self.plugged,
+            Event::Spoil => self.right,
+            Event::Mend => !self.right,
+            Event::Sleep | Event::SleepAndMove | Event::Move => true,
+        }
     }
 
     fn meet(&mut self, event: Event, other: &Document) {
@@ -162,6 +176,10 @@ impl Person {
         self.relay.status()["upstream"].take()
     }
 
+    fn before(&self) -> Before {
+        Before { state: self.relay.upstream_state(), unix_ms: self.relay.unix_ms() }
+    }
+
     /// Whether what its relay says is so.
     fn is_told_the_truth(&self, upstream: &Value) -> bool {
         let state = upstream["state"].as_str().expect("a state has a name");
@@ -177,7 +195,7 @@ impl Person {
     }
 
     /// Status says how it is within a bounded time, and the details fit.
-    fn status_tells_the_truth(&self, event: Event) {
+    fn status_tells_the_truth(&self, event: Event, before: &Before) {
         let due = self.upstream()["next_try"].as_u64().unwrap_or(0);
         let patience = Duration::from_millis(due.saturating_sub(self.relay.unix_ms())) + AWAKE;
         let mut upstream = Value::Null;
@@ -188,6 +206,9 @@ impl Person {
         let now = self.relay.unix_ms();
         let since = upstream["since"].as_u64().expect("since is a time");
         assert!(since <= now && since > now - 24 * 3_600_000, "{upstream} at {now}");
+        if (before.state == "online") != (upstream["state"] == "online") {
+            assert!(since + 1_000 >= before.unix_ms, "{upstream}, {event:?} after {before:?}");
+        }
         if upstream["state"] == "online" {
             assert_eq!(
                 [&upstream["reason"], &upstream["next_try"]],
@@ -202,6 +223,13 @@ impl Person {
             assert!(due.is_none_or(|due| soon.contains(&due)), "{upstream} at {now}");
         }
     }
+}
+
+/// What a relay said before something happened, and when that was.
+#[derive(Debug)]
+struct Before {
+    state: String,
+    unix_ms: u64,
 }
 
 /// Waits until its person has typed some more.
@@ -237,20 +265,29 @@ fn two_people_write_whatever_happens_to_their_laptops() {
     eprintln!("seed {SEED}");
     let server = Elva33Server::start(Keeping::Disk);
     let gate = Gate::start(&server.url(), "anna", PASSWORD);
-    let mut people = [(); 2].map(|()| Person::new(&gate));
-    for (person, letter) in people.iter().zip(["l", "r"]) {
-        person.document.type_slowly(&letter.repeat(LETTERS), EVERY_MS);
+    let mut people = ["l", "r"].map(|letter| Person::new(&gate, letter));
+    for person in &people {
+        person.document.type_slowly(&person.letter.repeat(LETTERS), EVERY_MS);
     }
     let mut random = Random(SEED);
     for number in 0..EVENTS {
-        let event = Event::ALL[random.below(Event::ALL.len())];
         let who = random.below(2);
-        eprintln!("{number}: {event:?} of {who}");
+        let event = iter::repeat_with(|| Event::ALL[random.below(Event::ALL.len())])
+            .find(|event| people[who].may_meet(*event))
+            .expect("there is always one");
+        eprintln!("{number}: {event:?} of {}", people[who].letter);
         let [left, right] = &mut people;
         let (person, other) = if who == 0 { (left, right) } else { (right, left) };
+        let before = [person.before(), other.before()];
         person.meet(event, &other.document);
-        person.status_tells_the_truth(event);
-        other.status_tells_the_truth(event);
+        person.status_tells_the_truth(event, &before[0]);
+        other.status_tells_the_truth(event, &before[1]);
+        types_on(&person.document);
+    }
+    for person in &people {
+        within(FOUND, "all is typed", || {
+            person.document.text().matches(person.letter).count() == LETTERS
+        });
     }
     for person in &mut people {
         person.write_password(PASSWORD);
