@@ -8,6 +8,7 @@ use yrelay::config::{self, Config, ConfigError, Patterns, Storage, UpstreamOptio
 use yrelay::login::Password;
 use yrelay::origin::{Host, Origin, Rules};
 use yrelay::status::Role;
+use yrelay::target::Address;
 
 const ABOUT: &str = "One local endpoint for everything that edits Yjs documents.
 
@@ -196,6 +197,14 @@ struct Common {
 }
 
 impl Cli {
+    /// Whether everybody on this machine can see a password in the list of processes.
+    pub(crate) fn shows_password(&self) -> bool {
+        let Command::Service { upstream, .. } = &self.command else { return false };
+        let in_address = |text: &String| Address::parse(text).is_ok_and(|a| a.password.is_some());
+        let mut servers = upstream.server.iter().chain(&self.before.server);
+        upstream.password.is_some() || self.before.password.is_some() || servers.any(in_address)
+    }
+
     /// The settings. `variable` looks up the environment.
     pub(crate) fn config(
         self,
@@ -243,12 +252,6 @@ impl Upstream {
     fn options(self, before: Before) -> UpstreamOptions {
         let file = self.password_file.map(Password::File);
         let text = self.password.or(before.password).filter(|_| file.is_none());
-        if text.is_some() {
-            tracing::warn!(
-                "everybody on this machine can see the password in the list of processes; \
-                 --password-file FILE keeps it to yourself"
-            );
-        }
         UpstreamOptions {
             server: self.server.or(before.server),
             user: self.user.or(before.user),
@@ -321,6 +324,16 @@ mod tests {
         assert!(Cli::try_parse_from(both.split(' ')).is_err());
         let shown = format!("{:?}", Cli::try_parse_from(["yrelay", "-p", "hunter2", "service"]));
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_noticed_wherever_it_stands() {
+        let shows = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().shows_password();
+        assert!(shows("yrelay -p x service"));
+        assert!(shows("yrelay service --password x"));
+        assert!(shows("yrelay service -s wss://jane:x@host"));
+        assert!(!shows("yrelay service -s wss://jane@host --password-file x"));
+        assert!(!shows("yrelay serve"));
     }
 
     #[test]
