@@ -25,6 +25,8 @@ struct Connection {
     end: End,
     /// Room will be given.
     room_due: bool,
+    /// Every document was offered, as the server has lost some.
+    offers_all: bool,
     greetings: BTreeMap<DocumentId, Greeting>,
 }
 
@@ -84,7 +86,8 @@ impl Service {
         let peer = self.next_peer();
         let Some(link) = &mut self.memory().link else { return };
         let greetings = BTreeMap::new();
-        link.connection = Some(Connection { peer, end, room_due: false, greetings });
+        link.connection =
+            Some(Connection { peer, end, room_due: false, offers_all: false, greetings });
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
             link.habit = Habit::Unknown;
@@ -139,7 +142,9 @@ impl Service {
             Action::Attach => {
                 let memory = self.memory();
                 let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
+                let confirmed = memory.stored.iter().find(|(_, unconfirmed)| !**unconfirmed);
                 let marked = memory.stored.iter().filter(|(_, unconfirmed)| **unconfirmed);
+                let marked = confirmed.into_iter().chain(marked);
                 memory.to_push = marked.map(|(id, _)| id.clone()).collect();
                 for id in ids {
                     self.attach_upstream(net, &id);
@@ -183,6 +188,16 @@ impl Service {
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
+        }
+    }
+
+    /// The server has lost what it had: it is offered every document.
+    pub(crate) fn push_all(&mut self, net: &mut Network) {
+        let memory = self.memory();
+        let connection = memory.link.as_mut().and_then(|link| link.connection.as_mut());
+        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
+            memory.to_push = memory.stored.keys().cloned().collect();
+            self.push_next(net);
         }
     }
 

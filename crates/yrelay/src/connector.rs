@@ -1,5 +1,7 @@
 //! Opens WebSockets to a server: names, TCP, TLS, the upgrade.
 
+mod refused;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +18,12 @@ use rustls::{CertificateError, ClientConfig};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-use crate::refused::Refused;
 use crate::socket::Stream;
 use crate::target::Target;
 use crate::ws::{self, Reader, Writer};
 use crate::{clock, limits, listen};
+
+pub use refused::Refused;
 
 /// Why there is no connection, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

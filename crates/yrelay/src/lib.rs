@@ -20,7 +20,6 @@ pub mod listen;
 pub mod origin;
 pub mod outbox;
 pub mod pump;
-pub mod refused;
 pub mod socket;
 pub mod ws;
 

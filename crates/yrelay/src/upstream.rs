@@ -47,6 +47,8 @@ pub(crate) struct Link {
 struct Connection {
     peer: PeerId,
     outbox: Outbox,
+    /// Every document was offered, as the server has lost some.
+    offers_all: bool,
 }
 
 /// How it stands, as people were last told. An attempt that is under way changes nothing.
@@ -201,7 +203,7 @@ impl State {
     fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.connection = Some(Connection { peer, outbox: outbox.clone() });
+        link.connection = Some(Connection { peer, outbox: outbox.clone(), offers_all: false });
         link.wanted = Rc::default();
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
@@ -233,12 +235,11 @@ impl State {
                 for id in ids {
                     self.attach_upstream(relay, &id);
                 }
-                self.to_push = self
-                    .stored
-                    .iter()
-                    .filter(|(_, shelved)| shelved.unconfirmed)
-                    .map(|(id, _)| id.clone())
-                    .collect();
+                // One that it has confirmed shows whether it has lost things since.
+                let confirmed = self.stored.iter().find(|(_, shelved)| !shelved.unconfirmed);
+                let unconfirmed = self.stored.iter().filter(|(_, shelved)| shelved.unconfirmed);
+                let ids = confirmed.into_iter().chain(unconfirmed).map(|(id, _)| id.clone());
+                self.to_push = ids.collect();
                 self.push_next(relay);
             }
             Action::Detach => self.detach_upstream(relay),
@@ -279,7 +280,17 @@ impl State {
         }
     }
 
-    /// Loads the next document that holds changes which the upstream has not confirmed.
+    /// The upstream has lost what it had: it is offered every document that is stored here.
+    pub(crate) fn push_all(&mut self, relay: &Relay) {
+        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
+        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
+            tracing::warn!("the upstream has lost what it had; every document is offered again");
+            self.to_push = self.stored.keys().cloned().collect();
+            self.push_next(relay);
+        }
+    }
+
+    /// Loads the next document of those that the upstream may lack.
     pub(crate) fn push_next(&mut self, relay: &Relay) {
         while let Some(id) = self.to_push.pop() {
             if self.stored.contains_key(&id) && !self.documents.contains_key(&id) {

@@ -65,7 +65,7 @@ impl Door {
         };
         let reason = match (&self.login, lacking) {
             (Some(login), _) if sent && refused.status == 401 => {
-                format!("refused with HTTP status 401: not the login of {}", login.user())
+                format!("refused with HTTP status 401: not with this password of {}", login.user())
             }
             (Some(_), Some(lacking)) if refused.basic => {
                 format!("refused with HTTP status 401: it wants a login, and {lacking}")

@@ -127,8 +127,45 @@ fn what_nobody_has_open_is_pushed_after_a_restart() {
         server.until_text(document, document);
         relay.pages.until_synced(document);
     }
-    assert!(!server.with(|state| state.knows("known")), "that was confirmed");
+    server.with(|state| {
+        let pushed = |(name, message): &(String, Vec<u8>)| {
+            name == "known" && message[..2] != [0, 0] && message[..] != [0, 1, 2, 0, 0]
+        };
+        assert!(!state.frames().any(pushed), "that was confirmed");
+    });
     assert_eq!(relay.pages.document("known")["confirmed"], true);
+}
+
+/// Whoever opens one of them elsewhere would find it empty, and fill it anew.
+#[test]
+fn a_server_that_has_lost_everything_is_offered_what_nobody_has_open() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let documents = ["one", "two", "three"];
+    let up = |relay: &Relay| {
+        for document in documents {
+            server.until_text(document, document);
+            relay.pages.until_synced(document);
+        }
+    };
+    {
+        let relay = Relay::below(&server, directory.path());
+        for document in documents {
+            Client::synced(relay.address(), document, 1).save(document);
+        }
+        up(&relay);
+    }
+    server.with(|state| state.forget());
+    let relay = Relay::below(&server, directory.path());
+    up(&relay);
+    // A server that has lost nothing is asked for one document.
+    drop(relay);
+    server.with(|state| state.connections.clear());
+    let relay = Relay::below(&server, directory.path());
+    server.until("it is greeted", |state| state.frames().count() == 2);
+    Client::synced(relay.address(), "new", 1).save("new");
+    server.until_text("new", "new");
+    assert_eq!(server.with(|state| documents.iter().filter(|d| state.knows(d)).count()), 1);
 }
 
 #[test]

@@ -80,6 +80,11 @@ impl State {
         self.documents.entry(name.to_owned()).or_insert_with(|| Editor::new(u64::from(u32::MAX)))
     }
 
+    /// Loses everything.
+    pub(crate) fn forget(&mut self) {
+        self.documents.clear();
+    }
+
     /// Sends a whole frame over the last connection.
     pub(crate) fn send(&mut self, frame: &[u8]) {
         self.connections.last_mut().unwrap().socket.binary(frame);

@@ -8,8 +8,7 @@ use std::thread::{self, JoinHandle};
 use hyper::header::HeaderValue;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use yrelay::connector::{ConnectError, Connector};
-use yrelay::refused::Refused;
+use yrelay::connector::{ConnectError, Connector, Refused};
 use yrelay::target::Target;
 
 use crate::common::*;
