@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,6 +17,8 @@ use crate::limits;
 pub struct Login {
     user: String,
     password: Option<Password>,
+    /// Held while the file is read: a file system that hangs is to hang one thread only.
+    reading: Arc<Mutex<()>>,
 }
 
 /// A password, or where it is.
@@ -45,6 +48,9 @@ pub enum LoginError {
     /// Such as a second line.
     #[error("the password holds control characters, or more than one line")]
     Control,
+    /// The file with it is on a file system that hangs.
+    #[error("the file of the password cannot be read: no answer")]
+    NoAnswer,
     /// The file with it.
     #[error("cannot read the password from {path}: {reason}")]
     File {
@@ -61,7 +67,7 @@ impl Login {
         if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
             return Err(LoginError::User);
         }
-        Ok(Self { user, password })
+        Ok(Self { user, password, reading: Arc::default() })
     }
 
     /// The user's name.
@@ -85,7 +91,10 @@ impl Login {
         let password = match &self.password {
             None => return Err(LoginError::NoPassword(self.user.clone())),
             Some(Password::Text(text)) => text.clone(),
-            Some(Password::File(path)) => read(path)?,
+            Some(Password::File(path)) => {
+                let Ok(_alone) = self.reading.try_lock() else { return Err(LoginError::NoAnswer) };
+                read(path)?
+            }
         };
         let password = password.expose_secret();
         if password.is_empty() {
@@ -176,6 +185,24 @@ mod tests {
             fs::write(&path, content).unwrap();
             assert!(matches!(login.authorization(), Err(LoginError::File { .. })));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_hangs_is_read_by_one_at_a_time() {
+        use std::process::Command;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let login = Login::new("jane".into(), Some(Password::File(path.clone()))).unwrap();
+        let other = login.clone();
+        let reader = std::thread::spawn(move || sent(&other));
+        while login.reading.try_lock().is_ok() {
+            std::thread::yield_now();
+        }
+        assert_eq!(login.authorization().unwrap_err(), LoginError::NoAnswer);
+        fs::write(&path, "secret\n").unwrap();
+        assert_eq!(reader.join().unwrap(), "jane:secret");
     }
 
     #[test]

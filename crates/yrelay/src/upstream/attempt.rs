@@ -8,6 +8,7 @@ use yrelay_core::upstream::Failure;
 use crate::connector::{ConnectError, Connector};
 use crate::login::{Login, LoginError};
 use crate::ws::{Reader, Writer};
+use crate::{clock, limits};
 
 /// What is known of a server and its login.
 #[derive(Clone)]
@@ -65,7 +66,10 @@ impl Door {
         };
         let reason = match (&self.login, lacking) {
             (Some(login), _) if sent && refused.status == 401 => {
-                format!("refused with HTTP status 401: not with this password of {}", login.user())
+                format!(
+                    "refused with HTTP status 401: it does not accept the password of {}",
+                    login.user()
+                )
             }
             (Some(_), Some(lacking)) if refused.basic => {
                 format!("refused with HTTP status 401: it wants a login, and {lacking}")
@@ -85,11 +89,12 @@ impl Door {
     }
 }
 
+/// A file may be on a network's file system, and that may hang.
 async fn authorization(login: Login) -> Result<HeaderValue, LoginError> {
     if !login.may_change() {
         return login.authorization();
     }
-    let path = login.clone();
-    let read = spawn_blocking(move || login.authorization()).await;
-    read.unwrap_or_else(|_| Err(LoginError::NoPassword(path.user().to_owned())))
+    let reading = spawn_blocking(move || login.authorization());
+    let read = clock::timeout(limits::CONNECT_MS, reading).await;
+    read.and_then(Result::ok).unwrap_or(Err(LoginError::NoAnswer))
 }
