@@ -98,6 +98,10 @@ fn presence(trouble: Trouble) {
     within(FOUND, "no ghost stays", || right.peers() == others("left, offline"));
     within(FOUND, "right is seen again", || left.peers() == others("right, meanwhile"));
     assert!(proxy.accepted() > 1);
+    // Clients forget by themselves; a new one knows only what the relay tells.
+    let late = Client::start(Kind::YWebsocket3, &pair.relays[1].url()).open("notes");
+    let both = ["left, offline", "right, meanwhile"].map(str::to_owned);
+    eventually_eq("the relay knows no ghost", || late.peers(), &both.to_vec());
 }
 
 #[test]
