@@ -57,8 +57,11 @@ fn a_stranded_link() {
     let pair = Pair::build(Keeping::Disk);
     pair.proxies[0].strand();
     an_edit_on_each_side(&pair);
+    // What is written all the time is no sign of life of the other side.
+    let typed = 350;
+    pair.documents[0].type_slowly(&"x".repeat(typed), 100);
     within(FOUND, "the silence is noticed", || pair.proxies[0].accepted() == 2);
-    pair.converge(|text| text.len() == "<left><right>".len());
+    pair.converge(|text| text.len() == "<left><right>".len() + typed);
     pair.confirmed();
     assert_eq!(pair.proxies[1].accepted(), 1);
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use yrelay_interop::{Document, Keeping, Pair, converge, eventually, ready, within};
 
-/// `notes` of the left relay has grown by `backlog` bytes while the way up was away; now it passes
-/// `rate` bytes a second.
+/// `notes` of the left relay has doubled to twice `backlog` bytes while the way up was away; now it
+/// passes `rate` bytes a second.
 struct Slow {
     pair: Pair,
     memos: [Document; 2],
@@ -18,6 +18,8 @@ impl Slow {
         let pair = Pair::build(Keeping::Disk);
         let memos = pair.clients.each_ref().map(|client| client.open("memo"));
         memos[0].append("<memo>");
+        pair.documents[0].append(&"x".repeat(backlog));
+        pair.converge(|text| text.len() == backlog);
         converge(&memos.each_ref(), |text| text == "<memo>");
         pair.confirmed();
         let [proxy, _] = &pair.proxies;
@@ -43,8 +45,8 @@ impl Slow {
 
     fn arrives(&self, patience: Duration) {
         let [_, right] = &self.pair.documents;
-        within(patience, "the backlog arrives", || right.text().len() >= self.backlog);
-        self.pair.converge(|text| text.len() == self.backlog);
+        within(patience, "the backlog arrives", || right.text().len() >= 2 * self.backlog);
+        self.pair.converge(|text| text.len() == 2 * self.backlog);
         self.pair.confirmed();
     }
 }
