@@ -16,15 +16,19 @@ const AWAKE: Duration = Duration::from_secs(8);
 const FOUND: Duration = Duration::from_secs(40);
 const HOUR: Duration = Duration::from_secs(3600);
 
+fn on_laptops() -> Pair {
+    let server = Elva33Server::start(Keeping::Disk);
+    let proxies = [(); 2].map(|()| Proxy::start(server.port()));
+    let relays = proxies.each_ref().map(|proxy| Relay::on_laptop(&["-s", &proxy.url()]));
+    Pair::join(server, proxies, relays)
+}
+
 #[test]
 fn a_machine_that_slept_and_moved_is_back_at_once() {
     if !ready() || !clocks_ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
-    let proxies = [(); 2].map(|()| Proxy::start(server.port()));
-    let relays = proxies.each_ref().map(|proxy| Relay::on_laptop(&["-s", &proxy.url()]));
-    let pair = Pair::join(server, proxies, relays);
+    let pair = on_laptops();
     pair.documents[0].append("<before>");
     pair.converge(|text| text == "<before>");
     for round in 2..4 {
@@ -33,18 +37,32 @@ fn a_machine_that_slept_and_moved_is_back_at_once() {
         pair.documents[1].append("<meanwhile>");
         eventually("saved", || pair.documents[1].saved());
         pair.relays[0].jump_clock(HOUR);
-        let woke = pair.relays[0].unix_ms();
         pair.relays[0].thaw();
         pair.documents[0].append("<awake>");
         within(AWAKE, "a new connection", || pair.proxies[0].accepted() == round);
         let length = "<before>".len() + (round - 1) * "<meanwhile><awake>".len();
         pair.converge(|text| text.len() == length);
         pair.confirmed();
-        let upstream = pair.relays[0].status()["upstream"].take();
-        let since = upstream["since"].as_u64();
-        assert!(since >= Some(woke), "{upstream}, and it slept until {woke}");
     }
     assert_eq!(pair.proxies[1].accepted(), 1, "the other machine was awake");
+}
+
+#[test]
+fn a_machine_that_slept_says_since_when_it_is_online_again() {
+    if !ready() || !clocks_ready() {
+        return;
+    }
+    let pair = on_laptops();
+    let [relay, _] = &pair.relays;
+    relay.freeze();
+    relay.jump_clock(HOUR);
+    let woke = relay.unix_ms();
+    relay.thaw();
+    within(AWAKE, "a new connection", || pair.proxies[0].accepted() == 2);
+    pair.online();
+    let upstream = relay.status()["upstream"].take();
+    let since = upstream["since"].as_u64();
+    assert!(since >= Some(woke), "{upstream}, and it slept until {woke}");
 }
 
 const SEED: u64 = 9;
