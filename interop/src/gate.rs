@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::certificate::Certificate;
 use crate::process::Process;
-use crate::{install, port};
+use crate::{eventually_eq, install, port};
 
 /// Python's websockets with Basic auth: whoever logs in is connected with the server behind.
 pub struct Gate {
@@ -62,8 +62,13 @@ impl Gate {
         accept(&self.home, user, password);
     }
 
-    /// What the requests so far bore: `none`, a `right` or a `wrong` login.
-    pub fn requests(&self) -> Vec<String> {
+    /// Waits until the requests so far were these: each bore `none`, a `right` or a `wrong` login.
+    pub fn saw(&self, logins: &[&str]) {
+        let logins: Vec<String> = logins.iter().map(ToString::to_string).collect();
+        eventually_eq("what requests bore", || self.requests(), &logins);
+    }
+
+    fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
