@@ -137,6 +137,17 @@ impl Disk {
         self.committed.get(id).map(|committed| committed.held.clone()).unwrap_or_default()
     }
 
+    /// A replica of all that was appended, committed or not.
+    pub(crate) fn replica(&self, id: &DocumentId) -> Replica {
+        let mut replica = Replica::default();
+        let waiting = self.backlog.get(id).map(|work| &work.rows).into_iter().flatten();
+        let committed = self.committed.get(id).into_iter().flat_map(Committed::updates);
+        for update in committed.chain(waiting.map(|(_, update, _)| update)) {
+            replica.apply(&Update::parse(update.clone()).expect("what is appended parses"));
+        }
+        replica
+    }
+
     pub(crate) fn updates(&self, id: &DocumentId) -> impl Iterator<Item = &[u8]> {
         self.committed.get(id).into_iter().flat_map(Committed::updates).map(Bytes::as_ref)
     }

@@ -4,12 +4,17 @@
 //! write through services (the core's state machines, driven as yrelay drives them, over a model
 //! disk) to a model of ELVA's server, in virtual time and over connections that break.
 
+mod account;
 mod client;
 mod disk;
 mod editor;
+mod fault;
+mod garbage;
 mod jobs;
 mod link;
+mod memory;
 mod network;
+mod outputs;
 mod peer;
 mod presence;
 mod rest;
@@ -17,7 +22,12 @@ mod script;
 mod server;
 mod service;
 mod simulation;
+mod sleep;
+mod steps;
+mod traffic;
+mod watch;
 mod world;
+mod writer;
 
 pub mod node;
 

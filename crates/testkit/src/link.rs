@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::upstream::{Action, Event, Failure, Upstream};
-use yrelay_core::wire::{self, Message};
-use yrelay_core::{Millis, limits, link};
+use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
+use yrelay_core::wire;
+use yrelay_core::{Millis, link};
 
+use crate::account::Account;
+use crate::garbage::{Fate, Garbage};
 use crate::network::{self, End, Network, Packet};
+use crate::server::Mode;
 use crate::service::{Service, Timer};
 
 pub(crate) struct Link {
@@ -17,6 +20,9 @@ pub(crate) struct Link {
     connection: Option<Connection>,
     names: BTreeMap<String, DocumentId>,
     pub(crate) habit: Habit,
+    attempts: u64,
+    /// The attempt to connect that is under way.
+    attempt: Option<u64>,
 }
 
 /// One connection.
@@ -25,16 +31,7 @@ struct Connection {
     end: End,
     /// Room will be given.
     room_due: bool,
-    greetings: BTreeMap<DocumentId, Greeting>,
-}
-
-/// How far a document's conversation came on this connection.
-#[derive(Default)]
-struct Greeting {
-    /// When its first step 1 went up.
-    asked_at: Option<Millis>,
-    /// The server has sent a step 1.
-    named: bool,
+    accounts: BTreeMap<DocumentId, Account>,
 }
 
 /// Small, so that documents wait for their turn.
@@ -43,7 +40,14 @@ const OUTBOX_MESSAGES_MAX: usize = 2;
 impl Link {
     pub(crate) fn new(now: Millis, seed: u64) -> Self {
         let machine = Upstream::new(now, seed);
-        Self { machine, connection: None, names: BTreeMap::new(), habit: Habit::Unknown }
+        Self {
+            machine,
+            connection: None,
+            names: BTreeMap::new(),
+            habit: Habit::Unknown,
+            attempts: 0,
+            attempt: None,
+        }
     }
 
     pub(crate) fn end(&self) -> Option<End> {
@@ -57,8 +61,40 @@ impl Link {
     pub(crate) fn forget(&mut self, id: &DocumentId) {
         self.names.remove(&id.to_encoded());
         if let Some(connection) = &mut self.connection {
-            connection.greetings.remove(id);
+            connection.accounts.remove(id);
         }
+    }
+
+    /// What went up for a document on the present connection.
+    pub(crate) fn account(&mut self, id: &DocumentId) -> Option<&mut Account> {
+        self.connection.as_mut()?.accounts.get_mut(id)
+    }
+
+    /// What it says of itself is so.
+    pub(crate) fn assert_truthful(&self, now: Millis) {
+        let (state, reason) = (self.machine.state(), self.machine.reason());
+        let found = (self.connection.is_some(), self.attempt.is_some());
+        let expected = match state {
+            LinkState::Online => (true, false),
+            LinkState::Connecting => (false, true),
+            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
+                assert!(next_try >= now, "{state:?} and nobody tries at {now}");
+                (false, false)
+            }
+        };
+        assert_eq!(found, expected, "{state:?}, but the connection and the attempt are (left)");
+        let tried = self.attempts > 0 && !matches!(state, LinkState::Connecting);
+        let explained = reason.is_some() != (state == LinkState::Online);
+        assert!(!tried || explained, "{state:?} because of {reason:?}");
+    }
+}
+
+impl Connection {
+    fn drop(self, net: &mut Network) {
+        if !net.is_over(self.end) {
+            net.close(self.end, None);
+        }
+        net.abandon(self.end);
     }
 }
 
@@ -74,17 +110,22 @@ impl Service {
         link.is_some_and(|link| link.machine.parked().next().is_some())
     }
 
-    /// The attempt to connect has ended; here is the connection, if it succeeded.
-    pub(crate) fn connected(&mut self, net: &mut Network, end: Option<End>) {
-        let Some(end) = end else {
-            let event = Event::Failed { failure: Failure::Unreachable, reason: "refused".into() };
-            self.link_event(net, event);
-            return;
+    /// An attempt to connect has ended; here is the connection, if it succeeded.
+    pub(crate) fn connected(&mut self, net: &mut Network, end: Result<End, Failure>) {
+        let Some(link) = &mut self.memory().link else { return };
+        link.attempt = None;
+        let end = match end {
+            Ok(end) => end,
+            Err(failure) => {
+                let event = Event::Failed { failure, reason: "refused".into() };
+                self.link_event(net, event);
+                return;
+            }
         };
         let peer = self.next_peer();
         let Some(link) = &mut self.memory().link else { return };
-        let greetings = BTreeMap::new();
-        link.connection = Some(Connection { peer, end, room_due: false, greetings });
+        let accounts = BTreeMap::new();
+        link.connection = Some(Connection { peer, end, room_due: false, accounts });
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
             link.habit = Habit::Unknown;
@@ -92,14 +133,20 @@ impl Service {
         self.link_event(net, Event::Connected);
     }
 
+    /// Whether it waits for this attempt to connect.
+    pub(crate) fn awaits(&self, attempt: u64) -> bool {
+        let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+        link.is_some_and(|link| link.attempt == Some(attempt))
+    }
+
     pub(crate) fn link_event(&mut self, net: &mut Network, event: Event) {
-        let number = self.number;
+        let (number, now) = (self.number, self.now(net));
         let Some(link) = &mut self.memory().link else { return };
         if !matches!(event, Event::Room | Event::Ready { .. }) {
             net.note(|| format!("link of service {number} < {event:?}"));
         }
         let mut actions = Vec::new();
-        link.machine.handle(net.now, event, &mut actions);
+        link.machine.handle(now, event, &mut actions);
         for action in actions {
             self.act(net, action);
         }
@@ -108,9 +155,10 @@ impl Service {
 
     /// Room is given as soon as the queue has some, but not in the same turn.
     fn plan_room(&mut self, net: &mut Network) {
+        let now = self.now(net);
         let Some(link) = &mut self.memory().link else { return };
         if let Some(connection) = &mut link.connection
-            && link.machine.wants_room(net.now)
+            && link.machine.wants_room(now)
             && !std::mem::replace(&mut connection.room_due, true)
         {
             let at = net.room_at(connection.end, OUTBOX_MESSAGES_MAX);
@@ -119,11 +167,12 @@ impl Service {
     }
 
     pub(crate) fn link_room(&mut self, net: &mut Network, end: End) {
+        let now = self.now(net);
         let Some(link) = &mut self.memory().link else { return };
         if let Some(connection) = &mut link.connection {
             connection.room_due = false;
         }
-        if link.machine.wants_room(net.now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
+        if link.machine.wants_room(now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
             self.link_event(net, Event::Room);
         } else {
             self.plan_room(net);
@@ -133,8 +182,16 @@ impl Service {
     fn act(&mut self, net: &mut Network, action: Action) {
         match action {
             Action::Connect => {
-                let wait = net.random.upto(200);
-                self.after(net, wait, Timer::Connect);
+                if let Some(link) = &mut self.memory().link {
+                    if let Some(connection) = link.connection.take() {
+                        connection.drop(net);
+                    }
+                    link.attempts += 1;
+                    link.attempt = Some(link.attempts);
+                    let timer = Timer::Connect(link.attempts);
+                    let wait = net.random.upto(200);
+                    self.after(net, wait, timer);
+                }
             }
             Action::Attach => {
                 let memory = self.memory();
@@ -155,6 +212,7 @@ impl Service {
             Action::Park { document } => net.note(|| format!("{document} is parked")),
             Action::Unpark { document } => self.attach_upstream(net, &document),
             Action::WakeAt { at } => {
+                let at = self.in_net_time(at);
                 net.at(at, network::Event::Service(self.number, self.life, Timer::Link));
             }
         }
@@ -162,13 +220,15 @@ impl Service {
 
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
+        let keeps = self.server == Some(Mode::Persistent);
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
-        let Some(connection) = &link.connection else { return };
+        let Some(connection) = &mut link.connection else { return };
         if link.machine.parked_because(id).is_some() || !memory.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
+        connection.accounts.insert(id.clone(), Account::new(link.habit, keeps));
         let peer = connection.peer;
         let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
         self.input(net, id, input);
@@ -179,7 +239,9 @@ impl Service {
         memory.to_push.clear();
         let Some(link) = &mut memory.link else { return };
         link.names.clear();
-        let Some(Connection { peer, .. }) = link.connection.take() else { return };
+        let Some(connection) = link.connection.take() else { return };
+        let peer = connection.peer;
+        connection.drop(net);
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
@@ -199,9 +261,10 @@ impl Service {
 
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
         let target = match net.peek(end) {
-            Some(Packet::Frame(frame)) => {
-                let (name, _) = link::decode(&frame).expect("the server frames what it sends");
-                self.memory().link.as_ref().and_then(|link| link.names.get(name)).cloned()
+            Some(Packet::Frame(frame) | Packet::Garbage(frame)) => {
+                let names = self.memory().link.as_ref().map(|link| &link.names);
+                let known = |(name, _)| names.and_then(|names| names.get(name)).cloned();
+                link::decode(&frame).ok().and_then(known)
             }
             _ => None,
         };
@@ -212,6 +275,7 @@ impl Service {
         }
         match (net.take(end), target) {
             (Some(Packet::Frame(frame)), Some(id)) => self.link_frame(net, &id, &frame),
+            (Some(Packet::Garbage(frame)), id) => self.link_garbage(net, id, &frame),
             (Some(Packet::Closed(code)), _) => {
                 let event = Event::Closed { code, reason: "gone".into() };
                 self.link_event(net, event);
@@ -223,30 +287,50 @@ impl Service {
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
         let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
-        let Some(connection) =
-            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
-        else {
+        let memory = self.memory.as_mut().expect("the service runs");
+        let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
             return;
         };
-        let peer = connection.peer;
-        if let Some(Ok(Message::SyncStep1(_))) = wire::messages(&bytes).next() {
-            connection.greetings.entry(id.clone()).or_default().named = true;
+        if let Some(account) = connection.accounts.get_mut(id) {
+            account.hears(&bytes, || self.disk.replica(id));
         }
+        let peer = connection.peer;
         self.input(net, id, Input::Frame { peer, bytes });
+    }
+
+    /// It is refused and counted, and nothing else happens.
+    fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
+        let fate = Garbage::fate(frame);
+        let refused = self.refused;
+        let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
+            self.refused += 1;
+            return;
+        };
+        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
+        let Some(slot) = self.memory().documents.get_mut(&id) else { return };
+        slot.garbage += 1;
+        let loaded = slot.loaded;
+        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        self.input(net, &id, Input::Frame { peer, bytes });
+        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {frame:?}");
+        assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
     }
 
     /// A document was given room and makes use of it.
     pub(crate) fn send_up(&mut self, net: &mut Network, id: &DocumentId, message: &Bytes) {
-        let now = net.now;
-        let Some(connection) =
-            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
+        let now = self.now(net);
+        let memory = self.memory();
+        let slot = memory.documents.get(id).expect("it has just been given room");
+        let incomplete = slot.document.standing().incomplete;
+        let Some(connection) = memory.link.as_mut().and_then(|link| link.connection.as_mut())
         else {
             return;
         };
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
         assert!(messages.next().is_none(), "servers read one message of a frame");
-        connection.greetings.entry(id.clone()).or_default().judge(now, id, &first);
+        let account = connection.accounts.get_mut(id).expect("it was attached");
+        account.sends(now, id, first, incomplete);
         let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,
@@ -254,26 +338,5 @@ impl Service {
         );
         let frame = [&link::prefix(&id.to_encoded())[..], message].concat();
         net.send(end, frame.into());
-    }
-}
-
-impl Greeting {
-    fn judge(&mut self, now: Millis, id: &DocumentId, message: &Message) {
-        match message {
-            Message::SyncStep1(_) => {
-                self.asked_at.get_or_insert(now);
-            }
-            Message::SyncStep2(_) | Message::Update { .. } => {
-                let patient = self
-                    .asked_at
-                    .is_some_and(|at| now >= at.saturating_add(limits::UPSTREAM_ANSWER_MS));
-                assert!(
-                    self.named || patient,
-                    "{id}: an update went up before the server had named what it lacks"
-                );
-            }
-            Message::Awareness(_) => {}
-            other => panic!("{id}: {other:?} went up"),
-        }
     }
 }

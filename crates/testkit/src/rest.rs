@@ -132,15 +132,16 @@ impl World<'_> {
     }
 
     /// Nobody is missing and nobody is a ghost.
-    fn assert_sees_who_is_there(&self, client: &Client) {
-        if client.style != Style::Js {
+    pub(crate) fn assert_sees_who_is_there(&self, client: &Client) {
+        let is_here = |client: &Client| client.style == Style::Js && client.mood == Mood::Here;
+        if !is_here(client) {
             return;
         }
         // ELVA's keeping server passes no awareness on.
         let together = self.server.is_some() && !self.server_keeps();
         let there: BTreeSet<u64> = self
             .living()
-            .filter(|other| other.style == Style::Js && other.document == client.document)
+            .filter(|other| is_here(other) && other.document == client.document)
             .filter(|other| together || other.service == client.service)
             .map(|other| other.editor.id())
             .collect();

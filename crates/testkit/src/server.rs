@@ -80,6 +80,7 @@ impl Server {
                 self.frame(net, end, &frame);
             }
             Some(Packet::Closed(_)) => drop(self.links.remove(&end)),
+            Some(Packet::Garbage(_)) => unreachable!("services are sound"),
             Some(Packet::Frame(_)) | None => {}
         }
     }

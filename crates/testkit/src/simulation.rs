@@ -109,7 +109,7 @@ fn minimise(mut script: Script, failure: &str) -> Script {
 fn describe(first: &str, script: &Script, reason: &str, trace: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let Script { seed, server, services, documents, calm_at, people, steps } = script;
+    let Script { seed, server, services, documents, calm_at, people, steps, .. } = script;
     let _ = writeln!(out, "seed {seed} with server {server:?} fails: {first}");
     let _ = writeln!(out, "{services} services, {documents} documents, calm at {calm_at} ms");
     for (number, person) in people.iter().enumerate() {
