@@ -18,6 +18,8 @@ pub(crate) struct Account {
     asked_at: Millis,
     /// When anything was last written here.
     changed_at: Millis,
+    /// There was a quiet time between two changes since it was last asked: that may show late.
+    was_quiet: bool,
     /// The server has sent a step 1.
     named: bool,
     /// All that the server has shown to hold.
@@ -42,6 +44,7 @@ impl Account {
             first_asked_at: None,
             asked_at: 0,
             changed_at: 0,
+            was_quiet: false,
             named: false,
             held: Want::default(),
             sent: IdSet::new(),
@@ -53,6 +56,8 @@ impl Account {
 
     /// Somebody here writes.
     pub(crate) fn changed(&mut self, now: Millis, bytes: usize) {
+        let changed = self.changed_at > self.asked_at;
+        self.was_quiet |= changed && now >= self.changed_at + limits::PROOF_QUIET_MS;
         self.changed_at = now;
         self.budget += bytes + SLACK_BYTES;
     }
@@ -133,7 +138,8 @@ impl Account {
             self.first_asked_at = Some(now);
             return;
         }
-        let quiet = now >= asked_at.max(self.changed_at) + limits::PROOF_QUIET_MS;
+        let quiet = std::mem::take(&mut self.was_quiet)
+            || now >= asked_at.max(self.changed_at) + limits::PROOF_QUIET_MS;
         let busy = now >= asked_at + limits::PROOF_BUSY_MS;
         assert!(
             quiet || busy || incomplete,

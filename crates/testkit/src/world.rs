@@ -1,7 +1,7 @@
 //! Everything that takes part in a run, and the loop that lets it happen.
 
 use yrelay_core::id::DocumentId;
-use yrelay_core::upstream::{Failure, LinkState};
+use yrelay_core::upstream::Failure;
 use yrelay_core::{Millis, limits};
 
 use crate::client::{self, Client, Mood, Style};
@@ -106,11 +106,12 @@ impl<'a> World<'a> {
     }
 
     /// Whether everybody is connected who wants to be.
-    fn is_connected(&self) -> bool {
-        let links = self.services.iter().filter_map(|s| s.memory.as_ref()?.link.as_ref());
-        let waits = |client: &Client| client.mood == Mood::Here && client.end.is_none();
-        links.into_iter().all(|link| link.machine.state() == LinkState::Online)
-            && !self.clients.iter().any(waits)
+    fn is_connected(&mut self) -> bool {
+        let links = self.services.iter().filter(|service| service.server.is_some());
+        let clients = self.clients.iter().filter(|client| client.mood == Mood::Here);
+        let links = links.map(Service::link);
+        let ends: Vec<Option<End>> = links.chain(clients.map(|client| client.end)).collect();
+        ends.into_iter().all(|end| end.is_some_and(|end| !self.net.is_over(end)))
     }
 
     fn is_parked(&self) -> bool {
