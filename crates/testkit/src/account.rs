@@ -22,6 +22,10 @@ pub(crate) struct Account {
     was_quiet: bool,
     /// The server has sent a step 1.
     named: bool,
+    /// When it sent a step 2 behind which no step 1 has come.
+    half_since: Option<Millis>,
+    /// It took so long between the two that it seemed to keep nothing.
+    mistaken: bool,
     /// All that the server has shown to hold.
     held: Want,
     /// Structs that went up.
@@ -46,12 +50,25 @@ impl Account {
             changed_at: 0,
             was_quiet: false,
             named: false,
+            half_since: None,
+            mistaken: false,
             held: Want::default(),
             sent: IdSet::new(),
             budget: 4 * SLACK_BYTES,
             spent: 0,
             early: false,
         }
+    }
+
+    /// Whether the halves of an answer of the server came so far apart that nobody could know
+    /// that they were one.
+    pub(crate) fn is_mistaken(&self, now: Millis) -> bool {
+        let patience_ms = match self.habit {
+            Habit::Keeps => limits::UPSTREAM_KEEPER_ANSWER_MS,
+            _ if self.named => limits::UPSTREAM_KEEPER_ANSWER_MS,
+            Habit::Unknown | Habit::Silent => limits::UPSTREAM_ANSWER_MS,
+        };
+        self.mistaken || self.half_since.is_some_and(|at| now >= at + patience_ms)
     }
 
     /// Somebody here writes.
@@ -63,8 +80,20 @@ impl Account {
     }
 
     /// A message of the server. `replica`: what is held here.
-    pub(crate) fn hears(&mut self, message: &Bytes, replica: impl FnOnce() -> Replica) {
-        match wire::messages(message).next() {
+    pub(crate) fn hears(
+        &mut self,
+        now: Millis,
+        message: &Bytes,
+        replica: impl FnOnce() -> Replica,
+    ) {
+        let message = wire::messages(message).next();
+        self.mistaken = self.is_mistaken(now);
+        match message {
+            Some(Ok(Message::SyncStep2(_))) => drop(self.half_since.get_or_insert(now)),
+            Some(Ok(Message::SyncStep1(_))) => self.half_since = None,
+            _ => {}
+        }
+        match message {
             Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
                 let update = Update::parse(update).expect("the server sends what parses");
                 self.held.merge(&Want::of(&update));
@@ -112,7 +141,7 @@ impl Account {
                     "{id}: an update went up before the server had named what it lacks"
                 );
                 let update = Update::parse(update).expect("the relay sends what parses");
-                if self.keeps && !incomplete {
+                if self.keeps && !incomplete && !self.is_mistaken(now) {
                     self.judge(id, &update);
                 }
                 self.sent.merge(&update.structs());

@@ -4,7 +4,7 @@ use yrelay_core::Millis;
 use yrelay_core::upstream::Failure;
 
 use crate::garbage::Garbage;
-use crate::network::{DEAD_MS, Event};
+use crate::network::Event;
 use crate::server::Return;
 use crate::service::{Refusal, Timer};
 use crate::world::World;
@@ -12,48 +12,25 @@ use crate::world::World;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The connection breaks; each side notices within that time.
-    Cut {
-        late_ms: Millis,
-    },
+    Cut { late_ms: Millis },
     /// The connection breaks; we and the server notice after these times.
-    HalfOpen {
-        ours_ms: Millis,
-        theirs_ms: Millis,
-    },
+    HalfOpen { ours_ms: Millis, theirs_ms: Millis },
     /// Nothing moves for a while, then all goes on.
-    Freeze {
-        way: Way,
-        ms: Millis,
-    },
+    Freeze { way: Way, ms: Millis },
     /// For a while every message takes up to so long to leave and to arrive.
-    Trickle {
-        slow_ms: Millis,
-        ms: Millis,
-    },
+    Trickle { slow_ms: Millis, ms: Millis },
     /// The server sends what no server should.
     Litter(Garbage),
     /// The server closes the connection.
-    Close {
-        code: u16,
-    },
+    Close { code: u16 },
     /// The connection breaks and for a while none is let in.
-    Refuse {
-        failure: Failure,
-        ms: Millis,
-    },
+    Refuse { failure: Failure, ms: Millis },
     /// The login is refused, until after a while there is another one.
-    Login {
-        ms: Millis,
-    },
-    KillServer {
-        down_ms: Millis,
-        back: Return,
-    },
+    Login { ms: Millis },
+    /// The services notice within that time.
+    KillServer { down_ms: Millis, late_ms: Millis, back: Return },
     /// The machine sleeps, with the clients on it.
-    Suspend {
-        ms: Millis,
-        meanwhile: Meanwhile,
-    },
+    Suspend { ms: Millis, meanwhile: Meanwhile },
 }
 
 /// A direction of the link.
@@ -118,9 +95,9 @@ impl World<'_> {
                 net.after(ms, Event::LoginChanges(service));
                 self.inflict(service, Fault::Close { code: 4401 });
             }
-            Fault::KillServer { down_ms, back } => {
+            Fault::KillServer { down_ms, late_ms, back } => {
                 if let Some(server) = &mut self.server {
-                    server.kill(net, back, DEAD_MS);
+                    server.kill(net, back, late_ms);
                     net.after(down_ms, Event::ServerReturns);
                 }
             }

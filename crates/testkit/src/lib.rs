@@ -24,6 +24,7 @@ mod service;
 mod simulation;
 mod sleep;
 mod steps;
+mod sweep;
 mod traffic;
 mod watch;
 mod world;
@@ -33,3 +34,4 @@ pub mod node;
 
 pub use server::Mode;
 pub use simulation::{Summary, simulate};
+pub use sweep::{Stride, sweep};

@@ -66,7 +66,12 @@ impl Link {
     }
 
     /// What went up for a document on the present connection.
-    pub(crate) fn account(&mut self, id: &DocumentId) -> Option<&mut Account> {
+    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
+        self.connection.as_ref()?.accounts.get(id)
+    }
+
+    /// See [`Link::account`].
+    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
         self.connection.as_mut()?.accounts.get_mut(id)
     }
 
@@ -287,12 +292,13 @@ impl Service {
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
         let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
+        let now = self.now(net);
         let memory = self.memory.as_mut().expect("the service runs");
         let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
             return;
         };
         if let Some(account) = connection.accounts.get_mut(id) {
-            account.hears(&bytes, || self.disk.replica(id));
+            account.hears(now, &bytes, || self.disk.replica(id));
         }
         let peer = connection.peer;
         self.input(net, id, Input::Frame { peer, bytes });

@@ -68,7 +68,7 @@ impl Service {
         if let Some(slot) = memory.documents.get_mut(id) {
             slot.appended.merge(&Want::of(&parsed));
         }
-        if let Some(account) = memory.link.as_mut().and_then(|link| link.account(id))
+        if let Some(account) = memory.link.as_mut().and_then(|link| link.account_mut(id))
             && local
         {
             account.changed(now, update.len());

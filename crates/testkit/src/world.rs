@@ -21,6 +21,8 @@ pub(crate) struct World<'a> {
     pub(crate) traffic: Traffic,
     /// Packets that arrived over links.
     pub(crate) link_packets: u64,
+    /// As many had when all faults ended.
+    pub(crate) calm_packets: u64,
     pub(crate) events: u64,
 }
 
@@ -47,6 +49,7 @@ impl<'a> World<'a> {
             server: script.server.map(Server::new),
             traffic: Traffic::default(),
             link_packets: 0,
+            calm_packets: 0,
             events: 0,
         };
         world.net.latency_ms_max = script.latency_ms_max;
@@ -82,6 +85,7 @@ impl<'a> World<'a> {
             self.run_until(end);
         }
         self.heal();
+        self.calm_packets = self.link_packets;
         self.see_each_other();
         self.run_until(self.net.now + REST_MS - SEEN_MS);
         self.assert_handed_up();
@@ -119,7 +123,7 @@ impl<'a> World<'a> {
         links.into_iter().any(|link| link.machine.parked().next().is_some())
     }
 
-    fn run_until(&mut self, end: Millis) {
+    pub(crate) fn run_until(&mut self, end: Millis) {
         while let Some(event) = self.net.next(end) {
             self.events += 1;
             assert!(self.events < EVENTS_MAX + self.net.now / EVENT_MS, "messages breed messages");
@@ -179,8 +183,10 @@ impl<'a> World<'a> {
     /// Something may have arrived. Where that is the trapped packet of a link, the fault strikes.
     fn packet(&mut self, end: End) {
         let packet = self.net.peek(end);
-        if let Some(Packet::Frame(frame)) = &packet {
-            self.traffic.count(frame);
+        match (&packet, self.net.party(end)) {
+            (Some(Packet::Frame(frame)), Party::Server) => self.traffic.count_up(frame),
+            (Some(Packet::Frame(frame)), _) => self.traffic.count(frame),
+            _ => {}
         }
         let Some(link) = self.link_of(end).filter(|_| packet.is_some()) else {
             return self.deliver(end);

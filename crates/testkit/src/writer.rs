@@ -157,7 +157,7 @@ impl Writer {
             13 => self.sleep(),
             _ => {
                 let back = [Return::Kept, Return::Older, Return::Empty][self.below(3)];
-                Fault::KillServer { down_ms: ms, back }
+                Fault::KillServer { down_ms: ms, late_ms, back }
             }
         }
     }
