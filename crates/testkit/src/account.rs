@@ -18,7 +18,7 @@ pub(crate) struct Account {
     asked_at: Millis,
     /// When anything was last written here.
     changed_at: Millis,
-    /// There was a quiet time between two changes since it was last asked: that may show late.
+    /// There was a quiet time before the last change: what is asked then may have to wait.
     was_quiet: bool,
     /// The server has sent a step 1.
     named: bool,
@@ -73,8 +73,7 @@ impl Account {
 
     /// Somebody here writes.
     pub(crate) fn changed(&mut self, now: Millis, bytes: usize) {
-        let changed = self.changed_at > self.asked_at;
-        self.was_quiet |= changed && now >= self.changed_at + limits::PROOF_QUIET_MS;
+        self.was_quiet |= now >= self.changed_at.max(self.asked_at) + limits::PROOF_QUIET_MS;
         self.changed_at = now;
         self.budget += bytes + SLACK_BYTES;
     }
@@ -167,8 +166,8 @@ impl Account {
             self.first_asked_at = Some(now);
             return;
         }
-        let quiet = std::mem::take(&mut self.was_quiet)
-            || now >= asked_at.max(self.changed_at) + limits::PROOF_QUIET_MS;
+        let was_quiet = std::mem::take(&mut self.was_quiet);
+        let quiet = was_quiet || now >= asked_at.max(self.changed_at) + limits::PROOF_QUIET_MS;
         let busy = now >= asked_at + limits::PROOF_BUSY_MS;
         assert!(
             quiet || busy || incomplete,

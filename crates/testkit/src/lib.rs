@@ -30,6 +30,9 @@ mod watch;
 mod world;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub mod node;
 
 pub use server::Mode;
