@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::Document;
+use crate::Millis;
 use crate::event::Output;
 use crate::id::PeerId;
-use crate::{Millis, wire};
 
 /// Which clients a broadcast is for.
 #[derive(Debug, Clone, Copy)]

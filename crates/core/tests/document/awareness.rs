@@ -309,5 +309,5 @@ fn who_expires_here_is_withdrawn_above_if_it_is_from_here() {
     t.wait(limits::AWARENESS_EXPIRY_MS);
     t.expect_up(&["aware 1@2 null"]);
     let told = t.take(A);
-    assert!(told.contains(&aware(&[(1, 2, "null"), (9, 2, "null")]).into()), "{told:?}");
+    assert!(told.contains(&aware(&[(1, 2, "null"), (9, 2, "null")])), "{told:?}");
 }
