@@ -7,7 +7,7 @@ use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
-use yrelay_core::{Millis, link};
+use yrelay_core::{Millis, limits, link};
 
 use crate::account::Account;
 use crate::garbage::{Fate, Garbage};
@@ -23,12 +23,16 @@ pub(crate) struct Link {
     attempts: u64,
     /// The attempt to connect that is under way.
     attempt: Option<u64>,
+    /// Until when the server does not want to be tried, and whether another login changes that.
+    rest: Option<(Millis, Failure)>,
 }
 
 /// One connection.
 struct Connection {
     peer: PeerId,
     end: End,
+    /// In the network's time.
+    opened_at: Millis,
     /// Room will be given.
     room_due: bool,
     accounts: BTreeMap<DocumentId, Account>,
@@ -47,6 +51,7 @@ impl Link {
             habit: Habit::Unknown,
             attempts: 0,
             attempt: None,
+            rest: None,
         }
     }
 
@@ -73,6 +78,38 @@ impl Link {
     /// See [`Link::account`].
     pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
         self.connection.as_mut()?.accounts.get_mut(id)
+    }
+
+    /// What stood before a long sleep is not trusted after it.
+    pub(crate) fn assert_anew_since(&self, woke_at: Millis) {
+        let opened_at = self.connection.as_ref().map(|connection| connection.opened_at);
+        assert!(
+            opened_at >= Some(woke_at) || opened_at.is_none(),
+            "woke at {woke_at}, and goes on"
+        );
+    }
+
+    /// When it may be tried again.
+    fn note_refusal(&mut self, now: Millis, event: &Event) {
+        let failure = match event {
+            Event::Failed { failure, .. } => *failure,
+            Event::Closed { code: Some(4401), .. } => Failure::Unauthorized,
+            Event::LoginChanged => {
+                self.rest.take_if(|(_, failure)| *failure == Failure::Unauthorized);
+                return;
+            }
+            Event::Woke | Event::Connected => {
+                self.rest = None;
+                return;
+            }
+            _ => return,
+        };
+        let wait = match failure {
+            Failure::Unreachable => return,
+            Failure::Busy { retry_after_ms } => retry_after_ms.min(limits::UPSTREAM_BUSY_MS_MAX),
+            Failure::Unauthorized => limits::UPSTREAM_UNAUTHORIZED_MS,
+        };
+        self.rest = Some((now + wait, failure));
     }
 
     /// What it says of itself is so.
@@ -127,10 +164,10 @@ impl Service {
                 return;
             }
         };
-        let peer = self.next_peer();
+        let (peer, opened_at) = (self.next_peer(), net.now);
         let Some(link) = &mut self.memory().link else { return };
         let accounts = BTreeMap::new();
-        link.connection = Some(Connection { peer, end, room_due: false, accounts });
+        link.connection = Some(Connection { peer, end, opened_at, room_due: false, accounts });
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
             link.habit = Habit::Unknown;
@@ -150,8 +187,14 @@ impl Service {
         if !matches!(event, Event::Room | Event::Ready { .. }) {
             net.note(|| format!("link of service {number} < {event:?}"));
         }
+        link.note_refusal(now, &event);
         let mut actions = Vec::new();
         link.machine.handle(now, event, &mut actions);
+        assert!(
+            !actions.contains(&Action::Connect) || link.rest.is_none_or(|(until, _)| now >= until),
+            "tried at {now}, but refused until {:?}",
+            link.rest
+        );
         for action in actions {
             self.act(net, action);
         }

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let hours = total.virtual_ms as f64 / 3_600_000.0;
     println!("{} worlds, and {failures} failures", total.worlds);
     println!("{hours:.1} virtual hours, {} events in the good ones", total.events);
+    println!("{} messages of servers were refused", total.refused);
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

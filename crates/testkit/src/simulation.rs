@@ -22,6 +22,8 @@ pub struct Summary {
     pub worlds: u64,
     /// Packets of links up to the end of all faults.
     pub packets: u64,
+    /// Messages of the server that were refused.
+    pub refused: u64,
 }
 
 impl Summary {
@@ -31,6 +33,7 @@ impl Summary {
         self.events += other.events;
         self.worlds += other.worlds;
         self.packets += other.packets;
+        self.refused += other.refused;
     }
 }
 
@@ -57,8 +60,13 @@ fn run(script: &Script) -> Result<Summary, String> {
     caught(|| {
         let mut world = World::new(script, false);
         world.run();
-        let World { events, calm_packets: packets, .. } = world;
-        Summary { virtual_ms: world.net.now, events, worlds: 1, packets }
+        Summary {
+            virtual_ms: world.net.now,
+            events: world.events,
+            worlds: 1,
+            packets: world.calm_packets,
+            refused: world.services.iter().map(|service| service.refused as u64).sum(),
+        }
     })
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Sleep {
     slept_ms: Millis,
     /// When it last woke.
     pub(crate) woke_at: Millis,
+    /// When its relay is to have noticed that it slept long.
+    noticed_at: Option<Millis>,
 }
 
 impl Service {
@@ -33,6 +35,13 @@ impl Service {
     /// A time of that clock in the network's time.
     pub(crate) fn in_net_time(&self, at: Millis) -> Millis {
         at.saturating_add(self.sleep.slept_ms)
+    }
+}
+
+impl Sleep {
+    /// Connections are to be younger than this.
+    pub(crate) fn anew_since(&self, now: Millis) -> Option<Millis> {
+        self.noticed_at.filter(|at| now >= *at).map(|_| self.woke_at)
     }
 }
 
@@ -67,7 +76,9 @@ impl World<'_> {
         service.sleep.until = None;
         service.sleep.slept_ms += ms;
         service.sleep.woke_at = self.net.now;
+        service.sleep.noticed_at = None;
         if service.memory.is_some() && ms > JUMP_MS {
+            service.sleep.noticed_at = Some(self.net.now + LOOK_MS + 1);
             let wait = self.net.random.upto(LOOK_MS);
             service.after(&mut self.net, wait, service::Timer::Woke);
         }

@@ -18,6 +18,9 @@ impl World<'_> {
             let link = service.memory.as_ref().and_then(|memory| memory.link.as_ref());
             if let Some(link) = link.filter(|_| service.sleep.until.is_none()) {
                 link.assert_truthful(service.now(&self.net));
+                if let Some(woke_at) = service.sleep.anew_since(self.net.now) {
+                    link.assert_anew_since(woke_at);
+                }
             }
         }
     }

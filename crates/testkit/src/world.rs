@@ -136,6 +136,8 @@ impl<'a> World<'a> {
             self.net.at(until, event);
             return;
         }
+        // (What arrives takes nobody away, unless it is trapped.)
+        let arrives = matches!(event, Event::Packet(_) | Event::Room(_));
         match event {
             Event::Packet(end) => self.packet(end),
             Event::Room(end) => {
@@ -157,7 +159,9 @@ impl<'a> World<'a> {
                 self.step(step);
             }
         }
-        self.note_absences();
+        if !arrives || self.script.trap.is_some() {
+            self.note_absences();
+        }
         self.watch();
     }
 
