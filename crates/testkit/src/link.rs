@@ -181,6 +181,15 @@ impl Service {
         link.is_some_and(|link| link.attempt == Some(attempt))
     }
 
+    /// Another login is there: where the last one was refused, it is tried at once.
+    pub(crate) fn change_login(&mut self, net: &mut Network) {
+        let link = self.memory().link.as_ref().expect("only links are refused");
+        let refused = matches!(link.machine.state(), LinkState::Unauthorized { .. });
+        self.link_event(net, Event::LoginChanged);
+        let tries = self.memory().link.as_ref().is_some_and(|link| link.attempt.is_some());
+        assert!(!refused || tries, "another login is there, and nobody tries it");
+    }
+
     pub(crate) fn link_event(&mut self, net: &mut Network, event: Event) {
         let (number, now) = (self.number, self.now(net));
         let Some(link) = &mut self.memory().link else { return };

@@ -125,7 +125,7 @@ impl Service {
             Timer::Link => self.link_event(net, upstream::Event::Tick),
             Timer::Connect(_) => unreachable!("the world connects"),
             Timer::Woke => self.link_event(net, upstream::Event::Woke),
-            Timer::Login => self.link_event(net, upstream::Event::LoginChanged),
+            Timer::Login => self.change_login(net),
             Timer::Commit => self.commit(net),
             Timer::News => self.news(net),
             Timer::Loaded(id) => self.loaded(net, &id),

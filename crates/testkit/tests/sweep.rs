@@ -13,20 +13,20 @@ fn run(server: Mode, services: usize, every: Stride) {
 
 #[test]
 fn two_services_behind_a_server_that_keeps_documents() {
-    run(Mode::Persistent, 2, Stride { stride: 17, phase: 0 });
+    run(Mode::Persistent, 2, Stride { stride: 13, phase: 0 });
 }
 
 #[test]
 fn three_services_behind_a_server_that_keeps_documents() {
-    run(Mode::Persistent, 3, Stride { stride: 17, phase: 5 });
+    run(Mode::Persistent, 3, Stride { stride: 13, phase: 5 });
 }
 
 #[test]
 fn two_services_behind_a_server_that_only_passes_on() {
-    run(Mode::Broadcast, 2, Stride { stride: 17, phase: 3 });
+    run(Mode::Broadcast, 2, Stride { stride: 13, phase: 3 });
 }
 
 #[test]
 fn three_services_behind_a_server_that_only_passes_on() {
-    run(Mode::Broadcast, 3, Stride { stride: 17, phase: 8 });
+    run(Mode::Broadcast, 3, Stride { stride: 13, phase: 8 });
 }
