@@ -17,6 +17,7 @@ mod network;
 mod outputs;
 mod peer;
 mod presence;
+mod refused;
 mod rest;
 mod script;
 mod server;

@@ -7,11 +7,12 @@ use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
-use yrelay_core::{Millis, limits, link};
+use yrelay_core::{Millis, link};
 
 use crate::account::Account;
 use crate::garbage::{Fate, Garbage};
 use crate::network::{self, End, Network, Packet};
+use crate::refused::Refused;
 use crate::server::Mode;
 use crate::service::{Service, Timer};
 
@@ -23,8 +24,7 @@ pub(crate) struct Link {
     attempts: u64,
     /// The attempt to connect that is under way.
     attempt: Option<u64>,
-    /// Until when the server does not want to be tried, and whether another login changes that.
-    rest: Option<(Millis, Failure)>,
+    refused: Refused,
 }
 
 /// One connection.
@@ -51,7 +51,7 @@ impl Link {
             habit: Habit::Unknown,
             attempts: 0,
             attempt: None,
-            rest: None,
+            refused: Refused::default(),
         }
     }
 
@@ -87,29 +87,6 @@ impl Link {
             opened_at >= Some(woke_at) || opened_at.is_none(),
             "woke at {woke_at}, and goes on"
         );
-    }
-
-    /// When it may be tried again.
-    fn note_refusal(&mut self, now: Millis, event: &Event) {
-        let failure = match event {
-            Event::Failed { failure, .. } => *failure,
-            Event::Closed { code: Some(4401), .. } => Failure::Unauthorized,
-            Event::LoginChanged => {
-                self.rest.take_if(|(_, failure)| *failure == Failure::Unauthorized);
-                return;
-            }
-            Event::Woke | Event::Connected => {
-                self.rest = None;
-                return;
-            }
-            _ => return,
-        };
-        let wait = match failure {
-            Failure::Unreachable => return,
-            Failure::Busy { retry_after_ms } => retry_after_ms.min(limits::UPSTREAM_BUSY_MS_MAX),
-            Failure::Unauthorized => limits::UPSTREAM_UNAUTHORIZED_MS,
-        };
-        self.rest = Some((now + wait, failure));
     }
 
     /// What it says of itself is so.
@@ -196,14 +173,12 @@ impl Service {
         if !matches!(event, Event::Room | Event::Ready { .. }) {
             net.note(|| format!("link of service {number} < {event:?}"));
         }
-        link.note_refusal(now, &event);
+        link.refused.note(now, &event);
         let mut actions = Vec::new();
         link.machine.handle(now, event, &mut actions);
-        assert!(
-            !actions.contains(&Action::Connect) || link.rest.is_none_or(|(until, _)| now >= until),
-            "tried at {now}, but refused until {:?}",
-            link.rest
-        );
+        if actions.contains(&Action::Connect) {
+            link.refused.assert_over(now);
+        }
         for action in actions {
             self.act(net, action);
         }
