@@ -3,6 +3,7 @@
 //!
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
+mod answers;
 mod audience;
 mod frames;
 mod held;
@@ -352,14 +353,16 @@ impl Document {
     }
 
     /// The upstream turned out to lack something, or to prove nothing. The mark that says so is
-    /// renewed on disk, by a row without content.
-    fn unconfirm(&mut self) {
-        if self.is_stored() && !std::mem::replace(&mut self.unconfirmed, true) {
-            let nothing = Update::default();
-            let seq = self.log.append(&nothing);
-            let update = nothing.bytes().clone();
-            self.out.push(Output::Append { seq, update, local: true });
+    /// renewed on disk, by a row without content. Returns whether it was not there.
+    fn unconfirm(&mut self) -> bool {
+        if !self.is_stored() || std::mem::replace(&mut self.unconfirmed, true) {
+            return false;
         }
+        let nothing = Update::default();
+        let seq = self.log.append(&nothing);
+        let update = nothing.bytes().clone();
+        self.out.push(Output::Append { seq, update, local: true });
+        true
     }
 
     /// Tells what the uplink needs or has found out: a doubt, a habit, room for a message, a tick.

@@ -117,6 +117,8 @@ pub enum Output {
     },
     /// What this document has found out about the upstream, for those that are attached later.
     Habit(Habit),
+    /// The upstream lacks something of what it had. So it may of other documents.
+    Lost,
     /// Compact this, elsewhere, and replace all rows up to `upto_seq` by the result.
     Compact {
         /// The replica as it is now.

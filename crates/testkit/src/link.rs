@@ -35,6 +35,8 @@ struct Connection {
     opened_at: Millis,
     /// Room will be given.
     room_due: bool,
+    /// Every document was offered, as the server has lost some.
+    offers_all: bool,
     accounts: BTreeMap<DocumentId, Account>,
 }
 
@@ -144,7 +146,8 @@ impl Service {
         let (peer, opened_at) = (self.next_peer(), net.now);
         let Some(link) = &mut self.memory().link else { return };
         let accounts = BTreeMap::new();
-        link.connection = Some(Connection { peer, end, opened_at, room_due: false, accounts });
+        link.connection =
+            Some(Connection { peer, end, opened_at, room_due: false, offers_all: false, accounts });
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
             link.habit = Habit::Unknown;
@@ -228,7 +231,9 @@ impl Service {
             Action::Attach => {
                 let memory = self.memory();
                 let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
+                let confirmed = memory.stored.iter().find(|(_, unconfirmed)| !**unconfirmed);
                 let marked = memory.stored.iter().filter(|(_, unconfirmed)| **unconfirmed);
+                let marked = confirmed.into_iter().chain(marked);
                 memory.to_push = marked.map(|(id, _)| id.clone()).collect();
                 for id in ids {
                     self.attach_upstream(net, &id);
@@ -277,6 +282,16 @@ impl Service {
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
+        }
+    }
+
+    /// The server has lost what it had: it is offered every document.
+    pub(crate) fn push_all(&mut self, net: &mut Network) {
+        let memory = self.memory();
+        let connection = memory.link.as_mut().and_then(|link| link.connection.as_mut());
+        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
+            memory.to_push = memory.stored.keys().cloned().collect();
+            self.push_next(net);
         }
     }
 

@@ -47,6 +47,7 @@ impl Service {
                     link.habit = habit;
                 }
             }
+            Output::Lost => self.push_all(net),
             Output::Compact { frozen, upto_seq } => {
                 let wait = net.random.upto(200);
                 self.after(net, wait, Timer::Compacted { id: id.clone(), frozen, upto_seq });

@@ -31,7 +31,7 @@ impl World<'_> {
 
     /// What is saved went up, whether somebody looks or not.
     pub(crate) fn assert_handed_up(&self) {
-        let keeps = |server: &&Server| server.is_persistent() && !server.rolled_back;
+        let keeps = |server: &&Server| server.is_persistent() && !server.partly;
         let Some(server) = self.server.as_ref().filter(keeps) else { return };
         let failed = |service: &Service| service.memory.as_ref().is_none_or(|m| m.load_failed);
         let all = self.services.iter();

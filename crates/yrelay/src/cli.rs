@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use yrelay::config::{self, Config, ConfigError, Patterns, Storage};
+use secrecy::SecretString;
+use yrelay::config::{self, Config, ConfigError, Patterns, Storage, UpstreamOptions};
+use yrelay::login::Password;
 use yrelay::origin::{Host, Origin, Rules};
 use yrelay::status::Role;
+use yrelay::target::Address;
 
 const ABOUT: &str = "One local endpoint for everything that edits Yjs documents.
 
@@ -39,6 +42,8 @@ const SERVICE_EXAMPLES: &str = "Examples:
       In sync with a server that speaks ELVA's messages
   YRELAY_SERVER=wss://elva.example.org/ yrelay service localhost 0
       The server from the environment, on a free port
+  yrelay service -s wss://elva.example.org/ -u jane --password-file ~/.elva-password
+      The same, with a login
   yrelay service --allow-origin https://editor.example.org
       Let an editor from the web in beside those on localhost
 
@@ -57,15 +62,25 @@ reverse proxy that has both, or in a network you trust.";
 #[derive(Debug, Parser)]
 #[command(name = "yrelay", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
-    // ELVA takes these two before the command.
-    #[arg(short, long, value_name = "URL", hide = true)]
-    server: Option<String>,
-    #[arg(short, long, value_name = "KIND", hide = true)]
-    messages: Option<Messages>,
+    #[command(flatten)]
+    before: Before,
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What ELVA takes before the command.
+#[derive(Debug, Args)]
+struct Before {
+    #[arg(short, long, value_name = "URL", hide = true)]
+    server: Option<String>,
+    #[arg(short, long, value_name = "KIND", hide = true)]
+    messages: Option<Messages>,
+    #[arg(short, long, value_name = "NAME", hide = true)]
+    user: Option<String>,
+    #[arg(short, long, value_name = "PASSWORD", hide = true)]
+    password: Option<SecretString>,
 }
 
 #[derive(Debug, Args)]
@@ -112,12 +127,36 @@ enum Command {
 struct Upstream {
     /// The server to sync with, ws:// or wss://; without it everything stays on this machine
     ///
-    /// YRELAY_SERVER and ELVA_SERVER are read where this is not given. The address holds no login.
+    /// YRELAY_SERVER and ELVA_SERVER are read where this is not given.
     #[arg(short, long, value_name = "URL", id = "upstream_server")]
     server: Option<String>,
     /// What the server speaks
     #[arg(short, long, value_name = "KIND", id = "upstream_messages")]
     messages: Option<Messages>,
+    /// Log in to the server as this user, once it asks for a login (HTTP Basic)
+    #[arg(short, long, value_name = "NAME", id = "upstream_user")]
+    user: Option<String>,
+    /// The user's password. Everybody on this machine can see it here: prefer --password-file
+    #[arg(
+        short,
+        long,
+        value_name = "PASSWORD",
+        id = "upstream_password",
+        conflicts_with = "password_file"
+    )]
+    password: Option<SecretString>,
+    /// The file with the user's password; its last newline does not count
+    ///
+    /// It is read at every attempt: where the server refuses the password, mending the file is
+    /// enough.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Send the password over ws:// to another machine, where everybody in between can read it
+    #[arg(long)]
+    insecure_login: bool,
+    /// Trust the certificates in this file, too (PEM), as authorities for wss://; may be repeated
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,6 +197,14 @@ struct Common {
 }
 
 impl Cli {
+    /// Whether everybody on this machine can see a password in the list of processes.
+    pub(crate) fn shows_password(&self) -> bool {
+        let Command::Service { upstream, .. } = &self.command else { return false };
+        let in_address = |text: &String| Address::parse(text).is_ok_and(|a| a.password.is_some());
+        let mut servers = upstream.server.iter().chain(&self.before.server);
+        upstream.password.is_some() || self.before.password.is_some() || servers.any(in_address)
+    }
+
     /// The settings. `variable` looks up the environment.
     pub(crate) fn config(
         self,
@@ -165,18 +212,12 @@ impl Cli {
     ) -> Result<Config, ConfigError> {
         let (role, host, port, upstream, common) = match self.command {
             Command::Service { host, port, upstream, common } => {
-                check_messages(upstream.messages.or(self.messages))?;
-                let server = upstream.server.or(self.server);
-                let upstream = config::upstream(server.as_deref(), &variable)?;
+                check_messages(upstream.messages.or(self.before.messages))?;
+                let upstream = config::upstream(upstream.options(self.before), &variable)?;
                 (Role::Service, host, port, upstream, common)
             }
             Command::Serve { host, port, common } => {
-                if self.server.is_some() {
-                    return Err(ConfigError::ServeHasNoUpstream("--server"));
-                }
-                if self.messages.is_some() {
-                    return Err(ConfigError::ServeHasNoUpstream("--messages"));
-                }
+                self.before.refuse()?;
                 (Role::Serve, host, port, None, common)
             }
         };
@@ -188,6 +229,36 @@ impl Cli {
         let rules = Rules { allow_origins: common.allow_origin, allow_hosts: common.allow_host };
         let opaque = Patterns::new(common.opaque.iter().map(String::as_str));
         Ok(Config { role, host, port, upstream, storage, rules, opaque })
+    }
+}
+
+impl Before {
+    fn refuse(&self) -> Result<(), ConfigError> {
+        for (given, option) in [
+            (self.server.is_some(), "--server"),
+            (self.messages.is_some(), "--messages"),
+            (self.user.is_some(), "--user"),
+            (self.password.is_some(), "--password"),
+        ] {
+            if given {
+                return Err(ConfigError::ServeHasNoUpstream(option));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Upstream {
+    fn options(self, before: Before) -> UpstreamOptions {
+        let file = self.password_file.map(Password::File);
+        let text = self.password.or(before.password).filter(|_| file.is_none());
+        UpstreamOptions {
+            server: self.server.or(before.server),
+            user: self.user.or(before.user),
+            password: file.or(text.map(Password::Text)),
+            insecure_login: self.insecure_login,
+            tls_ca: self.tls_ca,
+        }
     }
 }
 
@@ -219,10 +290,10 @@ mod tests {
     fn defaults_are_those_of_the_original_service() {
         let config = parse("yrelay service").unwrap();
         assert_eq!((config.host.as_str(), config.port), ("localhost", 8000));
-        assert_eq!((config.role, config.upstream), (Role::Service, None));
+        assert!(config.role == Role::Service && config.upstream.is_none());
         let config = parse("yrelay serve").unwrap();
         assert_eq!((config.host.as_str(), config.port), ("localhost", 8765));
-        assert_eq!((config.role, config.upstream), (Role::Serve, None));
+        assert!(config.role == Role::Serve && config.upstream.is_none());
     }
 
     #[test]
@@ -233,8 +304,36 @@ mod tests {
             "yrelay -s ws://b.example -m elva service -s ws://a.example",
         ] {
             let upstream = parse(line).unwrap().upstream.unwrap();
-            assert_eq!(upstream.host, "a.example", "{line}");
+            assert_eq!(upstream.target.host, "a.example", "{line}");
         }
+    }
+
+    #[test]
+    fn the_login_is_taken_before_and_after_the_command() {
+        for line in [
+            "yrelay -u jane -p secret service -s wss://a.example",
+            "yrelay service -s wss://a.example --user jane --password secret",
+            "yrelay -u joe -p x -s wss://a.example service -u jane -p secret",
+            "yrelay service -s wss://jane:secret@a.example",
+        ] {
+            let login = parse(line).unwrap().upstream.unwrap().login.unwrap();
+            let header = login.authorization().unwrap();
+            assert_eq!(header, "Basic amFuZTpzZWNyZXQ=", "{line}");
+        }
+        let both = "yrelay service -s wss://a -u jane -p x --password-file y";
+        assert!(Cli::try_parse_from(both.split(' ')).is_err());
+        let shown = format!("{:?}", Cli::try_parse_from(["yrelay", "-p", "hunter2", "service"]));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_noticed_wherever_it_stands() {
+        let shows = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().shows_password();
+        assert!(shows("yrelay -p x service"));
+        assert!(shows("yrelay service --password x"));
+        assert!(shows("yrelay service -s wss://jane:x@host"));
+        assert!(!shows("yrelay service -s wss://jane@host --password-file x"));
+        assert!(!shows("yrelay serve"));
     }
 
     #[test]
@@ -244,6 +343,8 @@ mod tests {
             ("yrelay -m hocuspocus service", ConfigError::Messages("hocuspocus")),
             ("yrelay -s ws://a serve", ConfigError::ServeHasNoUpstream("--server")),
             ("yrelay -m elva serve", ConfigError::ServeHasNoUpstream("--messages")),
+            ("yrelay -u jane serve", ConfigError::ServeHasNoUpstream("--user")),
+            ("yrelay -p x serve", ConfigError::ServeHasNoUpstream("--password")),
         ] {
             assert_eq!(parse(line).unwrap_err(), error, "{line}");
         }

@@ -1,4 +1,6 @@
-//! Opens WebSockets to other servers: names, TCP, TLS, the upgrade.
+//! Opens WebSockets to a server: names, TCP, TLS, the upgrade.
+
+mod refused;
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -21,6 +23,8 @@ use crate::target::Target;
 use crate::ws::{self, Reader, Writer};
 use crate::{clock, limits, listen};
 
+pub use refused::Refused;
+
 /// Why there is no connection, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
@@ -30,70 +34,75 @@ pub enum ConnectError {
     /// No TLS session: mostly the certificate.
     #[error("no secure connection: {0}")]
     Tls(String),
-    /// The server answered with another status than 101. Redirects are not followed.
-    #[error("refused with HTTP status {status}")]
-    Refused {
-        /// 401, 403, 404, 503 or the like.
-        status: u16,
-        /// How it wants a login.
-        www_authenticate: Option<String>,
-    },
+    /// The server answered with another status than 101.
+    #[error("{0}")]
+    Refused(Refused),
     /// What answered is no WebSocket server.
     #[error("no WebSocket server: {0}")]
     NotWebSocket(&'static str),
 }
 
-/// Opens WebSockets. One serves for many connections: it holds the trusted certificates.
+/// Opens WebSockets to one server.
 #[derive(Clone)]
 pub struct Connector {
-    tls: TlsConnector,
+    target: Target,
+    /// Where the address asks for it.
+    tls: Option<TlsConnector>,
 }
 
 impl Connector {
-    /// Trusts what the machine trusts, and `authorities` beside.
+    /// For TLS it trusts what the machine trusts, and `authorities` beside.
     pub fn new(
+        target: Target,
         authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(
-            authorities,
-            provider.clone(),
-        )?;
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous() // the name of a builder: the verifier is the platform's
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+        let tls = target.secure.then(|| trusting(authorities)).transpose()?;
+        Ok(Self { target, tls })
     }
 
-    /// Opens a WebSocket to `target`. `authorization` is the header of that name. Runs inside a
-    /// `LocalSet`.
+    /// Where they lead.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Opens a WebSocket. `authorization` is the header of that name. Runs inside a `LocalSet`.
     pub async fn connect(
         &self,
-        target: &Target,
-        authorization: Option<&str>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<(Reader, Writer), ConnectError> {
-        let stream = dial(target).await?;
+        let stream = dial(&self.target).await?;
         let work = async {
-            let stream = self.secure(target, stream).await?;
-            upgrade(target, authorization, stream).await
+            let stream = self.secure(stream).await?;
+            upgrade(&self.target, authorization, stream).await
         };
         let late = || ConnectError::Unreachable(no_answer(limits::UPGRADE_MS));
         let upgraded = clock::timeout(limits::UPGRADE_MS, work).await.ok_or_else(late)??;
-        Ok(ws::join(upgraded, limits::MESSAGE_BYTES_MAX))
+        Ok(ws::join(upgraded, limits::UPSTREAM_MESSAGE_BYTES_MAX))
     }
 
-    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Stream, ConnectError> {
-        if !target.secure {
-            return Ok(Stream::Tcp(stream));
-        }
-        let name = ServerName::try_from(target.host.clone())
-            .map_err(|_| ConnectError::Tls(format!("{} is no server name", target.host)))?;
-        let stream = self.tls.connect(name, stream).await;
-        let stream = stream.map_err(|error| ConnectError::Tls(tls_words(&error, target)))?;
+    async fn secure(&self, stream: TcpStream) -> Result<Stream, ConnectError> {
+        let Some(tls) = &self.tls else { return Ok(Stream::Tcp(stream)) };
+        let host = &self.target.host;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| ConnectError::Tls(format!("{host} is no server name")))?;
+        let stream = tls.connect(name, stream).await;
+        let stream = stream.map_err(|error| ConnectError::Tls(tls_words(&error, &self.target)))?;
         Ok(Stream::Tls(Box::new(stream)))
     }
+}
+
+fn trusting(
+    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+) -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier =
+        rustls_platform_verifier::Verifier::new_with_extra_roots(authorities, provider.clone())?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous() // the name of a builder: the verifier is the platform's
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Tries all addresses of the name in turn.
@@ -125,7 +134,7 @@ async fn resolve(target: &Target) -> Option<Vec<SocketAddr>> {
 
 async fn upgrade(
     target: &Target,
-    authorization: Option<&str>,
+    authorization: Option<&HeaderValue>,
     stream: Stream,
 ) -> Result<Upgraded, ConnectError> {
     let key = ws::key().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
@@ -140,7 +149,7 @@ async fn upgrade(
 
 fn request(
     target: &Target,
-    authorization: Option<&str>,
+    authorization: Option<&HeaderValue>,
     key: &str,
 ) -> Result<Request<Empty<Bytes>>, ConnectError> {
     let mut request = Request::get(&target.path)
@@ -149,11 +158,8 @@ fn request(
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, key);
-    if let Some(authorization) = authorization
-        && let Ok(mut value) = HeaderValue::from_str(authorization)
-    {
-        value.set_sensitive(true);
-        request = request.header(header::AUTHORIZATION, value);
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
     }
     // Target::parse has seen the same path pass.
     request.body(Empty::new()).map_err(|_| ConnectError::NotWebSocket("the address is malformed"))
@@ -162,10 +168,7 @@ fn request(
 fn check<B>(response: &Response<B>, key: &str) -> Result<(), ConnectError> {
     let headers = response.headers();
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ConnectError::Refused {
-            status: response.status().as_u16(),
-            www_authenticate: text(headers, &header::WWW_AUTHENTICATE).map(str::to_owned),
-        });
+        return Err(ConnectError::Refused(Refused::read(response.status(), headers)));
     }
     let upgrade = text(headers, &header::UPGRADE);
     if !upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
@@ -180,7 +183,7 @@ fn check<B>(response: &Response<B>, key: &str) -> Result<(), ConnectError> {
     Ok(())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -210,11 +213,15 @@ fn tls_words(error: &io::Error, target: &Target) -> String {
     let host = &target.host;
     match cause {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::UnknownIssuer => {
-                format!("the certificate of {host} is signed by an unknown authority")
-            }
+            CertificateError::UnknownIssuer => format!(
+                "the certificate of {host} is signed by an unknown authority; if you trust that, \
+                 give its certificate with --tls-ca FILE"
+            ),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 format!("the certificate of {host} has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                format!("the certificate of {host} is not valid yet, by this machine's clock")
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("the certificate is not for {host}")

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use crate::acceptor::Acceptor;
-use crate::config::{Config, Storage};
+use crate::config::{self, Config, Storage};
 use crate::connector::Connector;
 use crate::http::Site;
 use crate::listen::{self, ListenError, Listeners};
@@ -20,6 +20,7 @@ use crate::relay::Relay;
 use crate::report::Front;
 use crate::shutdown;
 use crate::store::{Opened, Place, Store, StoreError};
+use crate::upstream::Link;
 
 /// Why a relay does not start, with the way out, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +77,7 @@ struct Parts {
     listeners: Listeners,
     opened: Opened,
     store_news: Arc<Notify>,
-    connector: Connector,
+    connector: Option<Connector>,
 }
 
 /// Starts a relay: takes the port, opens the store, and is ready.
@@ -92,7 +93,8 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
     let addresses = listeners.addresses.clone();
     let url = listeners.url(&config.host);
     let stopping = stop.clone();
-    let parts = Parts { listeners, opened, store_news, connector: Connector::new([])? };
+    let connector = config.upstream.as_ref().map(connector).transpose()?;
+    let parts = Parts { listeners, opened, store_news, connector };
     let thread = thread::Builder::new().name("relay".into()).spawn(move || {
         let _alive = alive;
         run(runtime, &config, parts, &stopping)
@@ -100,12 +102,16 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
     Ok(Handle { addresses, url, stop, ended, thread: Some(thread) })
 }
 
+fn connector(upstream: &config::Upstream) -> Result<Connector, rustls::Error> {
+    Connector::new(upstream.target.clone(), upstream.authorities.iter().cloned())
+}
+
 fn open_store(config: &Config, news: Arc<Notify>) -> Result<Opened, StoreError> {
     let place = match &config.storage {
         Storage::Directory(path) => Place::Directory(path.clone()),
         Storage::Ephemeral => Place::Memory,
     };
-    let upstream = config.upstream.as_ref().map(ToString::to_string);
+    let upstream = config.upstream.as_ref().map(|upstream| upstream.target.to_string());
     Store::open(place, upstream.as_deref(), move || news.notify_one())
 }
 
@@ -145,8 +151,8 @@ impl Drop for Handle {
 /// A relay that is its own upstream would pass every message to itself.
 fn refuse_own(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
     match &config.upstream {
-        Some(target) if target.is_own(&config.host, addresses) => {
-            Err(StartError::OwnAddress(target.to_string()))
+        Some(upstream) if upstream.target.is_own(&config.host, addresses) => {
+            Err(StartError::OwnAddress(upstream.target.to_string()))
         }
         _ => Ok(()),
     }
@@ -161,8 +167,8 @@ fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> Result
 
 async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Failed> {
     let metrics = Rc::new(Metrics::default());
-    let relay =
-        Relay::new(config, parts.opened, parts.store_news, parts.connector, metrics.clone());
+    let link = config.upstream.as_ref().zip(parts.connector).map(|(u, c)| Link::new(u, c));
+    let relay = Relay::new(config, parts.opened, parts.store_news, link, metrics.clone());
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
     let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics });

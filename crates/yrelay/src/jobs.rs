@@ -38,7 +38,12 @@ impl Relay {
             Job::Compact { id, number, frozen, upto_seq } => {
                 drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
-            Job::Connect => drop(spawn_local(relay.run_link())),
+            Job::Connect => {
+                let task = spawn_local(relay.run_link()).abort_handle();
+                if let Some(link) = &mut self.state.borrow_mut().link {
+                    link.follow(task);
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 pub mod limits;
+pub mod login;
 pub mod target;
 
 pub mod acceptor;
@@ -36,3 +37,4 @@ mod jobs;
 mod refusals;
 mod state;
 mod upstream;
+mod watch;

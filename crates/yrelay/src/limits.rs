@@ -3,6 +3,9 @@
 /// A WebSocket message, whatever its frames.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// A message of the upstream. A server that does not cut its answers sends a whole document.
+pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 128 << 20;
+
 /// What may wait for one peer, its largest message not counted.
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 /// Messages that may wait for one peer.
@@ -31,6 +34,14 @@ pub const HANDSHAKES_MAX: usize = 1_024;
 pub const CONNECT_MS: u64 = 5_000;
 /// TLS and the upgrade must be through in this time.
 pub const UPGRADE_MS: u64 = 10_000;
+
+/// How often it is looked whether the machine has slept, or another password is there.
+pub const WATCH_MS: u64 = 2_000;
+/// The wall clock runs ahead by so much more than the monotonic one only if the machine has slept
+/// (or the clock was set). Less of it no connection notices.
+pub const SLEPT_MS: u64 = 5_000;
+/// The file of a password.
+pub const PASSWORD_BYTES_MAX: u64 = 4 << 10;
 
 /// From the first signal to the end of the process: 5 s are promised.
 pub const SHUTDOWN_MS: u64 = 4_500;

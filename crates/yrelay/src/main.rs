@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let variable = |name: &str| env::var(name).ok();
     log::start(&cli.log, variable("RUST_LOG").filter(|text| !text.is_empty()).as_deref())?;
+    let shows_password = cli.shows_password();
     let config = cli.config(variable)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -43,6 +44,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         let mut stdout = io::stdout();
         // Whoever closed our output does not want to know.
         let _ = writeln!(stdout, "listening on {}", relay.url).and_then(|()| stdout.flush());
+        if shows_password {
+            tracing::warn!(
+                "everybody on this machine can see the password in the list of processes; \
+                 --password-file FILE keeps it to yourself"
+            );
+        }
         attend(relay, &mut signals).await
     })
 }

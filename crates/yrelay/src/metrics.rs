@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::status::UpstreamState;
+
 /// A number that only grows, on one thread.
 #[derive(Debug, Default)]
 pub struct Counter(Cell<u64>);
@@ -56,8 +58,8 @@ pub struct Gauges {
     pub commits: u64,
     /// Documents that the store failed to save at the last attempt.
     pub unsaved_documents: u64,
-    /// Whether the upstream is connected.
-    pub upstream_online: bool,
+    /// How the upstream stands.
+    pub upstream: UpstreamState,
 }
 
 impl Metrics {
@@ -74,9 +76,14 @@ impl Metrics {
             ("clients", "Local clients.", gauges.clients),
             ("unsaved_bytes", "Bytes of updates not on disk yet.", gauges.unsaved_bytes),
             ("unsaved_documents", "Documents that cannot be saved.", gauges.unsaved_documents),
-            ("upstream_online", "1 if connected.", u64::from(gauges.upstream_online)),
         ] {
             metric(&mut text, name, "gauge", help, value);
+        }
+        head(&mut text, "upstream_state", "gauge", "1 for the state that the upstream is in.");
+        for state in UpstreamState::ALL {
+            let (word, value) = (state.word(), u64::from(state == gauges.upstream));
+            // Writing to a String cannot fail; words need no escapes.
+            let _ = writeln!(text, "yrelay_upstream_state{{state=\"{word}\"}} {value}");
         }
         let ignored = "Messages of unknown type, ignored.";
         let unknown = "Frames of the upstream for documents not in memory.";
@@ -93,7 +100,6 @@ impl Metrics {
         metric(&mut text, "commits_total", "counter", "Commits of the store.", gauges.commits);
         head(&mut text, "rejected_total", "counter", "Requests and peers turned away.");
         for (reason, count) in &*self.rejected.borrow() {
-            // Writing to a String cannot fail; reasons need no escapes.
             let _ = writeln!(text, "yrelay_rejected_total{{reason=\"{reason}\"}} {count}");
         }
         text
@@ -121,13 +127,16 @@ mod tests {
         metrics.reject("origin");
         metrics.reject("origin");
         metrics.reject("host");
-        let text = metrics.render(&Gauges { documents: 3, ..Gauges::default() });
+        let upstream = UpstreamState::Unauthorized;
+        let text = metrics.render(&Gauges { documents: 3, upstream, ..Gauges::default() });
         assert!(text.starts_with(
             "# HELP yrelay_documents Documents in memory.\n\
              # TYPE yrelay_documents gauge\n\
              yrelay_documents 3\n"
         ));
         assert!(text.contains("\nyrelay_received_bytes_total 42\n"));
+        assert!(text.contains("\nyrelay_upstream_state{state=\"online\"} 0\n"));
+        assert!(text.contains("\nyrelay_upstream_state{state=\"unauthorized\"} 1\n"));
         assert!(text.ends_with(
             "yrelay_rejected_total{reason=\"host\"} 1\n\
              yrelay_rejected_total{reason=\"origin\"} 2\n"

@@ -29,9 +29,9 @@ pub enum Ended {
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Theirs(close) => write!(f, "left ({})", close.code),
-            Self::Ours(close) => write!(f, "closed ({}: {})", close.code, close.reason),
-            Self::Fault(close) => write!(f, "refused ({}: {})", close.code, close.reason),
+            Self::Theirs(close) => write!(f, "closed by the other side ({close})"),
+            Self::Ours(close) => write!(f, "closed ({close})"),
+            Self::Fault(close) => write!(f, "refused ({close})"),
             Self::Lost(reason) => write!(f, "connection lost: {reason}"),
             Self::Silent => write!(f, "no sign of life for {} s", limits::DEAD_MS / 1000),
         }

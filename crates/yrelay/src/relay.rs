@@ -13,7 +13,6 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 
 use crate::config::{Config, Patterns};
-use crate::connector::Connector;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::state::{Client, Slot, State};
@@ -40,14 +39,13 @@ pub struct Relay {
 
 impl Relay {
     /// A relay over an opened store.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         opened: Opened,
         store_news: Arc<Notify>,
-        connector: Connector,
+        link: Option<Link>,
         metrics: Rc<Metrics>,
     ) -> Rc<Self> {
-        let link = config.upstream.clone().map(|target| Link::new(target, connector));
         Rc::new(Self {
             role: config.role,
             opaque: config.opaque.clone(),
@@ -66,6 +64,9 @@ impl Relay {
         tokio::task::spawn_local(self.clone().watch_store());
         tokio::task::spawn_local(self.clone().watch_timers());
         tokio::task::spawn_local(self.clone().sweep());
+        if self.state.borrow().link.is_some() {
+            tokio::task::spawn_local(self.clone().watch());
+        }
         self.link_event(Event::Tick);
     }
 

@@ -42,7 +42,7 @@ impl Routes for Front {
             unsaved_bytes: stats.unsaved_bytes,
             commits: stats.commits,
             unsaved_documents: stats.failing_documents as u64,
-            upstream_online: state.upstream().state == UpstreamState::Online,
+            upstream: state.upstream().state,
         })
     }
 
@@ -113,13 +113,20 @@ impl State {
     fn upstream(&self) -> Upstream {
         let Some(link) = &self.link else { return Upstream::none() };
         let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
+        let told = link.told.state;
         let (state, next_try) = match link.machine.state() {
             LinkState::Connecting => (UpstreamState::Connecting, None),
-            LinkState::Online => (UpstreamState::Online, None),
-            LinkState::Offline { next_try } => (UpstreamState::Offline, at(next_try)),
-            LinkState::Unauthorized { next_try } => (UpstreamState::Unauthorized, at(next_try)),
+            LinkState::Online => (told, None),
+            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
+                (told, at(next_try))
+            }
         };
-        let reason = link.machine.reason().map(str::to_owned);
-        Upstream { state, url: Some(link.target.to_string()), reason, next_try }
+        Upstream {
+            state,
+            url: Some(link.door.connector.target().to_string()),
+            reason: link.machine.reason().map(str::to_owned),
+            since: Some(link.told.since_ms),
+            next_try,
+        }
     }
 }

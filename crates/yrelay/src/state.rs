@@ -173,6 +173,7 @@ impl State {
                     link.habit = habit;
                 }
             }
+            Output::Lost => self.push_all(relay),
             Output::Compact { frozen, upto_seq } => {
                 let Some(slot) = self.documents.get(id) else { return };
                 let (id, number) = (id.clone(), slot.number);

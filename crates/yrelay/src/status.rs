@@ -1,6 +1,6 @@
 //! What `/-/status` and the list of documents say.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The whole of `/-/status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,17 +32,19 @@ pub struct Upstream {
     pub state: UpstreamState,
     /// Its address, without any login.
     pub url: Option<String>,
-    /// Why it is not online.
+    /// Why it is not online: how the last attempt or connection ended.
     pub reason: Option<String>,
+    /// When it last went online, ceased to be, or was refused the login: milliseconds since 1970.
+    pub since: Option<u64>,
     /// When it is tried again: milliseconds since 1970.
     pub next_try: Option<u64>,
 }
 
 /// How the upstream stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UpstreamState {
     /// There is none.
+    #[default]
     None,
     /// It is being tried.
     Connecting,
@@ -94,10 +96,33 @@ pub struct Room {
     pub secret: bool,
 }
 
+impl UpstreamState {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::None, Self::Connecting, Self::Online, Self::Offline, Self::Unauthorized];
+
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Connecting => "connecting",
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+impl Serialize for UpstreamState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
 impl Upstream {
     /// For a relay without one.
     pub fn none() -> Self {
-        Self { state: UpstreamState::None, url: None, reason: None, next_try: None }
+        Self { state: UpstreamState::None, url: None, reason: None, since: None, next_try: None }
     }
 }
 
@@ -128,6 +153,7 @@ mod tests {
                 state: UpstreamState::Unauthorized,
                 url: Some("wss://elva.example.org/".into()),
                 reason: Some("HTTP status 401".into()),
+                since: Some(1_700_000_000_000),
                 next_try: None,
             },
             documents: vec![document],
@@ -139,6 +165,7 @@ mod tests {
                 "state": "unauthorized",
                 "url": "wss://elva.example.org/",
                 "reason": "HTTP status 401",
+                "since": 1_700_000_000_000_u64,
                 "next_try": null,
             },
             "documents": [{

@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::Uri;
+use percent_encoding::percent_decode_str;
+use secrecy::SecretString;
 
-/// The address of a WebSocket server, as given by `--server`. Never holds a login.
+/// The address of a WebSocket server, as given by `--server`. Never holds a login: see [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// `wss`: TLS, with the server's name verified.
@@ -27,7 +29,7 @@ pub enum TargetError {
     /// An address of a web page.
     #[error("it is an http address; write ws:// for http:// and wss:// for https://")]
     Http,
-    /// `user:password@`.
+    /// `user:password@`, where an address alone is asked for.
     #[error("it holds a login; leave out everything up to the @")]
     Login,
     /// Nothing between the slashes.
@@ -42,6 +44,41 @@ pub enum TargetError {
     /// Anything else, such as blanks.
     #[error("it holds characters that no address may hold")]
     Malformed,
+}
+
+/// An address as people write it: with a login in it, perhaps.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The address itself.
+    pub target: Target,
+    /// Who is to log in there.
+    pub user: Option<String>,
+    /// With which password.
+    pub password: Option<SecretString>,
+}
+
+impl Address {
+    /// Reads `ws://[USER[:PASSWORD]@]HOST[:PORT][/PATH]` or the same with `wss`. The login is
+    /// percent-decoded.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let begin = text.find("://").ok_or(TargetError::Scheme)? + 3;
+        let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |end| begin + end);
+        let Some(at) = text[begin..end].rfind('@').map(|at| begin + at) else {
+            return Ok(Self { target: Target::parse(text)?, user: None, password: None });
+        };
+        let (user, password) = match text[begin..at].split_once(':') {
+            Some((user, password)) => (user, Some(decoded(password)?.into())),
+            None => (&text[begin..at], None),
+        };
+        let user = Some(decoded(user)?).filter(|user| !user.is_empty());
+        let target = Target::parse(&format!("{}{}", &text[..begin], &text[at + 1..]))?;
+        Ok(Self { target, user, password })
+    }
+}
+
+fn decoded(text: &str) -> Result<String, TargetError> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    Ok(decoded.map_err(|_| TargetError::Malformed)?.into_owned())
 }
 
 impl Target {
@@ -177,6 +214,37 @@ mod tests {
             ("ws://host/#part", TargetError::Fragment),
         ] {
             assert_eq!(Target::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_taken_out_of_an_address() {
+        use secrecy::ExposeSecret as _;
+        for (text, target, user, password) in [
+            ("ws://host/a@b", "ws://host/a@b", None, None),
+            ("ws://jane@host/", "ws://host/", Some("jane"), None),
+            ("wss://jane:hunter2@host?x=@", "wss://host/?x=@", Some("jane"), Some("hunter2")),
+            (
+                "ws://j%40ne:p%C3%A4ss:w@rd@[::1]:8000",
+                "ws://[::1]:8000/",
+                Some("j@ne"),
+                Some("p\u{e4}ss:w@rd"),
+            ),
+            ("ws://:hunter2@host/", "ws://host/", None, Some("hunter2")),
+            ("ws://@host/", "ws://host/", None, None),
+        ] {
+            let address = Address::parse(text).unwrap();
+            let shown = format!("{} {address:?}", address.target);
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert_eq!(address.target.to_string(), target, "{text}");
+            assert_eq!(address.user.as_deref(), user, "{text}");
+            assert_eq!(address.password.as_ref().map(|p| p.expose_secret()), password, "{text}");
+        }
+        for text in
+            ["ws://jane:%FF@host/", "ws://jane:hunter2@", "jane:hunter2@host", "http://a:b@c/"]
+        {
+            let error = Address::parse(text).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{text}");
         }
     }
 

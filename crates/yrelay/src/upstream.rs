@@ -1,59 +1,76 @@
 //! Carries out the core's [`Upstream`]: one WebSocket to the server's root path, all documents on
 //! it, each message behind its document's prefix.
 
+mod attempt;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
-use yrelay_core::upstream::{Action, Event, Failure, Upstream};
+use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
 
 use crate::clock;
-use crate::connector::{ConnectError, Connector};
+use crate::config;
+use crate::connector::Connector;
 use crate::jobs::Job;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
 use crate::relay::Relay;
 use crate::state::{State, seed};
-use crate::target::Target;
+use crate::status::UpstreamState;
 use crate::ws::{Frame, Reader, Writer};
+
+use attempt::Door;
 
 /// The way up.
 pub(crate) struct Link {
-    pub(crate) target: Target,
-    connector: Connector,
+    pub(crate) door: Door,
     pub(crate) machine: Upstream,
     connection: Option<Connection>,
+    /// The attempt or connection under way.
+    task: Option<AbortHandle>,
     /// Attached documents by the name that the server knows.
     names: HashMap<String, DocumentId>,
     /// How the server treats a step 1, as far as its documents have found out.
     pub(crate) habit: Habit,
     /// Somebody wants room on the link.
     wanted: Rc<Notify>,
-    /// The failure that the log has named last.
-    reported: Option<String>,
+    pub(crate) told: Told,
 }
 
 /// One connection.
 struct Connection {
     peer: PeerId,
     outbox: Outbox,
+    /// Every document was offered, as the server has lost some.
+    offers_all: bool,
+}
+
+/// How it stands, as people were last told. An attempt that is under way changes nothing.
+pub(crate) struct Told {
+    pub(crate) state: UpstreamState,
+    /// Milliseconds since 1970.
+    pub(crate) since_ms: u64,
+    reason: Option<String>,
 }
 
 impl Link {
-    pub(crate) fn new(target: Target, connector: Connector) -> Self {
+    pub(crate) fn new(upstream: &config::Upstream, connector: Connector) -> Self {
+        let state = UpstreamState::Offline;
         Self {
-            target,
-            connector,
+            door: Door::new(connector, upstream.login.clone()),
             machine: Upstream::new(clock::now_ms(), seed()),
             connection: None,
+            task: None,
             names: HashMap::new(),
             habit: Habit::Unknown,
             wanted: Rc::default(),
-            reported: None,
+            told: Told { state, since_ms: clock::unix_ms(), reason: None },
         }
     }
 
@@ -61,28 +78,59 @@ impl Link {
     pub(crate) fn forget(&mut self, id: &DocumentId) {
         self.names.remove(&id.to_encoded());
     }
+
+    /// This is the attempt under way now; the one before is dropped, connection and all.
+    pub(crate) fn follow(&mut self, task: AbortHandle) {
+        if let Some(before) = self.task.replace(task) {
+            before.abort();
+        }
+    }
+
+    /// Tells people what has changed. The same failure is worth one line, however often it is met.
+    fn tell(&mut self) {
+        let state = match self.machine.state() {
+            LinkState::Connecting => return,
+            LinkState::Online => UpstreamState::Online,
+            LinkState::Offline { .. } => UpstreamState::Offline,
+            LinkState::Unauthorized { .. } => UpstreamState::Unauthorized,
+        };
+        let reason = self.machine.reason();
+        let told = &mut self.told;
+        if state == told.state && reason == told.reason.as_deref() {
+            return;
+        }
+        let upstream = self.door.connector.target();
+        let seconds = clock::unix_ms().saturating_sub(told.since_ms) / 1_000;
+        match (state, reason) {
+            (UpstreamState::Online, _) => tracing::info!(%upstream, after_s = seconds, "online"),
+            (_, None) => return, // it has not been tried yet
+            (UpstreamState::Unauthorized, Some(reason)) => {
+                tracing::warn!(%upstream, reason, "unauthorized; local work goes on");
+            }
+            (_, Some(reason)) => tracing::warn!(%upstream, reason, "offline; local work goes on"),
+        }
+        if state != told.state {
+            told.since_ms = clock::unix_ms();
+        }
+        told.state = state;
+        told.reason = reason.map(str::to_owned);
+    }
 }
 
 impl Relay {
     /// One attempt, and the connection that comes of it.
     pub(crate) async fn run_link(self: Rc<Self>) {
-        let (target, connector) = {
-            let state = self.state.borrow();
-            let Some(link) = &state.link else { return };
-            (link.target.clone(), link.connector.clone())
-        };
-        match connector.connect(&target, None).await {
-            Ok((reader, writer)) => {
-                tracing::info!(upstream = %target, "online");
-                self.pump_link(reader, writer).await;
-            }
-            Err(error) => {
-                self.report_failure(&target, &error);
-                let failure = match &error {
-                    ConnectError::Refused { status: 401 | 403, .. } => Failure::Unauthorized,
-                    _ => Failure::Unreachable,
-                };
-                self.link_event(Event::Failed { failure, reason: error.to_string() });
+        let door = self.state.borrow().link.as_ref().map(|link| link.door.clone());
+        let Some(mut door) = door else { return };
+        let opened = door.open().await;
+        if let Some(link) = &mut self.state.borrow_mut().link {
+            link.door = door;
+        }
+        match opened {
+            Ok((reader, writer)) => self.pump_link(reader, writer).await,
+            Err(closed) => {
+                let (failure, reason) = (closed.failure, closed.reason);
+                self.link_event(Event::Failed { failure, reason });
             }
         }
     }
@@ -110,24 +158,11 @@ impl Relay {
             ended = pump(reader, writer, &outbox, take) => ended,
             () = give_room => return,
         };
-        tracing::warn!(reason = %ended, "the upstream is gone");
         let code = match &ended {
-            Ended::Theirs(close) => Some(close.code),
-            _ => None,
+            Ended::Theirs(close) | Ended::Fault(close) => Some(close.code),
+            Ended::Ours(_) | Ended::Lost(_) | Ended::Silent => None,
         };
         self.link_event(Event::Closed { code, reason: ended.to_string() });
-    }
-
-    /// The same failure is worth one line, however often it is met.
-    fn report_failure(&self, target: &Target, error: &ConnectError) {
-        let reason = error.to_string();
-        let Some(link) = &mut self.state.borrow_mut().link else { return };
-        if link.reported.as_ref() == Some(&reason) {
-            tracing::debug!(upstream = %target, %error, "still offline");
-        } else {
-            tracing::warn!(upstream = %target, %error, "offline");
-            link.reported = Some(reason);
-        }
     }
 
     /// A frame of the server, for one of the documents that were attached.
@@ -168,13 +203,12 @@ impl State {
     fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.connection = Some(Connection { peer, outbox: outbox.clone() });
+        link.connection = Some(Connection { peer, outbox: outbox.clone(), offers_all: false });
         link.wanted = Rc::default();
         // Whoever was silent may have been away.
         if link.habit == Habit::Silent {
             link.habit = Habit::Unknown;
         }
-        link.reported = None;
         Some((peer, link.wanted.clone()))
     }
 
@@ -183,6 +217,7 @@ impl State {
         let Some(link) = &mut self.link else { return };
         let mut actions = Vec::new();
         link.machine.handle(clock::now_ms(), event, &mut actions);
+        link.tell();
         if link.machine.wants_room(clock::now_ms()) {
             link.wanted.notify_one();
         }
@@ -200,12 +235,11 @@ impl State {
                 for id in ids {
                     self.attach_upstream(relay, &id);
                 }
-                self.to_push = self
-                    .stored
-                    .iter()
-                    .filter(|(_, shelved)| shelved.unconfirmed)
-                    .map(|(id, _)| id.clone())
-                    .collect();
+                // One that it has confirmed shows whether it has lost things since.
+                let confirmed = self.stored.iter().find(|(_, shelved)| !shelved.unconfirmed);
+                let unconfirmed = self.stored.iter().filter(|(_, shelved)| shelved.unconfirmed);
+                let ids = confirmed.into_iter().chain(unconfirmed).map(|(id, _)| id.clone());
+                self.to_push = ids.collect();
                 self.push_next(relay);
             }
             Action::Detach => self.detach_upstream(relay),
@@ -246,7 +280,17 @@ impl State {
         }
     }
 
-    /// Loads the next document that holds changes which the upstream has not confirmed.
+    /// The upstream has lost what it had: it is offered every document that is stored here.
+    pub(crate) fn push_all(&mut self, relay: &Relay) {
+        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
+        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
+            tracing::warn!("the upstream has lost what it had; every document is offered again");
+            self.to_push = self.stored.keys().cloned().collect();
+            self.push_next(relay);
+        }
+    }
+
+    /// Loads the next document of those that the upstream may lack.
     pub(crate) fn push_next(&mut self, relay: &Relay) {
         while let Some(id) = self.to_push.pop() {
             if self.stored.contains_key(&id) && !self.documents.contains_key(&id) {

@@ -1,6 +1,7 @@
 //! WebSockets. The only file that names the WebSocket library.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -40,6 +41,16 @@ impl Close {
     /// A code and its reason.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its words may be anything, and are to stay in one line.
+        match self.reason.as_str() {
+            "" => write!(f, "{}", self.code),
+            reason => write!(f, "{}: {}", self.code, reason.escape_debug()),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Parts<'a> {
     item: Item<'a>,
     /// The values (lists) or characters (strings) not walked over yet.
     rest: Reader<'a>,
+    /// The UTF-16 units in `rest`, of a string.
+    left: u32,
     /// The offset in the struct that `rest` begins at.
     at: u32,
     /// `rest` begins between the halves of a surrogate pair: after its bytes.
@@ -45,7 +47,7 @@ impl<'a> Parts<'a> {
         if matches!(item.kind, Kind::String | Kind::Json | Kind::Any) {
             rest.varuint().expect("content begins with its length");
         }
-        Self { id, item, rest, at: 0, in_pair: false }
+        Self { id, item, rest, left: item.len, at: 0, in_pair: false }
     }
 
     /// Writes the clocks `part` of the struct, counted from its own first clock.
@@ -160,6 +162,14 @@ impl<'a> Parts<'a> {
             len -= 1;
         }
         let start = self.rest.offset();
+        if len == self.left {
+            self.pass(self.rest.remaining(), len);
+            len = 0;
+        } else if self.left as usize == self.rest.remaining() {
+            // A unit a byte: it is all ASCII, and however long it is there is nothing to count.
+            self.pass(len as usize, len);
+            len = 0;
+        }
         while len > 0 {
             // No text holds more units than bytes.
             let some = floor_char(self.rest.rest(), len as usize);
@@ -182,8 +192,14 @@ impl<'a> Parts<'a> {
 
     /// Passes over some of what is left; says how many units it was.
     fn skip(&mut self, some: &[u8]) -> u32 {
-        self.rest.take(some.len()).expect("a part of what is left");
-        utf16_units(some) as u32
+        let units = utf16_units(some) as u32;
+        self.pass(some.len(), units);
+        units
+    }
+
+    fn pass(&mut self, bytes: usize, units: u32) {
+        self.rest.take(bytes).expect("a part of what is left");
+        self.left -= units;
     }
 }
 

@@ -351,6 +351,7 @@ fn an_upstream_that_has_lost_what_it_confirmed_is_pushed_it_again() {
     t.expect_up(&["step2 1:0..1"]);
     assert_eq!(t.confirmed(), Some(false));
     assert_eq!(t.appended, [(NOTHING.to_vec().into(), true)], "marked on disk again");
+    assert_eq!(t.lost, 1, "other documents may be lacking, too");
     t.wait(2_000);
     t.expect_up(&["step1 1:1"]);
     t.tell(step2(NOTHING));

@@ -298,3 +298,47 @@ fn a_client_that_hears_nothing_gets_the_empty_awareness_message() {
     t.wait(10_000);
     t.expect(B, &["aware nobody"]);
 }
+
+/// As many messages as a large step 2 makes would fill the queue of a reader, and one message of
+/// a large paste is more than Python's clients take.
+#[test]
+fn large_news_is_pulled_by_those_who_are_up_to_date() {
+    let text = "x".repeat(600 * 1024);
+    let many = merged(&[insert(7, 0, &text), insert(8, 0, &text), delete(7, 0, 1)]);
+    let one = insert(7, 0, &"x".repeat(2 * 1024 * 1024));
+    for (from_above, news) in [(true, step2(&many)), (false, update(&one))] {
+        let mut t = Script::new();
+        t.join(A);
+        t.join(B);
+        if from_above {
+            t.link_up();
+            assert!(t.pull().is_some());
+            t.tell(news);
+        } else {
+            t.frame(B, news);
+        }
+        t.expect(A, &[]);
+        let mut replica = Replica::default();
+        let mut pieces = 0;
+        while t.room(A) {
+            for message in t.take(A) {
+                assert!(message.len() <= limits::CLIENT_CHUNK_BYTES_MAX + 64);
+                let Some(Ok(Message::Update { update: piece, .. })) =
+                    wire::messages(&message).next()
+                else {
+                    panic!("{}", show(&message))
+                };
+                assert!(replica.apply(&parse(&piece)).whole, "pieces do not overlap");
+                pieces += 1;
+            }
+            // What is written meanwhile comes with it, and not before what it stands on.
+            if pieces == 1 {
+                t.frame(B, update(&insert(2, 0, "y")));
+            }
+        }
+        assert!(pieces > 1);
+        assert!(replica.held() == t.stored().held() && replica.deletes() == t.stored().deletes());
+        t.frame(B, update(&insert(2, 1, "z")));
+        t.expect(A, &["update 2:1..2"]);
+    }
+}

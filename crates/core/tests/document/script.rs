@@ -36,6 +36,8 @@ pub(crate) struct Script {
     pub(crate) up: PeerId,
     /// What was found out about the upstream, the last word of it.
     pub(crate) habit: Option<Habit>,
+    /// Times that the upstream was found to have lost things.
+    pub(crate) lost: usize,
     /// Updates given to the store: bytes, and whether they were written below.
     pub(crate) appended: Vec<(Bytes, bool)>,
     /// All that was given to the store.
@@ -79,6 +81,7 @@ impl Script {
             closed: BTreeMap::new(),
             up: PeerId(99),
             habit: None,
+            lost: 0,
             appended: Vec::new(),
             stored: Replica::default(),
             last_seq: 0,
@@ -212,6 +215,7 @@ impl Script {
                 self.appended.push((update, local));
             }
             Output::Habit(habit) => self.habit = Some(habit),
+            Output::Lost => self.lost += 1,
             Output::Confirmed { seq } => self.confirmed_seq = Some(seq),
             Output::Compact { frozen, upto_seq } => {
                 assert_eq!(upto_seq, self.last_seq);

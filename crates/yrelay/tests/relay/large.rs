@@ -120,3 +120,29 @@ fn a_document_written_offline_in_large_and_small_goes_up_in_turns() {
         relay.pages.document("large")["bytes"].as_u64().unwrap() < 17 * MIB as u64
     });
 }
+
+/// A server that does not cut its answers sends the whole of it in one message.
+#[test]
+fn a_large_document_of_the_server_comes_down_and_others_go_on() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    server.with(|state| {
+        for _ in 0..48 {
+            state.document("large").write(&"0123456789abcdef".repeat(MIB / 16));
+        }
+    });
+    let relay = Relay::below(&server, directory.path());
+    let mut reader = Client::join(relay.address(), "large", 1);
+    reader.ask();
+    let mut editor = Client::synced(relay.address(), "small", 2);
+    editor.save("x");
+    server.until_text("small", "x");
+    while reader.text().len() < 48 * MIB {
+        let frame = reader.next();
+        assert!(frame.len() < MIB, "{}", frame.len());
+        reader.take(&frame);
+    }
+    relay.pages.until_synced("small");
+    relay.pages.until_synced("large");
+    assert_eq!(server.with(|state| state.connections.len()), 1);
+}

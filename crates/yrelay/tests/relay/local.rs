@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use serde_json::Value;
-use yrelay::config::{Config, Patterns, Storage};
+use yrelay::config::{Config, Patterns, Storage, Upstream};
 use yrelay::handle::{self, Handle};
+use yrelay::login::Login;
 use yrelay::origin::Rules;
 use yrelay::status::Role;
 use yrelay::target::Target;
@@ -35,12 +36,22 @@ impl Relay {
         Self::start(Storage::Ephemeral, Some(server))
     }
 
+    /// Below a server with a login, without a disk.
+    pub(crate) fn with_login(server: &Server, login: Login) -> Self {
+        let upstream = Upstream { login: Some(login), ..open(server) };
+        Self::run(Storage::Ephemeral, Some(upstream))
+    }
+
     pub(crate) fn start(storage: Storage, server: Option<&Server>) -> Self {
+        Self::run(storage, server.map(open))
+    }
+
+    fn run(storage: Storage, upstream: Option<Upstream>) -> Self {
         let config = Config {
             role: Role::Service,
             host: "127.0.0.1".into(),
             port: 0,
-            upstream: server.map(|server| Target::parse(&server.url()).unwrap()),
+            upstream,
             storage,
             rules: Rules::default(),
             opaque: Patterns::new(["secret/*"]),
@@ -53,6 +64,10 @@ impl Relay {
     pub(crate) fn address(&self) -> SocketAddr {
         self.pages.0
     }
+}
+
+fn open(server: &Server) -> Upstream {
+    Upstream::open(Target::parse(&server.url()).unwrap())
 }
 
 /// What a relay shows of itself.

@@ -11,6 +11,7 @@ mod wait;
 mod damage;
 mod large;
 mod link;
+mod login;
 mod pages;
 mod parking;
 mod refusing;

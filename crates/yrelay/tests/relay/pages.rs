@@ -35,7 +35,7 @@ fn the_list_and_the_status_show_each_document() {
     assert_eq!(status["role"], "service");
     assert_eq!(
         status["upstream"],
-        json!({"state": "none", "url": null, "reason": null, "next_try": null})
+        json!({"state": "none", "url": null, "reason": null, "since": null, "next_try": null})
     );
     let plain = relay.pages.document("plain");
     let expected = json!({
@@ -45,7 +45,7 @@ fn the_list_and_the_status_show_each_document() {
     });
     assert_eq!(plain, expected);
     assert!(plain["bytes"].as_u64().unwrap() > 0);
-    for (name, value) in [("documents", 2), ("clients", 3), ("upstream_online", 0)] {
+    for (name, value) in [("documents", 2), ("clients", 3), ("upstream_state{state=\"none\"}", 1)] {
         assert_eq!(relay.pages.metric(name), value, "{name}");
     }
     assert_eq!(relay.pages.get("/-/healthy"), "ok\n");
@@ -70,7 +70,7 @@ fn the_upstream_is_counted() {
     let server = Server::start();
     let relay = Relay::diskless(&server);
     relay.pages.until_upstream_is("online");
-    assert_eq!(relay.pages.metric("upstream_online"), 1);
+    assert_eq!(relay.pages.metric("upstream_state{state=\"online\"}"), 1);
     let mut client = Client::synced(relay.address(), "notes", 1);
     client.save("x");
     relay.pages.until_synced("notes");

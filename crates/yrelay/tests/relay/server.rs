@@ -32,12 +32,17 @@ type Judge = fn(&str, &[u8]) -> Option<u16>;
 pub(crate) struct State {
     /// The status that requests are answered with; 0 means 101.
     pub(crate) status: u16,
+    /// The login that opens; without it, or with another, requests are answered with 401.
+    pub(crate) login: Option<String>,
+    /// Further lines of the answer.
+    pub(crate) lines: &'static str,
     /// Keeps documents and answers step 1, as a persistent server does; else it only listens.
     pub(crate) keeps: bool,
     /// Nothing is read while this is set.
     pub(crate) frozen: bool,
     pub(crate) judge: Option<Judge>,
-    pub(crate) requests: usize,
+    /// The logins that came with each request.
+    pub(crate) requests: Vec<Option<String>>,
     /// Bytes of the largest frame.
     pub(crate) largest: usize,
     pub(crate) connections: Vec<Connection>,
@@ -75,6 +80,11 @@ impl State {
         self.documents.entry(name.to_owned()).or_insert_with(|| Editor::new(u64::from(u32::MAX)))
     }
 
+    /// Loses everything.
+    pub(crate) fn forget(&mut self) {
+        self.documents.clear();
+    }
+
     /// Sends a whole frame over the last connection.
     pub(crate) fn send(&mut self, frame: &[u8]) {
         self.connections.last_mut().unwrap().socket.binary(frame);
@@ -88,6 +98,20 @@ impl State {
     /// Cuts the last connection.
     pub(crate) fn cut(&mut self) {
         self.connections.last_mut().unwrap().socket.cut();
+    }
+
+    /// Closes the last connection.
+    pub(crate) fn close(&mut self, code: u16) {
+        self.connections.last_mut().unwrap().socket.close(code);
+    }
+
+    fn answer_request(&mut self, login: Option<&str>) -> (u16, &'static str) {
+        self.requests.push(login.map(str::to_owned));
+        match self.status {
+            0 if self.login.as_deref().is_none_or(|wanted| login == Some(wanted)) => (101, ""),
+            0 => (401, self.lines),
+            status => (status, self.lines),
+        }
     }
 
     fn take(&mut self, number: usize, name: &str, message: &[u8]) {
@@ -187,13 +211,9 @@ impl Shared {
     }
 
     fn serve(&self, stream: TcpStream) {
-        let status = {
-            let mut state = self.state();
-            state.requests += 1;
-            if state.status == 0 { 101 } else { state.status }
-        };
+        let socket = Socket::accept(stream, |login| self.state().answer_request(login));
         self.changed.notify_all();
-        let Some(mut socket) = Socket::accept(stream, status) else { return };
+        let Some(mut socket) = socket else { return };
         let number = {
             let mut state = self.state();
             let (frames, end, judged) = (Vec::new(), None, false);

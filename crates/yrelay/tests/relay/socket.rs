@@ -47,13 +47,21 @@ impl Socket {
         this
     }
 
-    /// The server's end: reads the request, answers with this status. `None` unless that is 101.
-    pub(crate) fn accept(stream: TcpStream, status: u16) -> Option<Self> {
+    /// The server's end: reads the request and answers it. `answer` gets the login that came with
+    /// it and gives a status and further lines. `None` unless the status is 101.
+    pub(crate) fn accept(
+        stream: TcpStream,
+        answer: impl FnOnce(Option<&str>) -> (u16, &'static str),
+    ) -> Option<Self> {
         let mut this = Self::new(stream, false);
         let head = this.head()?;
-        let key = head.lines().find_map(|line| {
-            line.to_ascii_lowercase().starts_with("sec-websocket-key: ").then(|| &line[19..])
-        })?;
+        let header = |name: &str| {
+            head.lines().find_map(|line| {
+                line.to_ascii_lowercase().starts_with(name).then(|| &line[name.len()..])
+            })
+        };
+        let (status, lines) = answer(header("authorization: "));
+        let key = header("sec-websocket-key: ")?;
         let accept = BASE64.encode(
             sha1_smol::Sha1::from(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
                 .digest()
@@ -61,7 +69,7 @@ impl Socket {
         );
         let answer = format!(
             "HTTP/1.1 {status} Whatever\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+             Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
         );
         this.stream.write_all(answer.as_bytes()).ok()?;
         (status == 101).then_some(this)

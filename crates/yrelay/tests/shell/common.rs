@@ -186,7 +186,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, path: &str) -> Result<Self, ConnectError> {
         let target = Target::parse(&format!("ws://{address}{path}")).unwrap();
-        let (reader, writer) = Connector::new([]).unwrap().connect(&target, None).await?;
+        let (reader, writer) = Connector::new(target, []).unwrap().connect(None).await?;
         Ok(Self { reader, writer })
     }
 

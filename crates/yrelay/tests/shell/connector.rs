@@ -5,9 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use hyper::header::HeaderValue;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use yrelay::connector::{ConnectError, Connector};
+use yrelay::connector::{ConnectError, Connector, Refused};
 use yrelay::target::Target;
 
 use crate::common::*;
@@ -31,25 +32,26 @@ fn serve_once<T: Send + 'static>(
 }
 
 async fn connect(url: &str, authorization: Option<&str>) -> Result<(), ConnectError> {
-    let target = Target::parse(url).unwrap();
-    Connector::new([]).unwrap().connect(&target, authorization).await.map(drop)
+    let connector = Connector::new(Target::parse(url).unwrap(), []).unwrap();
+    let authorization = authorization.map(|value| HeaderValue::from_str(value).unwrap());
+    connector.connect(authorization.as_ref()).await.map(drop)
 }
 
 #[test]
 fn failures_are_told_apart() {
-    let refused = |status, www_authenticate: Option<&str>| ConnectError::Refused {
-        status,
-        www_authenticate: www_authenticate.map(str::to_owned),
+    let refused = |status, basic, retry_after_ms| {
+        ConnectError::Refused(Refused { status, basic, retry_after_ms })
     };
     let http = |line: &str| format!("HTTP/1.1 {line}\r\n\r\n").into_bytes();
     for (answer, error) in [
         (
             http("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"ELVA\""),
-            refused(401, Some("Basic realm=\"ELVA\"")),
+            refused(401, true, None),
         ),
-        (http("302 Found\r\nLocation: ws://evil.example/"), refused(302, None)),
-        (http("200 OK\r\nContent-Length: 0"), refused(200, None)),
-        (http("503 Busy\r\nRetry-After: 5"), refused(503, None)),
+        (http("401 No\r\nWWW-Authenticate: Bearer"), refused(401, false, None)),
+        (http("302 Found\r\nLocation: ws://evil.example/"), refused(302, false, None)),
+        (http("200 OK\r\nContent-Length: 0"), refused(200, false, None)),
+        (http("503 Busy\r\nRetry-After: 5"), refused(503, false, Some(5_000))),
         (
             http("101 Hi\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x"),
             ConnectError::NotWebSocket("its answer does not belong to our request"),
@@ -153,9 +155,9 @@ impl Authority {
     }
 
     /// Answers one request with 401 over TLS, as `name`; after a failed handshake with nothing.
-    fn server(&self, name: &str, until: i32) -> (u16, JoinHandle<()>) {
+    fn server(&self, name: &str, (from, until): (i32, i32)) -> (u16, JoinHandle<()>) {
         let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
         let key = rcgen::KeyPair::generate().unwrap();
@@ -185,32 +187,45 @@ fn certificates_are_verified() {
     run(async {
         let authority = Authority::new();
         let far = 2999;
-        for (trusted, name, until, words) in [
-            (true, "localhost", far, "refused with HTTP status 401"),
+        for (trusted, name, years, words) in [
+            (
+                true,
+                "localhost",
+                (2020, far),
+                "refused with HTTP status 401: it wants a login: give --user and --password-file",
+            ),
             (
                 false,
                 "localhost",
-                far,
+                (2020, far),
                 "no secure connection: the certificate of localhost is signed by an unknown \
-                 authority",
+                 authority; if you trust that, give its certificate with --tls-ca FILE",
             ),
             (
                 true,
                 "other.example",
-                far,
+                (2020, far),
                 "no secure connection: the certificate is not for localhost",
             ),
             (
                 true,
                 "localhost",
-                2021,
+                (2020, 2021),
                 "no secure connection: the certificate of localhost has expired",
             ),
+            (
+                true,
+                "localhost",
+                (far - 1, far),
+                "no secure connection: the certificate of localhost is not valid yet, by this \
+                 machine's clock",
+            ),
         ] {
-            let (port, server) = authority.server(name, until);
-            let connector = Connector::new(trusted.then(|| authority.certificate())).unwrap();
+            let (port, server) = authority.server(name, years);
             let target = Target::parse(&format!("wss://localhost:{port}/")).unwrap();
-            let error = connector.connect(&target, None).await.err().unwrap();
+            let trust = trusted.then(|| authority.certificate());
+            let connector = Connector::new(target, trust).unwrap();
+            let error = connector.connect(None).await.err().unwrap();
             assert_eq!(error.to_string(), words);
             server.join().unwrap();
         }

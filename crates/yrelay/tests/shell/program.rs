@@ -80,13 +80,13 @@ fn a_wrong_server_is_named_with_an_example() {
         ("ws://", "the host is missing"),
         ("ws://host:99999", "the port must be a number from 1 to 65535"),
         ("ws://ho st/", "characters that no address may hold"),
-        ("ws://jane:hunter2@host/", "it holds a login"),
+        ("ws://jane:hunter2@", "the host is missing"),
     ] {
         let words = ["--server is no WebSocket address: ", words, "wss://elva.example.org/"];
         fails(program(&["service", "localhost", "0", "--ephemeral", "-s", server]), &words);
     }
     let mut command = program(&["service", "localhost", "0", "--ephemeral"]);
-    command.env("ELVA_SERVER", "ws://jane:hunter2@host/");
+    command.env("ELVA_SERVER", "ws://jane:hunter2@host:no/");
     let error = output(command).stderr;
     assert!(error.starts_with(b"error: ELVA_SERVER is no WebSocket address"));
     assert!(!String::from_utf8(error).unwrap().contains("hunter2"));
@@ -123,6 +123,29 @@ fn other_start_errors_say_what_to_do() {
     let mut command = program(&["service", "localhost", "0", "--ephemeral"]);
     command.env("RUST_LOG", "yrelay=loud");
     fails(command, &["RUST_LOG is not understood"]);
+}
+
+#[test]
+fn a_login_that_cannot_be_used_is_named_and_not_shown() {
+    let directory = TempDir::new().unwrap();
+    let empty = directory.path().join("empty");
+    std::fs::write(&empty, b"\n").unwrap();
+    let empty = empty.to_str().unwrap();
+    let secure = "wss://elva.example.org";
+    for (arguments, words) in [
+        (&["-s", "ws://elva.example.org", "-u", "jane", "-p", "hunter2"][..], "--insecure-login"),
+        (&["-s", "ws://jane:hunter2@elva.example.org"], "would go to elva.example.org unencrypted"),
+        (&["-s", secure, "-p", "hunter2"], "add --user NAME"),
+        (&["-s", secure, "-u", "ja:ne", "-p", "hunter2"], "neither colons nor control"),
+        (&["-s", secure, "-u", "jane", "--password-file", empty], "the password is empty"),
+        (&["-s", secure, "-u", "jane", "--password-file", "/no/file"], "password from /no/file"),
+        (&["-u", "jane", "-p", "hunter2"], "add --server URL"),
+        (&["-s", secure, "--tls-ca", empty], "there is no certificate in it"),
+    ] {
+        let all = [&["service", "localhost", "0", "--ephemeral"], arguments].concat();
+        fails(program(&all), &[words]);
+        assert!(!String::from_utf8(output(program(&all)).stderr).unwrap().contains("hunter2"));
+    }
 }
 
 #[test]
