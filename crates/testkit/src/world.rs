@@ -1,8 +1,8 @@
 //! Everything that takes part in a run, and the loop that lets it happen.
 
+use yrelay_core::Millis;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Failure;
-use yrelay_core::{Millis, limits};
 
 use crate::client::{self, Client, Mood, Style};
 use crate::network::{End, Event, Network, Packet, Party};
@@ -91,18 +91,16 @@ impl<'a> World<'a> {
         self.assert_handed_up();
         self.gather();
         self.see_each_other();
-        while self.is_parked() {
-            self.run_until(self.net.now + limits::PARK_MS / 10);
-        }
         self.run_until(self.net.now + REST_MS - SILENCE_MS);
         self.traffic = Traffic::default();
         self.run_until(self.net.now + SILENCE_MS);
         self.assert_at_rest(SILENCE_MS);
     }
 
-    /// All are connected again, and a little later all see each other.
+    /// All are connected again, all documents at the server, too, and a little later all see each
+    /// other.
     fn see_each_other(&mut self) {
-        while !self.is_connected() {
+        while self.services.iter().any(Service::is_parked) || !self.is_connected() {
             self.run_until(self.net.now + 1_000);
         }
         self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
@@ -116,11 +114,6 @@ impl<'a> World<'a> {
         let links = links.map(Service::link);
         let ends: Vec<Option<End>> = links.chain(clients.map(|client| client.end)).collect();
         ends.into_iter().all(|end| end.is_some_and(|end| !self.net.is_over(end)))
-    }
-
-    fn is_parked(&self) -> bool {
-        let links = self.services.iter().filter_map(|s| s.memory.as_ref()?.link.as_ref());
-        links.into_iter().any(|link| link.machine.parked().next().is_some())
     }
 
     pub(crate) fn run_until(&mut self, end: Millis) {
