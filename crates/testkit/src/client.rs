@@ -1,5 +1,7 @@
 //! An editor: a Yjs document behind a provider, as y-websocket's or as ELVA's.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use yrelay_core::Millis;
 use yrelay_core::id::DocumentId;
@@ -48,8 +50,8 @@ pub(crate) struct Client {
     pub(crate) editor: Editor,
     pub(crate) presence: Presence,
     pub(crate) end: Option<End>,
-    /// What the service has acknowledged: echoed as saved.
-    pub(crate) acknowledged: Want,
+    /// What each service has acknowledged: echoed as saved.
+    pub(crate) acknowledged: BTreeMap<usize, Want>,
     /// Attempts since the last connection.
     tries: u32,
     heard_at: Millis,
@@ -88,7 +90,7 @@ impl Client {
             editor: Editor::new(id),
             presence: Presence::new(now, id),
             end: None,
-            acknowledged: Want::default(),
+            acknowledged: BTreeMap::new(),
             tries: 0,
             heard_at: 0,
             absent_since: None,
@@ -197,15 +199,16 @@ impl Client {
     fn take(&mut self, net: &mut Network, bytes: Bytes, message: Option<&Bytes>) {
         let update = Update::parse(bytes).expect("the relay sends what parses");
         let held = Want::of(&update);
+        let acknowledged = self.acknowledged.entry(self.service).or_default();
         for range in held.structs.ranges(self.editor.id()) {
             let again = self.returned.overlaps(self.editor.id(), range.clone()).next();
             assert!(again.is_none(), "client {} got {again:?} of its own twice", self.number);
             self.returned.insert(self.editor.id(), range.clone());
-            self.acknowledged.structs.insert(self.editor.id(), range);
+            acknowledged.structs.insert(self.editor.id(), range);
         }
         if let Some(at) = self.unanswered.iter().position(|sent| Some(sent) == message) {
             self.unanswered.remove(at);
-            self.acknowledged.merge(&held);
+            acknowledged.merge(&held);
         }
         let news = self.editor.apply(update.bytes());
         if self.style == Style::Python
@@ -280,6 +283,16 @@ impl Client {
         if self.mood == Mood::Away {
             self.mood = Mood::Here;
             net.after(0, Event::Client(self.number, Timer::Connect));
+        }
+    }
+
+    /// It closes the document in good order and opens it on another machine.
+    pub(crate) fn move_to(&mut self, net: &mut Network, service: usize) {
+        let was_here = self.mood == Mood::Here;
+        self.leave(net);
+        self.service = service;
+        if was_here {
+            self.come_back(net);
         }
     }
 

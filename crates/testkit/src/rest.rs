@@ -80,13 +80,14 @@ impl World<'_> {
     /// What was acknowledged is still there.
     fn assert_kept(&self, id: &DocumentId) {
         for client in self.clients.iter().filter(|client| client.document == *id) {
-            let held = self.services[client.service].disk.held(id);
-            let Want { structs, deletes } = &client.acknowledged;
-            assert!(
-                held.structs.contains_all(structs) && held.deletes.contains_all(deletes),
-                "{id}: lost what client {} was told is saved",
-                client.number
-            );
+            for (service, Want { structs, deletes }) in &client.acknowledged {
+                let held = self.services[*service].disk.held(id);
+                assert!(
+                    held.structs.contains_all(structs) && held.deletes.contains_all(deletes),
+                    "{id}: service {service} lost what client {} was told is saved",
+                    client.number
+                );
+            }
         }
     }
 

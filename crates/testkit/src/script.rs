@@ -35,6 +35,11 @@ pub(crate) enum Step {
     ComeBack {
         client: usize,
     },
+    /// A person goes on elsewhere, with all that was written.
+    Move {
+        client: usize,
+        service: usize,
+    },
     /// For good.
     Vanish {
         client: usize,

@@ -32,6 +32,7 @@ impl World<'_> {
             }
             Step::Leave { client } => self.clients[client].leave(net),
             Step::ComeBack { client } => self.clients[client].come_back(net),
+            Step::Move { client, service } => self.clients[client].move_to(net, service),
             Step::Vanish { client } => self.clients[client].vanish(net),
             Step::Link { service, fault } => self.inflict(service, fault),
             Step::Crash { service, down_ms } => {
@@ -54,14 +55,17 @@ impl World<'_> {
 
     /// Whoever is to do this sleeps.
     fn is_asleep(&self, step: &Step) -> bool {
+        let sleeps = |service: usize| self.services[service].sleep.until.is_some();
         let client = match step {
-            Step::Edit { client, .. }
+            Step::Move { service, .. } if sleeps(*service) => return true,
+            Step::Move { client, .. }
+            | Step::Edit { client, .. }
             | Step::Burst { client, .. }
             | Step::Leave { client }
             | Step::ComeBack { client }
             | Step::Vanish { client } => *client,
             _ => return false,
         };
-        self.services[self.clients[client].service].sleep.until.is_some()
+        sleeps(self.clients[client].service)
     }
 }

@@ -46,7 +46,7 @@ pub fn sweep(server: Mode, services: usize, every: Stride) -> (Summary, Vec<Stri
 }
 
 /// Two or three services. One is offline for a while; of two documents nobody has one open when
-/// that ends.
+/// that ends, and somebody has brought what was written in the other to the next service.
 fn story(server: Mode, services: usize) -> Script {
     let person = |service, document, style| {
         let id = 1_000 + 10 * service as u64 + document as u64;
@@ -69,7 +69,9 @@ fn story(server: Mode, services: usize) -> Script {
         edit(6_100, 0, Edit::Insert { at: 1, len: 2 }),
         edit(6_200, 2, Edit::Insert { at: 0, len: 4 }),
         edit(6_300, 2, Edit::Delete { at: 2, len: 1 }),
+        edit(6_400, 3, Edit::Insert { at: 3, len: 6 }),
         (7_000, Step::Leave { client: 2 }),
+        (8_000, Step::Move { client: 3, service: 1 }),
         edit(7_100, 1, Edit::Set { key: 1, value: 2 }),
         edit(7_200, 1, Edit::Delete { at: 4, len: 1 }),
         edit(32_000, 0, Edit::Insert { at: 5, len: 1 }),
