@@ -52,8 +52,12 @@ fn story(server: Mode, services: usize) -> Script {
         let id = 1_000 + 10 * service as u64 + document as u64;
         Person { id, service, document, style, late: false }
     };
-    let mut people =
-        vec![person(0, 0, Style::Js), person(1, 0, Style::Js), person(0, 1, Style::Python)];
+    let mut people = vec![
+        person(0, 0, Style::Js),
+        person(1, 0, Style::Js),
+        person(0, 1, Style::Python),
+        Person { id: 1_900, ..person(0, 0, Style::Python) },
+    ];
     people.extend((2..services).map(|service| person(service, 0, Style::Js)));
     let edit = |at: Millis, client, edit| (at, Step::Edit { client, edit });
     let offline = Fault::Refuse { failure: Failure::Unreachable, ms: 20_000 };
