@@ -153,8 +153,9 @@ impl Account {
 
     fn is_out_of_patience(&self, now: Millis) -> bool {
         let patience_ms = match self.habit {
-            Habit::Keeps => limits::UPSTREAM_KEEPER_ANSWER_MS,
-            Habit::Unknown | Habit::Silent => limits::UPSTREAM_ANSWER_MS,
+            Habit::Keeps if self.keeps => limits::UPSTREAM_KEEPER_ANSWER_MS,
+            // (One that only passes on may show that sooner.)
+            Habit::Keeps | Habit::Unknown | Habit::Silent => limits::UPSTREAM_ANSWER_MS,
         };
         self.first_asked_at.is_some_and(|at| now >= at + patience_ms)
     }

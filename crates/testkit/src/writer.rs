@@ -122,7 +122,9 @@ impl Writer {
             3 => Step::StallClient { client, ms },
             4 | 5 => Step::Leave { client },
             6 => Step::ComeBack { client },
-            7 => Step::Move { client, service },
+            // (Without a server nobody could complete what one leaves in the middle of.)
+            7 if self.has_server => Step::Move { client, service },
+            7 => Step::ComeBack { client },
             8 if self.people > 2 => Step::Vanish { client },
             8 | 9 => Step::DiskFails { service, ms },
             10 => Step::DiskSlow { service, ms },
