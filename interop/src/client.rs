@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::install;
 use crate::process::Process;
 use crate::state::State;
-use crate::wait::PATIENCE;
+use crate::wait::{self, PATIENCE};
 
 /// A program that edits documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,10 @@ impl Client {
             Box::new(move |line| match serde_json::from_str::<Value>(&line) {
                 Ok(message) if message.get("event").is_some() => {
                     lock(&seen).push(message);
+                    wait::report();
                     None
                 }
+                // One asks and waits for this. If all others looked again, they would ask, too.
                 Ok(message) => {
                     drop(answers.send(message));
                     None
@@ -117,6 +119,16 @@ impl Client {
     /// Kills the process: it leaves without a word.
     pub fn kill(&self) {
         self.driver.process.kill();
+    }
+
+    /// Stops the process where it is, until `thaw`: its machine sleeps.
+    pub fn freeze(&self) {
+        self.driver.process.freeze();
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.driver.process.thaw();
     }
 }
 

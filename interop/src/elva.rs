@@ -50,6 +50,11 @@ impl Elva33Server {
         self.process.kill();
     }
 
+    /// Loses all that it has on disk, after `kill`.
+    pub fn wipe(&mut self) {
+        self.home = TempDir::new().expect("temporary directories can be made");
+    }
+
     /// Starts it again on the same port, after `kill`.
     pub fn restart(&mut self) {
         self.process = Self::launch(&self.home, self.port, self.keeping);

@@ -29,6 +29,9 @@ const ELVA33_SERVICE: [&str; 4] =
     ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==13.1"];
 const ELVA37: [&str; 3] = ["elva==0.37", "pycrdt==0.14.13", "websockets==17.4"];
 
+/// The C library that it builds lets a program's wall clock jump.
+const CLOCK: [&str; 1] = ["libfaketime==3.0.1"];
+
 /// Oldest Python that ELVA 0.33's sources parse with.
 const PYTHON_MIN: &str = "(3, 12)";
 
@@ -42,12 +45,20 @@ struct Tools {
 }
 
 static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
+static CLOCK_LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
 
 /// Installs all clients and servers, unless they are. If this machine lacks Node or Python: says
 /// so and is false; with `CI=true`, panics.
 #[must_use]
 pub fn ready() -> bool {
     TOOLS.get_or_init(install).is_some()
+}
+
+/// Installs what lets a relay's wall clock jump, unless it is. If this machine cannot have it:
+/// says so and is false; with `CI=true`, panics.
+#[must_use]
+pub fn clocks_ready() -> bool {
+    CLOCK_LIBRARY.get_or_init(install_clock).is_some()
 }
 
 /// The command that runs a driver of `clients/`.
@@ -57,11 +68,11 @@ pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
         Kind::YWebsocket2 => y_websocket("y-websocket-2", "yjs", url),
         Kind::YWebsocket3 => y_websocket("y-websocket-3", "yjs", url),
         Kind::YWebsocket4 => y_websocket("@y/websocket", "@y/y", url),
-        Kind::Pycrdt => python(&tools().pycrdt, "pycrdt_client.py", &[url]),
-        Kind::Elva33 => python(&tools().elva33, "elva33_client.py", &[url, "yjs"]),
-        Kind::Elva33Framed => python(&tools().elva33, "elva33_client.py", &[url, "elva"]),
-        Kind::Elva37 => python(&tools().elva37, "elva37_client.py", &[url]),
-        Kind::Raw => python(&tools().pycrdt, "raw_client.py", &[url]),
+        Kind::Pycrdt => python(&tools().pycrdt, "clients/pycrdt_client.py", &[url]),
+        Kind::Elva33 => python(&tools().elva33, "clients/elva33_client.py", &[url, "yjs"]),
+        Kind::Elva33Framed => python(&tools().elva33, "clients/elva33_client.py", &[url, "elva"]),
+        Kind::Elva37 => python(&tools().elva37, "clients/elva37_client.py", &[url]),
+        Kind::Raw => python(&tools().pycrdt, "clients/raw_client.py", &[url]),
     }
 }
 
@@ -78,6 +89,17 @@ pub(crate) fn elva33_service() -> Command {
 /// The `elva` command of 0.37.
 pub(crate) fn elva37() -> Command {
     Command::new(executable(&tools().elva37, "elva"))
+}
+
+/// The server that asks for a login; its arguments are to follow.
+pub(crate) fn gate() -> Command {
+    python(&tools().pycrdt, "servers/gate.py", &[])
+}
+
+/// What a program with a clock of its own is to be started with.
+pub(crate) fn clock_library() -> &'static Path {
+    let library = CLOCK_LIBRARY.get().and_then(Option::as_ref);
+    library.expect("a test returns unless clocks_ready()")
 }
 
 /// The directory that cargo builds into: the nearest one above this test with cargo's tag.
@@ -97,8 +119,7 @@ fn install() -> Option<Tools> {
     let (node, python) = match found {
         Ok(found) => found,
         Err(missing) => {
-            assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
-            eprintln!("skipped: {missing}");
+            skip(&missing);
             return None;
         }
     };
@@ -117,6 +138,35 @@ fn install() -> Option<Tools> {
             elva37: elva37.join().expect("pip installs"),
         })
     })
+}
+
+fn install_clock() -> Option<PathBuf> {
+    let python = match find_compiler().and_then(|()| find_python()) {
+        Ok(python) => python,
+        Err(missing) => {
+            skip(&missing);
+            return None;
+        }
+    };
+    let versions = venv(&python, "clock", &CLOCK).join("lib");
+    let versions = fs::read_dir(versions).expect("an environment has libraries").flatten();
+    let inside = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
+    let library = versions.map(|version| version.path().join(inside)).find(|path| path.is_file());
+    Some(library.expect("the package builds the library"))
+}
+
+fn skip(missing: &str) {
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+    eprintln!("skipped: {missing}");
+}
+
+fn find_compiler() -> Result<(), String> {
+    let runs = Command::new("cc").arg("--version").output().is_ok_and(|it| it.status.success());
+    if cfg!(target_os = "linux") && runs {
+        Ok(())
+    } else {
+        Err("Linux with a C compiler is needed for clocks that jump".to_owned())
+    }
 }
 
 /// npm, which comes with Node; checked by running it.
@@ -214,7 +264,7 @@ fn y_websocket(provider: &str, yjs: &str, url: &str) -> Command {
 
 fn python(venv: &Path, script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(executable(venv, "python"));
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
     command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
     impatient(&mut command);
     command

@@ -11,15 +11,24 @@
 //! - [`Client`] drives a client process (the scripts in `clients/`), [`Document`] one document
 //!   in it.
 //! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network,
-//!   [`Relay`] is the program under test, [`Proxy`] counts the connections between them.
-//! - [`eventually`] and [`converge`] wait for conditions; nothing sleeps.
+//!   [`Relay`] is the program under test. Between them stand a [`Gate`], which asks for a login
+//!   and speaks TLS with what an [`Authority`] signs, and a [`Proxy`], which does to connections
+//!   what networks do.
+//! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
+//!   ([`clocks_ready`], Linux only).
+//! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
+//! - [`eventually`], [`within`] and [`converge`] wait for conditions; nothing sleeps.
 //!
 //! Children are killed with their process group when dropped. When a test fails, the last lines
 //! of every child's output follow.
 
+mod certificate;
 mod client;
+mod clock;
 mod elva;
+mod gate;
 mod install;
+mod pair;
 mod port;
 mod process;
 mod proxy;
@@ -27,10 +36,13 @@ mod relay;
 mod state;
 mod wait;
 
+pub use certificate::{Authority, Certificate};
 pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
-pub use install::ready;
+pub use gate::Gate;
+pub use install::{clocks_ready, ready};
+pub use pair::{Pair, side_by_side};
 pub use proxy::Proxy;
 pub use relay::Relay;
 pub use state::State;
-pub use wait::{converge, eventually, eventually_eq};
+pub use wait::{converge, eventually, eventually_eq, steady, within};

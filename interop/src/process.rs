@@ -19,7 +19,8 @@ pub(crate) struct Process {
     output: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// What becomes of a line on stdout: kept for the report, or consumed.
+/// What becomes of a line on stdout: kept for the report, or consumed. Who consumes one that others
+/// may wait for reports it.
 pub(crate) type OnLine = Box<dyn FnMut(String) -> Option<String> + Send>;
 
 impl Process {
@@ -53,6 +54,21 @@ impl Process {
             kill_group(&mut child);
             drop(child.wait());
         }
+    }
+
+    /// Stops the child where it is, until `thaw`.
+    pub(crate) fn freeze(&self) {
+        stop(&self.child());
+    }
+
+    /// Lets the child go on.
+    pub(crate) fn thaw(&self) {
+        go_on(&self.child());
+    }
+
+    /// The last lines of its output.
+    pub(crate) fn output(&self) -> String {
+        lock(&self.output).iter().fold(String::new(), |all, line| all + line + "\n")
     }
 
     /// Asks the child to end, and waits for that.
@@ -89,9 +105,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            let lines =
-                lock(&self.output).iter().fold(String::new(), |all, line| all + line + "\n");
-            eprintln!("---- {}\n{lines}", self.name);
+            eprintln!("---- {}\n{}", self.name, self.output());
         }
     }
 }
@@ -111,8 +125,9 @@ fn follow(
                 if output.len() > LINES_MAX {
                     output.pop_front();
                 }
+                drop(output);
+                wait::report();
             }
-            wait::report();
         }
         wait::report();
     });
@@ -138,6 +153,16 @@ fn terminate(child: &Child) {
 }
 
 #[cfg(unix)]
+fn stop(child: &Child) {
+    let _ = rustix::process::kill_process_group(group(child), rustix::process::Signal::STOP);
+}
+
+#[cfg(unix)]
+fn go_on(child: &Child) {
+    let _ = rustix::process::kill_process_group(group(child), rustix::process::Signal::CONT);
+}
+
+#[cfg(unix)]
 fn group(child: &Child) -> rustix::process::Pid {
     let id = i32::try_from(child.id()).expect("process ids are positive i32");
     rustix::process::Pid::from_raw(id).expect("a child's id is not 0")
@@ -153,3 +178,9 @@ fn kill_group(child: &mut Child) {
 
 #[cfg(not(unix))]
 fn terminate(_child: &Child) {}
+
+#[cfg(not(unix))]
+fn stop(_child: &Child) {}
+
+#[cfg(not(unix))]
+fn go_on(_child: &Child) {}

@@ -5,12 +5,13 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, str};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::elva::at_home;
 use crate::port;
 use crate::process::Process;
@@ -23,17 +24,27 @@ pub struct Relay {
     home: TempDir,
     port: u16,
     arguments: Vec<String>,
+    clock: Option<Clock>,
     process: Process,
 }
 
 impl Relay {
     /// Starts a relay with further arguments and waits until it listens.
     pub fn start(arguments: &[&str]) -> Relay {
+        Relay::build(arguments, None)
+    }
+
+    /// Starts a relay with a wall clock of its own; a test asks for `clocks_ready()` first.
+    pub fn on_laptop(arguments: &[&str]) -> Relay {
+        Relay::build(arguments, Some(Clock::new()))
+    }
+
+    fn build(arguments: &[&str], clock: Option<Clock>) -> Relay {
         let home = TempDir::new().expect("temporary directories can be made");
         let port = port::free();
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        let process = launch(&home, port, &arguments);
-        Relay { home, port, arguments, process }
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let process = launch(&home, port, &arguments, clock.as_ref());
+        Relay { home, port, arguments, clock, process }
     }
 
     /// Starts a relay below the server at `server_url`.
@@ -63,14 +74,48 @@ impl Relay {
 
     /// Starts it again on the same port and data, after `kill` or `stop`.
     pub fn restart(&mut self) {
-        self.process = launch(&self.home, self.port, &self.arguments);
+        self.process = launch(&self.home, self.port, &self.arguments, self.clock.as_ref());
+    }
+
+    /// Stops the process where it is, until `thaw`: its machine sleeps.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.process.thaw();
+    }
+
+    /// Lets the wall clock of a relay on a laptop jump ahead.
+    pub fn jump_clock(&self, ahead: Duration) {
+        self.clock.as_ref().expect("only a laptop's clock jumps").jump(ahead);
+    }
+
+    /// Its wall clock: milliseconds since 1970.
+    #[expect(clippy::disallowed_methods, reason = "the harness lives in real time")]
+    pub fn unix_ms(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let now = u64::try_from(now.as_millis()).expect("it is before the year 500 million");
+        now + self.clock.as_ref().map_or(0, Clock::ahead_ms)
+    }
+
+    /// The last lines that it wrote.
+    pub fn output(&self) -> String {
+        self.process.output()
     }
 
     /// What it says about itself.
     pub fn status(&self) -> Value {
+        let body = self.page("/-/status");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}"))
+    }
+
+    /// The body of one of its pages.
+    pub fn page(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the relay listens");
         let request = format!(
-            "GET /-/status HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
             self.port
         );
         stream.write_all(request.as_bytes()).expect("the relay reads");
@@ -78,7 +123,7 @@ impl Relay {
         stream.read_to_string(&mut answer).expect("the relay answers in UTF-8");
         let (head, body) = answer.split_once("\r\n\r\n").expect("the relay speaks HTTP");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body}"))
+        body.to_owned()
     }
 
     /// Whether and how it is connected to the server above.
@@ -99,7 +144,7 @@ fn data(home: &TempDir) -> PathBuf {
     home.path().join("data")
 }
 
-fn launch(home: &TempDir, port: u16, arguments: &Vec<String>) -> Process {
+fn launch(home: &TempDir, port: u16, arguments: &[String], clock: Option<&Clock>) -> Process {
     let mut command = Command::new(binary());
     command.args(["service", "127.0.0.1", &port.to_string(), "--data-dir"]).arg(data(home));
     command.args(arguments);
@@ -111,6 +156,9 @@ fn launch(home: &TempDir, port: u16, arguments: &Vec<String>) -> Process {
         {
             command.env_remove(name);
         }
+    }
+    if let Some(clock) = clock {
+        clock.show(&mut command);
     }
     let process = Process::spawn("yrelay", &mut command, Box::new(Some));
     let listens = format!("listening on ws://127.0.0.1:{port}");

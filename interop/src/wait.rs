@@ -55,9 +55,30 @@ pub(crate) fn find<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -
 }
 
 /// Waits until `condition` holds, or fails the test.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let held = find(PATIENCE, || condition().then_some(()));
-    assert!(held.is_some(), "not within {PATIENCE:?}: {what}");
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// Waits until `condition` holds, or fails the test after `patience`.
+pub fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let held = find(patience, || condition().then_some(()));
+    assert!(held.is_some(), "not within {patience:?}: {what}");
+}
+
+/// Waits until `actual` has given the same for so long, and returns that.
+pub fn steady<T: PartialEq + Debug>(span: Duration, mut actual: impl FnMut() -> T) -> T {
+    let mut last = actual();
+    let mut over = Deadline::after(span);
+    let held = find(PATIENCE + span, || {
+        let now = actual();
+        if now != last {
+            last = now;
+            over = Deadline::after(span);
+        }
+        over.left().is_zero().then_some(())
+    });
+    assert!(held.is_some(), "does not come to rest: {last:?}");
+    last
 }
 
 /// Waits until `actual` gives `expected`, or fails the test showing what it gave last.

@@ -43,8 +43,8 @@ pub struct Document {
     uplink: Option<Uplink>,
     /// The uplink has been announced as ready and not yet given room.
     uplink_ready: bool,
-    /// What was last heard or told of the upstream.
-    habit: Habit,
+    /// What was last told of the upstream.
+    habit: Option<Habit>,
     /// The upstream has not confirmed all.
     unconfirmed: bool,
     random: Random,
@@ -84,7 +84,7 @@ impl Document {
             live: Arc::new([]),
             uplink: None,
             uplink_ready: false,
-            habit: Habit::Unknown,
+            habit: None,
             unconfirmed: false,
             random: Random::new(seed),
             wake_at: None,
@@ -121,7 +121,7 @@ impl Document {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
             Input::AttachUpstream { peer, habit, narrow } => {
-                self.habit = habit;
+                self.habit = None;
                 self.attach_upstream(now, Uplink::new(peer, habit, narrow));
             }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
@@ -373,7 +373,7 @@ impl Document {
         let Some(uplink) = &self.uplink else { return };
         let habit = uplink.habit();
         if std::mem::replace(&mut self.habit, habit) != habit {
-            self.out.push(Output::Habit(habit));
+            self.out.extend(habit.map(Output::Habit));
         }
         if uplink.is_ready() && !self.uplink_ready {
             self.uplink_ready = true;

@@ -4,7 +4,8 @@
 //! names ([`id`]) and bounds ([`limits`]); bytes ([`decode`], [`json`], [`wire`], [`link`]); the
 //! grammar of updates ([`update`]) and what is kept of them ([`id_set`], [`state_vector`],
 //! [`replica`]); who is present ([`awareness`]); and the two state machines, of one document
-//! ([`document`], fed and drained through [`event`]) and of the upstream link ([`upstream`]).
+//! ([`document`], fed and drained through [`event`]) and of the upstream link ([`upstream`], with
+//! what is offered there unasked: [`offers`]).
 #![warn(missing_docs)]
 #![warn(clippy::indexing_slicing)]
 
@@ -31,6 +32,7 @@ mod uplink;
 
 pub mod document;
 pub mod event;
+pub mod offers;
 pub mod upstream;
 
 pub use log::LogSize;

@@ -91,8 +91,11 @@ pub const UPSTREAM_FIRST_MS: u64 = 1_500;
 pub const UPSTREAM_ANSWER_MS: u64 = 2_000;
 
 /// One that has answered before will: only what is on the way is slow. It is given this long
-/// before everything is pushed that it may hold already.
-pub const UPSTREAM_KEEPER_ANSWER_MS: u64 = 30_000;
+/// before everything is pushed that it may hold already; a link that is dead is found sooner.
+pub const UPSTREAM_KEEPER_ANSWER_MS: u64 = 40_000;
+
+/// A document that could not be loaded for the upstream's sake is tried again after this time.
+pub const LOAD_RETRY_MS: u64 = 60_000;
 
 /// Spread of the full push to an upstream that only broadcasts, so that many relays do not all
 /// answer one joiner.

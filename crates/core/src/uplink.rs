@@ -146,16 +146,14 @@ impl Uplink {
         self.proves() && !self.withholds()
     }
 
-    /// What is known of it by now.
-    pub(crate) fn habit(&self) -> Habit {
+    /// What was found out about it here.
+    pub(crate) fn habit(&self) -> Option<Habit> {
         if self.trusted {
-            Habit::Keeps
-        } else if self.silent {
-            Habit::Silent
-        } else if self.broadcasts {
-            Habit::Unknown
+            Some(Habit::Keeps)
+        } else if self.silent && self.habit != Habit::Silent {
+            Some(Habit::Silent)
         } else {
-            self.habit
+            self.broadcasts.then_some(Habit::Unknown)
         }
     }
 

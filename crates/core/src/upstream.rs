@@ -6,6 +6,7 @@ mod parking;
 use std::collections::VecDeque;
 
 use crate::backoff::{Backoff, Random};
+use crate::event::Habit;
 use crate::id::DocumentId;
 use crate::{Millis, limits};
 
@@ -38,6 +39,8 @@ pub enum Event {
         /// In words.
         reason: String,
     },
+    /// A document has found out how the server treats a step 1.
+    Habit(Habit),
     /// A document has something to send.
     Ready {
         /// Which.
@@ -131,6 +134,10 @@ pub struct Upstream {
     /// Pulls since an idle document had its turn.
     open_turns: u32,
     parking: Parking,
+    /// How the server treats a step 1, as far as documents have found out.
+    habit: Habit,
+    /// One of them was answered on this connection.
+    answers: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +164,8 @@ impl Upstream {
             idle: VecDeque::new(),
             open_turns: 0,
             parking: Parking::default(),
+            habit: Habit::Unknown,
+            answers: false,
         }
     }
 
@@ -168,6 +177,11 @@ impl Upstream {
     /// Why it is not online; nothing before the first attempt has ended.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// How the server treats a step 1, for documents that are attached now.
+    pub fn habit(&self) -> Habit {
+        self.habit
     }
 
     /// Why this document is kept off the link, if it is.
@@ -191,14 +205,10 @@ impl Upstream {
                     self.connect(now, actions);
                 }
             }
-            Event::Connected => {
-                self.state = LinkState::Online;
-                self.reason = None;
-                self.online_at = now;
-                actions.push(Action::Attach);
-            }
+            Event::Connected => self.connected(now, actions),
             Event::Failed { failure, reason } => self.failed(now, failure, reason, actions),
             Event::Closed { code, reason } => self.closed(now, code, reason, actions),
+            Event::Habit(habit) => self.learn(habit),
             Event::Ready { document, open } => {
                 let queue = if open { &mut self.open } else { &mut self.idle };
                 queue.push_back(document);
@@ -248,6 +258,28 @@ impl Upstream {
         self.tried_at = now;
         self.state = LinkState::Connecting;
         actions.push(Action::Connect);
+    }
+
+    fn connected(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        self.state = LinkState::Online;
+        self.reason = None;
+        self.online_at = now;
+        self.not_before = now;
+        self.answers = false;
+        // Whoever was silent may have been away.
+        if self.habit == Habit::Silent {
+            self.habit = Habit::Unknown;
+        }
+        actions.push(Action::Attach);
+    }
+
+    /// One document may wait in vain where others are answered: that says nothing of the server.
+    fn learn(&mut self, habit: Habit) {
+        if habit == Habit::Silent && self.answers {
+            return;
+        }
+        self.answers = habit == Habit::Keeps;
+        self.habit = habit;
     }
 
     fn failed(&mut self, now: Millis, failure: Failure, reason: String, actions: &mut Vec<Action>) {
@@ -453,6 +485,43 @@ mod tests {
             let next = fail(&mut upstream, now) - now;
             assert!(next <= limits::UPSTREAM_BACKOFF_MS, "the network may need a moment: {next}");
         }
+    }
+
+    #[test]
+    fn a_server_that_was_busy_may_be_hurried_again_once_it_has_let_in() {
+        let mut upstream = Upstream::new(0, 1);
+        handle(&mut upstream, 0, Event::Tick);
+        let failure = Failure::Busy { retry_after_ms: 200_000 };
+        handle(&mut upstream, 0, Event::Failed { failure, reason: "503".into() });
+        handle(&mut upstream, 10, Event::Woke);
+        handle(&mut upstream, 20, Event::Connected);
+        handle(&mut upstream, 30, Event::Closed { code: None, reason: "gone".into() });
+        let soon = 10 + limits::UPSTREAM_HURRY_MS;
+        assert_eq!(handle(&mut upstream, soon, Event::ClientCame), [Action::Connect]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_server_outlives_a_connection_and_one_document_that_waits_in_vain() {
+        let mut upstream = online(0);
+        let reconnect = |upstream: &mut Upstream| {
+            handle(upstream, 9, Event::Closed { code: None, reason: "gone".into() });
+            handle(upstream, 9, Event::Woke);
+            handle(upstream, 9, Event::Connected);
+        };
+        handle(&mut upstream, 1, Event::Habit(Habit::Silent));
+        assert_eq!(upstream.habit(), Habit::Silent);
+        reconnect(&mut upstream);
+        assert_eq!(upstream.habit(), Habit::Unknown, "it may have been away");
+        handle(&mut upstream, 1, Event::Habit(Habit::Keeps));
+        handle(&mut upstream, 2, Event::Habit(Habit::Silent));
+        assert_eq!(upstream.habit(), Habit::Keeps, "others were answered");
+        reconnect(&mut upstream);
+        assert_eq!(upstream.habit(), Habit::Keeps);
+        handle(&mut upstream, 1, Event::Habit(Habit::Silent));
+        assert_eq!(upstream.habit(), Habit::Silent, "nobody is answered any more");
+        handle(&mut upstream, 1, Event::Habit(Habit::Keeps));
+        handle(&mut upstream, 1, Event::Habit(Habit::Unknown));
+        assert_eq!(upstream.habit(), Habit::Unknown, "it passes on what others say");
     }
 
     #[test]

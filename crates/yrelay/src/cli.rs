@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use yrelay::config::{self, Config, ConfigError, Patterns, Storage, UpstreamOptions};
 use yrelay::login::Password;
 use yrelay::origin::{Host, Origin, Rules};
@@ -74,7 +74,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 struct Before {
     #[arg(short, long, value_name = "URL", hide = true)]
-    server: Option<String>,
+    server: Option<SecretString>,
     #[arg(short, long, value_name = "KIND", hide = true)]
     messages: Option<Messages>,
     #[arg(short, long, value_name = "NAME", hide = true)]
@@ -129,7 +129,7 @@ struct Upstream {
     ///
     /// YRELAY_SERVER and ELVA_SERVER are read where this is not given.
     #[arg(short, long, value_name = "URL", id = "upstream_server")]
-    server: Option<String>,
+    server: Option<SecretString>,
     /// What the server speaks
     #[arg(short, long, value_name = "KIND", id = "upstream_messages")]
     messages: Option<Messages>,
@@ -147,8 +147,8 @@ struct Upstream {
     password: Option<SecretString>,
     /// The file with the user's password; its last newline does not count
     ///
-    /// It is read at every attempt: where the server refuses the password, mending the file is
-    /// enough.
+    /// It is read at every attempt, so it must be a plain file. Where the server refuses the
+    /// password, mending the file is enough.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Send the password over ws:// to another machine, where everybody in between can read it
@@ -200,7 +200,9 @@ impl Cli {
     /// Whether everybody on this machine can see a password in the list of processes.
     pub(crate) fn shows_password(&self) -> bool {
         let Command::Service { upstream, .. } = &self.command else { return false };
-        let in_address = |text: &String| Address::parse(text).is_ok_and(|a| a.password.is_some());
+        let in_address = |text: &SecretString| {
+            Address::parse(text.expose_secret()).is_ok_and(|address| address.password.is_some())
+        };
         let mut servers = upstream.server.iter().chain(&self.before.server);
         upstream.password.is_some() || self.before.password.is_some() || servers.any(in_address)
     }
@@ -322,8 +324,10 @@ mod tests {
         }
         let both = "yrelay service -s wss://a -u jane -p x --password-file y";
         assert!(Cli::try_parse_from(both.split(' ')).is_err());
-        let shown = format!("{:?}", Cli::try_parse_from(["yrelay", "-p", "hunter2", "service"]));
-        assert!(!shown.contains("hunter2"), "{shown}");
+        for line in ["-p hunter2 service", "service -p hunter2", "service -s ws://a:hunter2@b"] {
+            let shown = format!("{:?}", Cli::try_parse_from(format!("yrelay {line}").split(' ')));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub fn now_ms() -> u64 {
     now.saturating_duration_since(start).as_millis() as u64
 }
 
-/// Milliseconds since 1970 by the wall clock, for people to read. Never compare two of them.
+/// Milliseconds since 1970 by the wall clock, which may be set at any time: for people to read,
+/// and to see that it has run ahead.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64

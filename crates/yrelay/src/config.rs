@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
@@ -124,7 +125,7 @@ pub enum ConfigError {
 #[derive(Debug, Default)]
 pub struct UpstreamOptions {
     /// Its address, perhaps with a login in it.
-    pub server: Option<String>,
+    pub server: Option<SecretString>,
     /// The user there.
     pub user: Option<String>,
     /// That user's password.
@@ -141,7 +142,7 @@ pub fn upstream(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Upstream>, ConfigError> {
     let UpstreamOptions { server, user, password, insecure_login, tls_ca } = options;
-    let option = server.map(|text| ("--server", text));
+    let option = server.map(|text| ("--server", text.expose_secret().to_owned()));
     let mut given = option
         .into_iter()
         .chain(SERVER_VARIABLES.into_iter().filter_map(|name| Some((name, variable(name)?))));

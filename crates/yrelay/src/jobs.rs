@@ -10,6 +10,7 @@ use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Compaction, Replica};
 use yrelay_core::update::Update;
 
+use crate::clock;
 use crate::relay::Relay;
 use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
@@ -50,7 +51,7 @@ impl Relay {
     async fn load(self: Rc<Self>, id: DocumentId) {
         let (store, name) = (self.store.clone(), id.clone());
         let loaded = spawn_blocking(move || load(&store, &name)).await;
-        let input = match loaded {
+        let mut input = match loaded {
             Ok(Ok(input)) => input,
             Ok(Err(error)) => {
                 tracing::error!(document = %id, %error, "cannot be loaded");
@@ -63,13 +64,18 @@ impl Relay {
         };
         let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
+            // What the disk says of it may be a moment old.
+            if let Input::Loaded { unconfirmed, .. } = &mut input {
+                *unconfirmed |= state.stored.get(&id).is_some_and(|shelved| shelved.unconfirmed);
+            }
             state.input(relay, &id, input);
             if failed {
                 state.drop_document(&id);
             } else {
                 state.stored.remove(&id);
             }
-            state.push_next(relay);
+            state.offers.loaded(clock::now_ms(), &id, failed);
+            state.offer_next(relay);
         });
         self.resume();
     }

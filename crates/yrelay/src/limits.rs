@@ -52,6 +52,8 @@ pub const SWEEP_MS: u64 = 5_000;
 pub const IDLE_MS: u64 = 60_000;
 /// Above so many bytes of replicas they leave at once.
 pub const MEMORY_BYTES: usize = 1 << 30;
+/// So much is loaded for the upstream's sake between two such looks.
+pub const OFFER_BYTES: u64 = 64 << 20;
 /// Of the time for stopping, what the disk gets at most.
 pub const COMMIT_ON_STOP_MS: u64 = 2_000;
 /// How often a stopping process looks whether it may end.

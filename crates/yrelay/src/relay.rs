@@ -177,7 +177,7 @@ impl Relay {
     async fn sweep(self: Rc<Self>) {
         loop {
             clock::sleep(limits::SWEEP_MS).await;
-            self.with(|state, _| state.evict());
+            self.with(State::evict);
         }
     }
 }

@@ -113,13 +113,11 @@ impl State {
     fn upstream(&self) -> Upstream {
         let Some(link) = &self.link else { return Upstream::none() };
         let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
-        let told = link.told.state;
         let (state, next_try) = match link.machine.state() {
             LinkState::Connecting => (UpstreamState::Connecting, None),
-            LinkState::Online => (told, None),
-            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
-                (told, at(next_try))
-            }
+            LinkState::Online => (UpstreamState::Online, None),
+            LinkState::Offline { next_try } => (UpstreamState::Offline, at(next_try)),
+            LinkState::Unauthorized { next_try } => (UpstreamState::Unauthorized, at(next_try)),
         };
         Upstream {
             state,

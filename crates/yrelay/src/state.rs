@@ -17,6 +17,7 @@ use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
+use yrelay_core::offers::Offers;
 use yrelay_core::upstream::Event;
 
 use crate::jobs::{Compacted, Job};
@@ -38,8 +39,10 @@ pub(crate) struct State {
     /// When which document, or the link (`None`), is to be woken.
     pub(crate) timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
     refusals: Refusals,
-    /// Unconfirmed documents to be loaded for the upstream's sake, one after the other.
-    pub(crate) to_push: Vec<DocumentId>,
+    /// Documents that are loaded for the upstream's sake, and how many bytes of them still may be
+    /// until the next look at the memory.
+    pub(crate) offers: Offers,
+    pub(crate) offer_bytes: u64,
     peers: u64,
     slots: u64,
     /// Work for other threads, and for after the borrow.
@@ -89,7 +92,8 @@ impl State {
             clients: HashMap::new(),
             timers: BinaryHeap::new(),
             refusals: Refusals::default(),
-            to_push: Vec::new(),
+            offers: Offers::new(seed()),
+            offer_bytes: limits::OFFER_BYTES,
             peers: 0,
             slots: 0,
             jobs: Vec::new(),
@@ -168,12 +172,8 @@ impl State {
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
-            Output::Habit(habit) => {
-                if let Some(link) = &mut self.link {
-                    link.habit = habit;
-                }
-            }
-            Output::Lost => self.push_all(relay),
+            Output::Habit(habit) => self.link_event(relay, Event::Habit(habit)),
+            Output::Lost => self.offer_all(relay),
             Output::Compact { frozen, upto_seq } => {
                 let Some(slot) = self.documents.get(id) else { return };
                 let (id, number) = (id.clone(), slot.number);
@@ -272,7 +272,8 @@ impl State {
         framed.into()
     }
 
-    pub(crate) fn evict(&mut self) {
+    /// Documents that nobody uses leave memory, and make room for others.
+    pub(crate) fn evict(&mut self, relay: &Relay) {
         let now = clock::now_ms();
         let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
         let patience = if memory > limits::MEMORY_BYTES { 0 } else { limits::IDLE_MS };
@@ -292,6 +293,8 @@ impl State {
                 self.stored.insert(id, Shelved { bytes, unconfirmed });
             }
         }
+        self.offer_bytes = if memory > limits::MEMORY_BYTES { 0 } else { limits::OFFER_BYTES };
+        self.offer_next(relay);
     }
 }
 

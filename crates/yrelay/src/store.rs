@@ -203,6 +203,11 @@ impl Store {
         self.queue(|backlog| backlog.confirm(document, seq, now));
     }
 
+    /// Sets the mark that says unconfirmed, whatever was confirmed before.
+    pub fn unconfirm(&self, document: &DocumentId) {
+        self.queue(|backlog| backlog.unconfirm(document, now));
+    }
+
     /// Replaces everything up to `upto_seq` by `snapshot`, after what is queued of the document
     /// is saved. On any failure the old rows stay; it is not tried again.
     pub fn compact(&self, document: &DocumentId, upto_seq: u64, snapshot: Vec<Bytes>) {

@@ -2,6 +2,8 @@
 //! it, each message behind its document's prefix.
 
 mod attempt;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
@@ -36,8 +38,6 @@ pub(crate) struct Link {
     task: Option<AbortHandle>,
     /// Attached documents by the name that the server knows.
     names: HashMap<String, DocumentId>,
-    /// How the server treats a step 1, as far as its documents have found out.
-    pub(crate) habit: Habit,
     /// Somebody wants room on the link.
     wanted: Rc<Notify>,
     pub(crate) told: Told,
@@ -47,8 +47,6 @@ pub(crate) struct Link {
 struct Connection {
     peer: PeerId,
     outbox: Outbox,
-    /// Every document was offered, as the server has lost some.
-    offers_all: bool,
 }
 
 /// How it stands, as people were last told. An attempt that is under way changes nothing.
@@ -68,7 +66,6 @@ impl Link {
             connection: None,
             task: None,
             names: HashMap::new(),
-            habit: Habit::Unknown,
             wanted: Rc::default(),
             told: Told { state, since_ms: clock::unix_ms(), reason: None },
         }
@@ -89,6 +86,10 @@ impl Link {
     /// Tells people what has changed. The same failure is worth one line, however often it is met.
     fn tell(&mut self) {
         let state = match self.machine.state() {
+            // The connection before was dropped for that.
+            LinkState::Connecting if self.told.state == UpstreamState::Online => {
+                UpstreamState::Offline
+            }
             LinkState::Connecting => return,
             LinkState::Online => UpstreamState::Online,
             LinkState::Offline { .. } => UpstreamState::Offline,
@@ -203,12 +204,8 @@ impl State {
     fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.connection = Some(Connection { peer, outbox: outbox.clone(), offers_all: false });
+        link.connection = Some(Connection { peer, outbox: outbox.clone() });
         link.wanted = Rc::default();
-        // Whoever was silent may have been away.
-        if link.habit == Habit::Silent {
-            link.habit = Habit::Unknown;
-        }
         Some((peer, link.wanted.clone()))
     }
 
@@ -235,12 +232,9 @@ impl State {
                 for id in ids {
                     self.attach_upstream(relay, &id);
                 }
-                // One that it has confirmed shows whether it has lost things since.
-                let confirmed = self.stored.iter().find(|(_, shelved)| !shelved.unconfirmed);
-                let unconfirmed = self.stored.iter().filter(|(_, shelved)| shelved.unconfirmed);
-                let ids = confirmed.into_iter().chain(unconfirmed).map(|(id, _)| id.clone());
-                self.to_push = ids.collect();
-                self.push_next(relay);
+                let stored = self.stored.iter();
+                self.offers.begin(stored.map(|(id, shelved)| (id, shelved.unconfirmed)));
+                self.offer_next(relay);
             }
             Action::Detach => self.detach_upstream(relay),
             Action::Pull { document } => {
@@ -265,14 +259,14 @@ impl State {
         }
         link.names.insert(id.to_encoded(), id.clone());
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
+        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), narrow: true };
         self.input(relay, id, input);
     }
 
     fn detach_upstream(&mut self, relay: &Relay) {
         let Some(link) = &mut self.link else { return };
         link.names.clear();
-        self.to_push.clear();
+        self.offers.end();
         let Some(Connection { peer, .. }) = link.connection.take() else { return };
         let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
         for id in ids {
@@ -280,24 +274,30 @@ impl State {
         }
     }
 
-    /// The upstream has lost what it had: it is offered every document that is stored here.
-    pub(crate) fn push_all(&mut self, relay: &Relay) {
-        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
-        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
+    /// The upstream has lost something: nothing that is stored is taken for confirmed any more.
+    pub(crate) fn offer_all(&mut self, relay: &Relay) {
+        if self.offers.lost(self.stored.keys()) {
             tracing::warn!("the upstream has lost what it had; every document is offered again");
-            self.to_push = self.stored.keys().cloned().collect();
-            self.push_next(relay);
+            for (id, shelved) in &mut self.stored {
+                shelved.unconfirmed = true;
+                relay.store.unconfirm(id);
+            }
+            self.offer_next(relay);
         }
     }
 
-    /// Loads the next document of those that the upstream may lack.
-    pub(crate) fn push_next(&mut self, relay: &Relay) {
-        while let Some(id) = self.to_push.pop() {
-            if self.stored.contains_key(&id) && !self.documents.contains_key(&id) {
-                self.open(relay, &id);
-                return;
-            }
+    /// Loads the next document of those that the upstream may lack, while there is room.
+    pub(crate) fn offer_next(&mut self, relay: &Relay) {
+        if self.offer_bytes == 0 || self.upstream_peer().is_none() {
+            return;
         }
+        let (stored, documents) = (&self.stored, &self.documents);
+        let wanted = |id: &DocumentId| stored.contains_key(id) && !documents.contains_key(id);
+        let Some(id) = self.offers.next(clock::now_ms(), wanted) else { return };
+        let bytes = self.stored.get(&id).map_or(0, |shelved| shelved.bytes);
+        self.offer_bytes = self.offer_bytes.saturating_sub(bytes);
+        // Nobody uses it: it leaves as soon as it may.
+        self.open(relay, &id).used_at = 0;
     }
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {

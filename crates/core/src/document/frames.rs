@@ -115,15 +115,12 @@ impl Document {
     fn step_1(&mut self, now: Millis, peer: PeerId, role: Role, theirs: StateVector) {
         if role == Role::Upstream {
             let Some(uplink) = &mut self.uplink else { return };
-            match uplink.step_1(now, &theirs, &self.replica, &mut self.random) {
-                Some(true) => {
-                    self.unconfirmed = false;
-                    self.out.push(Output::Confirmed { seq: self.log.last_seq() });
-                }
-                Some(false) if !self.replica.is_incomplete() && self.unconfirm() => {
-                    self.out.push(Output::Lost);
-                }
-                _ => {}
+            let proof = uplink.step_1(now, &theirs, &self.replica, &mut self.random);
+            if proof == Some(true) {
+                self.unconfirmed = false;
+                self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+            } else if proof == Some(false) && !self.replica.is_incomplete() && self.unconfirm() {
+                self.out.push(Output::Lost);
             }
             return;
         }

@@ -255,7 +255,7 @@ fn a_server_that_is_known_to_answer_is_given_time() {
     t.tell(step2(&content[0]));
     t.tell(step1(&[(1, 3)]));
     t.expect_up(&["step2 nothing"]);
-    assert_eq!((t.confirmed(), t.habit), (Some(true), None), "that was known");
+    assert_eq!((t.confirmed(), t.habit), (Some(true), Some(Habit::Keeps)));
 
     let mut t = Script::with(&content);
     t.attach_upstream(Habit::Keeps);

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use hyper::StatusCode;
-use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::header::{self, HeaderMap};
 
+use super::text;
 use crate::clock;
 
 /// An answer other than 101. Redirects are not followed: the login is for one server only.
@@ -51,10 +52,6 @@ fn wait(headers: &HeaderMap) -> Option<u64> {
     Some((at.as_millis() as u64).saturating_sub(clock::unix_ms()))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self.status {
@@ -73,6 +70,8 @@ impl fmt::Display for Refused {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderName;
+
     use super::*;
 
     fn refused(status: u16, headers: &[(HeaderName, &str)]) -> Refused {

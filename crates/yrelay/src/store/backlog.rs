@@ -64,12 +64,17 @@ pub(super) struct Work {
     /// The highest confirmed `seq`. Rows above it keep the mark, so its order among them is
     /// of no account.
     pub(super) confirmed: Option<u64>,
+    /// What was confirmed before is not any more.
+    pub(super) unconfirmed: bool,
     pub(super) compaction: Option<Compaction>,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.confirmed.is_none() && self.compaction.is_none()
+        self.rows.is_empty()
+            && self.confirmed.is_none()
+            && !self.unconfirmed
+            && self.compaction.is_none()
     }
 }
 
@@ -161,6 +166,19 @@ impl Backlog {
         !waits_for_retry && self.freshen(0, now)
     }
 
+    /// Takes back all confirmations; whether the writer must look again.
+    pub(super) fn unconfirm(
+        &mut self,
+        document: &DocumentId,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        entry.work.unconfirmed = true;
+        entry.work.confirmed = None;
+        let waits_for_retry = entry.retry.is_some();
+        !waits_for_retry && self.freshen(0, now)
+    }
+
     /// Queues a compaction, in place of one that still waits; whether the writer must look again.
     pub(super) fn compact(
         &mut self,
@@ -236,9 +254,12 @@ impl Backlog {
         let Some(entry) = self.entries.get_mut(document) else { return };
         work.rows.append(&mut entry.work.rows);
         entry.work.rows = work.rows;
-        entry.work.confirmed = entry.work.confirmed.max(work.confirmed);
+        if !entry.work.unconfirmed {
+            entry.work.confirmed = entry.work.confirmed.max(work.confirmed);
+        }
+        entry.work.unconfirmed |= work.unconfirmed;
         if entry.work.rows.is_empty() {
-            // All updates are saved; the confirmation goes with the next group.
+            // All updates are saved; what is confirmed goes with the next group.
             return;
         }
         let delay = entry.retry.map_or(self.pace.retry, |retry| retry.delay);

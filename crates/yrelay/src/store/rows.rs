@@ -84,6 +84,10 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
             insert(tx, document, id, (row.seq.cast_signed(), 0, LOG), &row.update)?;
         }
     }
+    if work.unconfirmed {
+        let mark = "UPDATE documents SET unconfirmed = seq WHERE identifier = ?1";
+        tx.prepare_cached(mark)?.execute([document.as_str()])?;
+    }
     if let Some(seq) = work.confirmed {
         tx.prepare_cached(
             "UPDATE documents SET unconfirmed = NULL WHERE identifier = ?1 AND unconfirmed <= ?2",

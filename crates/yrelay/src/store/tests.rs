@@ -231,6 +231,27 @@ fn a_confirmation_leaves_the_mark_of_a_later_update_in_its_batch() {
 }
 
 #[test]
+fn confirmations_can_be_taken_back_and_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for (again, expected) in [(false, true), (true, false)] {
+        let desk = Desk::open(directory(dir.path()), None, patient(u64::MAX), no_faults());
+        if !again {
+            desk.store.append(&id("a"), 1, update(1), true);
+        }
+        // All in one batch.
+        desk.store.confirm(&id("a"), 1);
+        desk.store.unconfirm(&id("a"));
+        if again {
+            desk.store.confirm(&id("a"), 1);
+        }
+        desk.close();
+        let desk = Desk::quick(dir.path());
+        assert_eq!(desk.store.load(&id("a")).unwrap().unconfirmed, expected);
+        desk.close();
+    }
+}
+
+#[test]
 fn another_upstream_has_confirmed_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let start = |upstream| {

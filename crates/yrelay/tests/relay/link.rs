@@ -1,6 +1,7 @@
 //! The server above: one connection for all documents, and both sides converge.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use tempfile::TempDir;
 use yrelay_core::wire;
@@ -136,28 +137,33 @@ fn what_nobody_has_open_is_pushed_after_a_restart() {
     assert_eq!(relay.pages.document("known")["confirmed"], true);
 }
 
+/// Three documents that the server had confirmed, in the directory of a relay that has stopped.
+fn confirmed(server: &Server, directory: &Path) -> [&'static str; 3] {
+    let documents = ["one", "two", "three"];
+    let relay = Relay::below(server, directory);
+    for document in documents {
+        Client::synced(relay.address(), document, 1).save(document);
+    }
+    all_up(&relay, server, &documents);
+    documents
+}
+
+fn all_up(relay: &Relay, server: &Server, documents: &[&str]) {
+    for document in documents {
+        server.until_text(document, document);
+        relay.pages.until_synced(document);
+    }
+}
+
 /// Whoever opens one of them elsewhere would find it empty, and fill it anew.
 #[test]
 fn a_server_that_has_lost_everything_is_offered_what_nobody_has_open() {
     let directory = TempDir::new().unwrap();
     let server = Server::start();
-    let documents = ["one", "two", "three"];
-    let up = |relay: &Relay| {
-        for document in documents {
-            server.until_text(document, document);
-            relay.pages.until_synced(document);
-        }
-    };
-    {
-        let relay = Relay::below(&server, directory.path());
-        for document in documents {
-            Client::synced(relay.address(), document, 1).save(document);
-        }
-        up(&relay);
-    }
+    let documents = confirmed(&server, directory.path());
     server.with(|state| state.forget());
     let relay = Relay::below(&server, directory.path());
-    up(&relay);
+    all_up(&relay, &server, &documents);
     // A server that has lost nothing is asked for one document.
     drop(relay);
     server.with(|state| state.connections.clear());
@@ -166,6 +172,28 @@ fn a_server_that_has_lost_everything_is_offered_what_nobody_has_open() {
     Client::synced(relay.address(), "new", 1).save("new");
     server.until_text("new", "new");
     assert_eq!(server.with(|state| documents.iter().filter(|d| state.knows(d)).count()), 1);
+}
+
+#[test]
+fn what_a_server_has_lost_is_offered_over_as_many_connections_as_it_takes() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start();
+    let documents = confirmed(&server, directory.path());
+    server.with(|state| {
+        state.forget();
+        state.connections.clear();
+        // It goes down over the first thing that it is given.
+        state.judge = Some(|_, message| (message[1] != 0 && message.len() > 5).then_some(1001));
+    });
+    {
+        let relay = Relay::below(&server, directory.path());
+        eventually("nothing is taken for confirmed any more", || {
+            relay.pages.documents().iter().all(|document| document["confirmed"] == false)
+        });
+    }
+    server.with(|state| state.judge = None);
+    let relay = Relay::below(&server, directory.path());
+    all_up(&relay, &server, &documents);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn who_does_not_read_is_closed_and_finds_everything_when_it_returns() {
     let mut closings = 0;
     while closings == 0 {
         assert!(author.text().len() < 40 << 20, "all of it is queued");
-        author.save(&"x".repeat(1 << 20));
+        author.save(&"x".repeat(512 << 10)); // more at once would be pulled
         other.read_until(&author.text());
         stranger.save("y");
         closings = relay.pages.metric("rejected_total{reason=\"too_slow\"}");

@@ -1,0 +1,154 @@
+//! The link over real sockets, driven from inside: what no program can be made to do to itself.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{LocalSet, spawn_local};
+
+use super::*;
+use crate::config::{Config, Patterns, Storage};
+use crate::metrics::Metrics;
+use crate::origin::Rules;
+use crate::status::Role;
+use crate::store::{Place, Store};
+use crate::target::Target;
+use crate::ws;
+
+const PATIENCE_MS: u64 = 10_000;
+
+/// Accepts WebSockets and keeps them; whatever comes is thrown away.
+struct Server {
+    port: u16,
+    /// How many connections there were, and how many of them the other side has ended.
+    counts: RefCell<(usize, usize)>,
+    changed: Notify,
+}
+
+impl Server {
+    async fn start() -> Rc<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = Rc::new(Self { port, counts: RefCell::default(), changed: Notify::new() });
+        let serving = server.clone();
+        spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                spawn_local(serving.clone().serve(stream));
+            }
+        });
+        server
+    }
+
+    async fn serve(self: Rc<Self>, mut stream: TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let key = |line: &str| line.strip_prefix("sec-websocket-key: ").map(str::to_owned);
+        let accept = ws::accept_key(head.lines().find_map(key).unwrap().as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Hi\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        self.counts.borrow_mut().0 += 1;
+        self.changed.notify_one();
+        while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {}
+        self.counts.borrow_mut().1 += 1;
+        self.changed.notify_one();
+    }
+
+    async fn until(&self, counts: (usize, usize)) {
+        let reached = async {
+            while *self.counts.borrow() != counts {
+                self.changed.notified().await;
+            }
+        };
+        let reached = clock::timeout(PATIENCE_MS, reached).await;
+        assert!(reached.is_some(), "{:?} instead of {counts:?}", self.counts.borrow());
+    }
+}
+
+fn relay(server: &Server) -> Rc<Relay> {
+    let target = Target::parse(&format!("ws://127.0.0.1:{}/", server.port)).unwrap();
+    let connector = Connector::new(target.clone(), []).unwrap();
+    let upstream = config::Upstream::open(target);
+    let link = Link::new(&upstream, connector);
+    let config = Config {
+        role: Role::Service,
+        host: "localhost".into(),
+        port: 0,
+        upstream: Some(upstream),
+        storage: Storage::Ephemeral,
+        rules: Rules::default(),
+        opaque: Patterns::default(),
+    };
+    let opened = Store::open(Place::Memory, None, || {}).unwrap();
+    let relay =
+        Relay::new(&config, opened, Arc::default(), Some(link), Rc::new(Metrics::default()));
+    relay.start();
+    relay
+}
+
+fn told(relay: &Relay) -> (UpstreamState, u64) {
+    let state = relay.state.borrow();
+    let told = &state.link.as_ref().unwrap().told;
+    (told.state, told.since_ms)
+}
+
+async fn until_online(relay: &Relay) {
+    let online = async {
+        while relay.state.borrow().upstream_peer().is_none() {
+            clock::sleep(1).await;
+        }
+    };
+    assert!(clock::timeout(PATIENCE_MS, online).await.is_some(), "it does not get online");
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+#[test]
+fn after_sleep_the_old_connection_is_dropped_and_a_new_one_opened() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay(&server);
+        server.until((1, 0)).await;
+        until_online(&relay).await;
+        let (_, since) = told(&relay);
+        clock::sleep(2).await;
+        relay.link_event(Event::Woke);
+        assert_eq!(
+            told(&relay).0,
+            UpstreamState::Offline,
+            "nobody is to be told that it is online"
+        );
+        // The old one must not live on: its end would take the new one's documents off the link.
+        server.until((2, 1)).await;
+        until_online(&relay).await;
+        let (state, later) = told(&relay);
+        assert!(state == UpstreamState::Online && later > since, "{since} {later}");
+    });
+}
+
+#[test]
+fn an_attempt_under_way_is_dropped_for_a_new_one() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay(&server);
+        for _ in 0..5 {
+            relay.link_event(Event::Woke);
+        }
+        until_online(&relay).await;
+        let first = relay.state.borrow().upstream_peer();
+        // Whatever came of the others has ended.
+        clock::sleep(50).await;
+        let (opened, ended) = *server.counts.borrow();
+        assert_eq!(opened - ended, 1, "{opened} opened, {ended} ended");
+        assert_eq!(relay.state.borrow().upstream_peer(), first);
+    });
+}
