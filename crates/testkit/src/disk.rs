@@ -61,6 +61,13 @@ impl Disk {
         work.confirmed = work.confirmed.max(Some(seq));
     }
 
+    /// Nobody knows any more whether the upstream holds what it had confirmed.
+    pub(crate) fn unconfirm(&mut self, id: &DocumentId) {
+        if let Some(committed) = self.committed.get_mut(id) {
+            committed.unconfirmed = Some(committed.seq);
+        }
+    }
+
     pub(crate) fn compact(&mut self, id: &DocumentId, upto: u64, snapshot: Vec<Bytes>) {
         self.backlog.entry(id.clone()).or_default().compaction = Some((upto, snapshot));
     }

@@ -39,11 +39,12 @@ impl Service {
         self.input(net, id, input);
         if failed {
             self.memory().drop_document(id);
-            self.memory().load_failed = true;
         } else {
             self.memory().stored.remove(id);
         }
-        self.push_next(net);
+        let now = self.now(net);
+        self.memory().offers.loaded(now, id, failed);
+        self.offer_next(net);
         self.resume(net);
     }
 
@@ -124,6 +125,7 @@ impl Service {
     /// Documents that nobody uses leave memory.
     pub(crate) fn sweep(&mut self, net: &mut Network) {
         self.after(net, SWEEP_MS, Timer::Sweep);
+        self.offer_next(net);
         let now = self.now(net);
         let memory = self.memory();
         let idle = |slot: &Slot| {

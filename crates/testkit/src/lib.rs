@@ -14,6 +14,7 @@ mod jobs;
 mod link;
 mod memory;
 mod network;
+mod offers;
 mod outputs;
 mod peer;
 mod presence;

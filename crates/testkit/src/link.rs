@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
@@ -20,7 +20,6 @@ pub(crate) struct Link {
     pub(crate) machine: Upstream,
     connection: Option<Connection>,
     names: BTreeMap<String, DocumentId>,
-    pub(crate) habit: Habit,
     attempts: u64,
     /// The attempt to connect that is under way.
     attempt: Option<u64>,
@@ -35,8 +34,6 @@ struct Connection {
     opened_at: Millis,
     /// Room will be given.
     room_due: bool,
-    /// Every document was offered, as the server has lost some.
-    offers_all: bool,
     accounts: BTreeMap<DocumentId, Account>,
 }
 
@@ -50,7 +47,6 @@ impl Link {
             machine,
             connection: None,
             names: BTreeMap::new(),
-            habit: Habit::Unknown,
             attempts: 0,
             attempt: None,
             refused: Refused::default(),
@@ -146,12 +142,7 @@ impl Service {
         let (peer, opened_at) = (self.next_peer(), net.now);
         let Some(link) = &mut self.memory().link else { return };
         let accounts = BTreeMap::new();
-        link.connection =
-            Some(Connection { peer, end, opened_at, room_due: false, offers_all: false, accounts });
-        // Whoever was silent may have been away.
-        if link.habit == Habit::Silent {
-            link.habit = Habit::Unknown;
-        }
+        link.connection = Some(Connection { peer, end, opened_at, room_due: false, accounts });
         self.link_event(net, Event::Connected);
     }
 
@@ -231,14 +222,10 @@ impl Service {
             Action::Attach => {
                 let memory = self.memory();
                 let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
-                let confirmed = memory.stored.iter().find(|(_, unconfirmed)| !**unconfirmed);
-                let marked = memory.stored.iter().filter(|(_, unconfirmed)| **unconfirmed);
-                let marked = confirmed.into_iter().chain(marked);
-                memory.to_push = marked.map(|(id, _)| id.clone()).collect();
                 for id in ids {
                     self.attach_upstream(net, &id);
                 }
-                self.push_next(net);
+                self.offer_begin(net);
             }
             Action::Detach => self.detach_upstream(net),
             Action::Pull { document } => {
@@ -265,15 +252,15 @@ impl Service {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        connection.accounts.insert(id.clone(), Account::new(link.habit, keeps));
+        connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
+        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), narrow: true };
         self.input(net, id, input);
     }
 
     fn detach_upstream(&mut self, net: &mut Network) {
         let memory = self.memory();
-        memory.to_push.clear();
+        memory.offers.end();
         let Some(link) = &mut memory.link else { return };
         link.names.clear();
         let Some(connection) = link.connection.take() else { return };
@@ -282,27 +269,6 @@ impl Service {
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
-        }
-    }
-
-    /// The server has lost what it had: it is offered every document.
-    pub(crate) fn push_all(&mut self, net: &mut Network) {
-        let memory = self.memory();
-        let connection = memory.link.as_mut().and_then(|link| link.connection.as_mut());
-        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
-            memory.to_push = memory.stored.keys().cloned().collect();
-            self.push_next(net);
-        }
-    }
-
-    /// Loads the next document with changes that the upstream has not confirmed.
-    pub(crate) fn push_next(&mut self, net: &mut Network) {
-        while let Some(id) = self.memory().to_push.pop() {
-            let memory = self.memory();
-            if memory.stored.contains_key(&id) && !memory.documents.contains_key(&id) {
-                self.open(net, &id);
-                return;
-            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use yrelay_core::Millis;
 use yrelay_core::document::Document;
 use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::offers::Offers;
 use yrelay_core::replica::{Replica, Want};
 
 use crate::disk::Outcome;
@@ -18,14 +19,12 @@ pub(crate) struct Memory {
     pub(crate) stored: BTreeMap<DocumentId, bool>,
     pub(crate) link: Option<Link>,
     pub(crate) clients: BTreeMap<PeerId, Peer>,
-    pub(crate) to_push: Vec<DocumentId>,
+    pub(crate) offers: Offers,
     pub(crate) peers: u64,
     pub(crate) outcomes: Vec<(DocumentId, Outcome)>,
     /// Packets that wait until a document takes input.
     pub(crate) held_back: Vec<End>,
     pub(crate) commit_due: bool,
-    /// A load has failed: what is unconfirmed of that document waits for somebody to open it.
-    pub(crate) load_failed: bool,
 }
 
 pub(crate) struct Slot {

@@ -42,12 +42,8 @@ impl Service {
                 self.disk.confirm(id, seq);
                 self.commit_soon(net);
             }
-            Output::Habit(habit) => {
-                if let Some(link) = &mut self.memory().link {
-                    link.habit = habit;
-                }
-            }
-            Output::Lost => self.push_all(net),
+            Output::Habit(habit) => self.link_event(net, upstream::Event::Habit(habit)),
+            Output::Lost => self.offer_all(net),
             Output::Compact { frozen, upto_seq } => {
                 let wait = net.random.upto(200);
                 self.after(net, wait, Timer::Compacted { id: id.clone(), frozen, upto_seq });

@@ -33,9 +33,7 @@ impl World<'_> {
     pub(crate) fn assert_handed_up(&self) {
         let keeps = |server: &&Server| server.is_persistent() && !server.partly;
         let Some(server) = self.server.as_ref().filter(keeps) else { return };
-        let failed = |service: &Service| service.memory.as_ref().is_none_or(|m| m.load_failed);
-        let all = self.services.iter();
-        for service in all.filter(|service| !service.is_parked() && !failed(service)) {
+        for service in &self.services {
             for id in self.documents.iter().filter(|id| !self.is_bereft(id)) {
                 let Want { structs, mut deletes } = service.disk.held(id);
                 deletes = deletes.intersection(&structs);

@@ -6,6 +6,7 @@ use yrelay_core::Millis;
 use yrelay_core::document::Document;
 use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::offers::Offers;
 use yrelay_core::replica::{Replica, Want};
 use yrelay_core::upstream::{self, Failure};
 
@@ -92,12 +93,11 @@ impl Service {
             stored,
             link: self.server.map(|_| Link::new(self.now(net), seed)),
             clients: BTreeMap::new(),
-            to_push: Vec::new(),
+            offers: Offers::new(seed),
             peers: 0,
             outcomes: Vec::new(),
             held_back: Vec::new(),
             commit_due: false,
-            load_failed: false,
         });
         self.after(net, SWEEP_MS, Timer::Sweep);
         self.link_event(net, upstream::Event::Tick);
