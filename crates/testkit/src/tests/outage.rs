@@ -1,6 +1,7 @@
 //! What an outage costs once it is over: the net difference.
 
 use yrelay_core::Millis;
+use yrelay_core::upstream::Failure;
 
 use super::{edit, quick};
 use crate::editor::Edit;
@@ -76,4 +77,21 @@ fn whoever_wakes_makes_no_storm_of_presence() {
     let woken = &world.traffic;
     assert!(woken.awareness > 0 && awake.awareness > 0, "{woken:?}");
     assert!(woken.awareness <= 2 * awake.awareness, "after waking {woken:?}, else {awake:?}");
+}
+
+#[test]
+fn who_is_here_is_seen_as_soon_as_the_link_is_back() {
+    let fault = Fault::Refuse { failure: Failure::Unreachable, ms: 37_000 };
+    let script = story(Mode::Broadcast, fault, Vec::new());
+    let mut world = World::new(&script, false);
+    let sees = |world: &World| world.clients[1].presence.present().contains(&100);
+    world.run_until(BREAKS_AT);
+    assert!(sees(&world), "before the outage");
+    world.run_until(BREAKS_AT + 36_000);
+    assert!(!sees(&world), "half a minute later");
+    while world.services[0].link().is_none() {
+        world.run_until(world.net.now + 100);
+    }
+    world.run_until(world.net.now + 500);
+    assert!(sees(&world), "at once, and not when it is renewed: {}", world.net.now);
 }
