@@ -143,7 +143,9 @@ impl Account {
                 if self.keeps && !incomplete && !self.is_mistaken(now) {
                     self.judge(id, &update);
                 }
-                self.sent.merge(&update.structs());
+                if !incomplete {
+                    self.sent.merge(&update.structs());
+                }
                 self.early |= !self.named;
             }
             Message::Awareness(_) => {}

@@ -50,6 +50,10 @@ pub(crate) struct Client {
     pub(crate) editor: Editor,
     pub(crate) presence: Presence,
     pub(crate) end: Option<End>,
+    /// Its last connection, and whether something it wrote was still on its way over that when
+    /// the present one began: the service passes that on to it as somebody else's, unsaved.
+    former: Option<End>,
+    overlaps: bool,
     /// What each service has acknowledged: echoed as saved.
     pub(crate) acknowledged: BTreeMap<usize, Want>,
     /// Attempts since the last connection.
@@ -90,6 +94,8 @@ impl Client {
             editor: Editor::new(id),
             presence: Presence::new(now, id),
             end: None,
+            former: None,
+            overlaps: false,
             acknowledged: BTreeMap::new(),
             tries: 0,
             heard_at: 0,
@@ -121,6 +127,7 @@ impl Client {
     }
 
     pub(crate) fn opened(&mut self, net: &mut Network, end: End) {
+        self.overlaps = self.former.replace(end).is_some_and(|former| net.is_busy(former.other()));
         self.end = Some(end);
         self.tries = 0;
         self.heard_at = net.now;
@@ -204,7 +211,9 @@ impl Client {
             let again = self.returned.overlaps(self.editor.id(), range.clone()).next();
             assert!(again.is_none(), "client {} got {again:?} of its own twice", self.number);
             self.returned.insert(self.editor.id(), range.clone());
-            acknowledged.structs.insert(self.editor.id(), range);
+            if !self.overlaps || self.sent.contains_range(self.editor.id(), &range) {
+                acknowledged.structs.insert(self.editor.id(), range);
+            }
         }
         if let Some(at) = self.unanswered.iter().position(|sent| Some(sent) == message) {
             self.unanswered.remove(at);

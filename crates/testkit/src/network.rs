@@ -338,6 +338,11 @@ impl Network {
         self.lane(from.other()).flights.iter().filter(|flight| flight.leaves_at > now).count()
     }
 
+    /// Whether something is on its way to this end.
+    pub(crate) fn is_busy(&self, end: End) -> bool {
+        !self.connections[end.connection].lanes[end.side].flights.is_empty()
+    }
+
     /// Whether what this end sends leads nowhere.
     pub(crate) fn is_over(&mut self, end: End) -> bool {
         self.connections[end.connection].cut || self.lane(end.other()).over
