@@ -115,6 +115,7 @@ async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
             Some(Ok(stream)) => {
                 // Without it small updates wait for the peer's delayed acknowledgements.
                 let _ = stream.set_nodelay(true);
+                bound_unsent(&stream);
                 return Ok(stream);
             }
             Some(Err(failed)) => error = ConnectError::Unreachable(io_words(&failed)),
@@ -123,6 +124,15 @@ async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
     }
     Err(error)
 }
+
+/// Lets the system take no more than it can soon send: what it holds, nothing can overtake.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn bound_unsent(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(limits::LINK_UNSENT_BYTES);
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn bound_unsent(_: &TcpStream) {}
 
 async fn resolve(target: &Target) -> Option<Vec<SocketAddr>> {
     if target.host == "localhost" {
@@ -213,7 +223,8 @@ fn tls_words(error: &io::Error, target: &Target) -> String {
     let host = &target.host;
     match cause {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::UnknownIssuer => format!(
+            // A bad signature is how an authority looks that has the name of a known one.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
                 "the certificate of {host} is signed by an unknown authority; if you trust that, \
                  give its certificate with --tls-ca FILE"
             ),

@@ -10,8 +10,13 @@ pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 128 << 20;
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 /// Messages that may wait for one peer.
 pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
-/// Below this a link may be given more: two chunks of a pull.
+/// Below this a client may be given more of what it pulls.
 pub const OUTBOX_ROOM_BYTES: usize = 512 << 10;
+/// Below this the link may be given more. What waits here has had its turn: others wait behind it.
+pub const LINK_ROOM_BYTES: usize = 16 << 10;
+/// So much of what is written to the link may lie in the system without being on its way; without
+/// a bound that is megabytes, and minutes on a slow link.
+pub const LINK_UNSENT_BYTES: u32 = 16 << 10;
 
 /// Pings of a peer that leaves our answers unread.
 pub const PONGS_OWED_MAX: usize = 1_024;

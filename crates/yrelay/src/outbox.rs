@@ -11,7 +11,7 @@ use crate::limits;
 use crate::ws::Close;
 
 /// A bounded queue to one peer. Clones are the same queue.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Outbox(Rc<Shared>);
 
 /// The queue has no place for the message; it was not taken.
@@ -21,6 +21,8 @@ pub struct Full;
 
 #[derive(Default)]
 struct Shared {
+    /// Up to so many bytes there is room for a puller.
+    room_bytes: usize,
     state: RefCell<State>,
     /// For [`Outbox::next_batch`].
     filled: Notify,
@@ -54,10 +56,6 @@ impl State {
                 && beside_largest <= limits::OUTBOX_BYTES_MAX)
     }
 
-    fn has_room(&self) -> bool {
-        self.bytes <= limits::OUTBOX_ROOM_BYTES && self.messages <= limits::OUTBOX_MESSAGES_MAX / 2
-    }
-
     fn forget(&mut self, (messages, bytes): (usize, usize)) {
         self.messages -= messages;
         self.bytes -= bytes;
@@ -65,10 +63,21 @@ impl State {
     }
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Outbox {
-    /// An empty queue.
+    /// An empty queue to a client.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_room(limits::OUTBOX_ROOM_BYTES)
+    }
+
+    /// An empty queue. Whoever fills it by pulling has room while no more than this waits.
+    pub fn with_room(room_bytes: usize) -> Self {
+        Self(Rc::new(Shared { room_bytes, ..Shared::default() }))
     }
 
     /// Queues a message. There is always place for one, and for one of any size beside
@@ -128,7 +137,8 @@ impl Outbox {
 
     /// Whether a puller may push its next chunk.
     pub fn has_room(&self) -> bool {
-        self.0.state.borrow().has_room()
+        let state = self.0.state.borrow();
+        state.bytes <= self.0.room_bytes && state.messages <= limits::OUTBOX_MESSAGES_MAX / 2
     }
 
     /// Bytes that wait, those being written included.
@@ -160,7 +170,8 @@ impl Outbox {
         let mut state = self.0.state.borrow_mut();
         let in_flight = mem::take(&mut state.in_flight);
         state.forget(in_flight);
-        if state.has_room() {
+        drop(state);
+        if self.has_room() {
             self.0.drained.notify_one();
         }
     }

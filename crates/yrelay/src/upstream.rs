@@ -16,7 +16,6 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
 
-use crate::clock;
 use crate::config;
 use crate::connector::Connector;
 use crate::jobs::Job;
@@ -26,6 +25,7 @@ use crate::relay::Relay;
 use crate::state::{State, seed};
 use crate::status::UpstreamState;
 use crate::ws::{Frame, Reader, Writer};
+use crate::{clock, limits};
 
 use attempt::Door;
 
@@ -137,7 +137,7 @@ impl Relay {
     }
 
     async fn pump_link(self: Rc<Self>, reader: Reader, writer: Writer) {
-        let outbox = Outbox::new();
+        let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
         let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox)) else {
             return;
         };

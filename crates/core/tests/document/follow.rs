@@ -53,7 +53,7 @@ fn the_new_part_of_an_overlapping_update_goes_up() {
 #[test]
 fn much_that_waits_goes_up_in_pieces() {
     let mut t = live();
-    let text = "x".repeat(50 * 1024);
+    let text = "x".repeat(limits::CHUNK_BYTES_MAX / 5 - 100);
     for client in 1..=12 {
         t.frame(A, update(&insert(client, 0, &text)));
     }

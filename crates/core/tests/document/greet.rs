@@ -147,7 +147,7 @@ fn pieces(t: &mut Script) -> (Vec<String>, Replica) {
 
 #[test]
 fn a_large_push_goes_in_pieces_as_there_is_room_and_step_2_comes_last() {
-    let text = "x".repeat(100 * 1024);
+    let text = "x".repeat(limits::CHUNK_BYTES_MAX * 2 / 5);
     let updates: Vec<Vec<u8>> = (1..=7).map(|client| insert(client, 0, &text)).collect();
     let mut t = Script::with(&updates);
     t.join(A);
