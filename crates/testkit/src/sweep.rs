@@ -32,11 +32,14 @@ pub fn sweep(server: Mode, services: usize, every: Stride) -> (Summary, Vec<Stri
     };
     assert!(packets > 20, "the story is told over links: {packets} packets");
     let faults = faults();
+    // At each packet other faults, so that each fault has its turn.
+    let is_chosen = |packet: u64, nth: u64| (packet + nth) % every.stride == every.phase;
     let traps = (0..packets).flat_map(|packet| {
-        faults.iter().map(move |(strikes, fault)| Trap { packet, strikes: *strikes, fault: *fault })
+        let faults = (0..).zip(&faults).filter(move |(nth, _)| is_chosen(packet, *nth));
+        faults.map(move |(_, (strikes, fault))| Trap { packet, strikes: *strikes, fault: *fault })
     });
     let mut failures = Vec::new();
-    for (_, trap) in (0u64..).zip(traps).filter(|(n, _)| n % every.stride == every.phase) {
+    for trap in traps {
         match simulation::play(&Script { trap: Some(trap), ..story.clone() }) {
             Ok(summary) => total.add(summary),
             Err(failure) => failures.push(failure),
