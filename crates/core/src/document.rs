@@ -7,6 +7,7 @@ mod answers;
 mod audience;
 mod frames;
 mod held;
+mod presence;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -312,12 +313,8 @@ impl Document {
             uplink.tick(now, &self.replica, &mut self.random);
         }
         self.answer_waiting(now);
-        let gone = self.awareness.expire(now);
-        self.tell_awareness(now, &gone);
+        self.expire_awareness(now);
         self.tick_clients(now);
-        if let Some(at) = self.awareness.next_expiry() {
-            self.schedule(at);
-        }
     }
 
     fn tick_clients(&mut self, now: Millis) {
@@ -346,14 +343,6 @@ impl Document {
         }
         self.reckon_audience();
         self.schedule(next);
-    }
-
-    fn withdraw_awareness(&mut self, now: Millis) {
-        if let Some(uplink) = &mut self.uplink {
-            let local: Vec<u64> = self.awareness.living_not_from(uplink.peer).collect();
-            self.awareness.withdraw(now, &local);
-            uplink.announce(local);
-        }
     }
 
     fn schedule(&mut self, at: Millis) {

@@ -86,10 +86,6 @@ struct Asked {
     sent: Want,
 }
 
-/// Their step 1 comes right behind their step 2 where they answer ours; later it is somebody
-/// else's, passed on.
-const ANSWER_SPAN_MS: Millis = limits::UPSTREAM_ANSWER_MS;
-
 impl Uplink {
     /// `habit`: what is known of it already. `narrow`: it garbles wide client ids.
     pub(crate) fn new(peer: PeerId, habit: Habit, narrow: bool) -> Self {
@@ -161,9 +157,11 @@ impl Uplink {
         }
     }
 
-    /// How long it may take to answer a step 1.
+    /// How long it may take to answer a step 1, and then between its step 2 and its step 1, which
+    /// comes right behind: later that is somebody else's, passed on.
     fn patience_ms(&self) -> Millis {
-        if self.habit == Habit::Keeps && !self.broadcasts {
+        let keeps = self.habit == Habit::Keeps || self.trusted;
+        if keeps && !self.broadcasts {
             limits::UPSTREAM_KEEPER_ANSWER_MS
         } else {
             limits::UPSTREAM_ANSWER_MS
@@ -233,11 +231,12 @@ impl Uplink {
     /// Their step 2 was applied, `whole` being all it held.
     pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
         self.holds(&Want::of(update));
+        let patience_ms = self.patience_ms();
         match &mut self.asked {
             Some(asked) if asked.answered.is_none() => {
                 asked.answered = Some(now);
                 if self.stage != Stage::Live {
-                    self.stage = Stage::PushAt(now + limits::UPSTREAM_ANSWER_MS);
+                    self.stage = Stage::PushAt(now + patience_ms);
                 }
             }
             _ => self.doubt(now),
@@ -266,9 +265,9 @@ impl Uplink {
         random: &mut Random,
     ) -> Option<bool> {
         let structs = replica.missing_from(theirs);
-        let broadcasts = self.broadcasts;
+        let (broadcasts, patience_ms) = (self.broadcasts, self.patience_ms());
         let is_answer = |asked: &mut Asked| {
-            !broadcasts && asked.answered.is_some_and(|at| now <= at + ANSWER_SPAN_MS)
+            !broadcasts && asked.answered.is_some_and(|at| now <= at + patience_ms)
         };
         let Some(asked) = self.asked.take_if(is_answer) else {
             self.joined(now, &structs, replica, random);
@@ -331,7 +330,7 @@ impl Uplink {
 
     /// A step 2 came and no step 1 behind it: somebody else answered, over a server that passes on.
     fn is_half_answered(&self, now: Millis) -> bool {
-        let late = |at| now > at + ANSWER_SPAN_MS;
+        let late = |at| now > at + self.patience_ms();
         self.asked.as_ref().and_then(|asked| asked.answered).is_some_and(late)
     }
 
@@ -353,7 +352,7 @@ impl Uplink {
             return None;
         }
         match &self.asked {
-            Some(Asked { answered: Some(at), .. }) => Some(at + ANSWER_SPAN_MS + 1),
+            Some(Asked { answered: Some(at), .. }) => Some(at + self.patience_ms() + 1),
             Some(_) if !self.broadcasts => None,
             _ => Some(0),
         }
@@ -378,7 +377,7 @@ impl Uplink {
             Stage::PushAt(at) => Some(*at),
             Stage::Live => {
                 let answered = self.asked.as_ref().and_then(|asked| asked.answered);
-                answered.map(|at| at + ANSWER_SPAN_MS + 1)
+                answered.map(|at| at + self.patience_ms() + 1)
             }
             Stage::Dormant => None,
         };

@@ -1,5 +1,7 @@
 //! An editor: a Yjs document behind a provider, as y-websocket's or as ELVA's.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use yrelay_core::Millis;
 use yrelay_core::id::DocumentId;
@@ -48,11 +50,17 @@ pub(crate) struct Client {
     pub(crate) editor: Editor,
     pub(crate) presence: Presence,
     pub(crate) end: Option<End>,
-    /// What the service has acknowledged: echoed as saved.
-    pub(crate) acknowledged: Want,
+    /// Its last connection, and whether something it wrote was still on its way over that when
+    /// the present one began: the service passes that on to it as somebody else's, unsaved.
+    former: Option<End>,
+    overlaps: bool,
+    /// What each service has acknowledged: echoed as saved.
+    pub(crate) acknowledged: BTreeMap<usize, Want>,
     /// Attempts since the last connection.
     tries: u32,
     heard_at: Millis,
+    /// Since when nobody can hear of it: it is gone or away, or its service is down or asleep.
+    pub(crate) absent_since: Option<Millis>,
     /// Own structs sent as they were written, on this connection, and what of them came back.
     sent: IdSet,
     returned: IdSet,
@@ -64,7 +72,7 @@ pub(crate) struct Client {
 
 /// y-websocket up to 3 gives up on a connection that brings nothing for this time.
 const SILENCE_MS: Millis = 30_000;
-const CHECK_MS: Millis = 3_000;
+pub(crate) const CHECK_MS: Millis = 3_000;
 const RETRY_MS: Millis = 100;
 const RETRY_MS_MAX: Millis = 2_500;
 
@@ -86,9 +94,12 @@ impl Client {
             editor: Editor::new(id),
             presence: Presence::new(now, id),
             end: None,
-            acknowledged: Want::default(),
+            former: None,
+            overlaps: false,
+            acknowledged: BTreeMap::new(),
             tries: 0,
             heard_at: 0,
+            absent_since: None,
             sent: IdSet::new(),
             returned: IdSet::new(),
             unanswered: Vec::new(),
@@ -116,6 +127,7 @@ impl Client {
     }
 
     pub(crate) fn opened(&mut self, net: &mut Network, end: End) {
+        self.overlaps = self.former.replace(end).is_some_and(|former| net.is_busy(former.other()));
         self.end = Some(end);
         self.tries = 0;
         self.heard_at = net.now;
@@ -152,6 +164,7 @@ impl Client {
                 );
                 self.disconnected(net);
             }
+            Packet::Garbage(_) => unreachable!("services are sound"),
             Packet::Frame(frame) => {
                 self.heard_at = net.now;
                 let mut messages = wire::messages(&frame);
@@ -193,15 +206,18 @@ impl Client {
     fn take(&mut self, net: &mut Network, bytes: Bytes, message: Option<&Bytes>) {
         let update = Update::parse(bytes).expect("the relay sends what parses");
         let held = Want::of(&update);
+        let acknowledged = self.acknowledged.entry(self.service).or_default();
         for range in held.structs.ranges(self.editor.id()) {
             let again = self.returned.overlaps(self.editor.id(), range.clone()).next();
             assert!(again.is_none(), "client {} got {again:?} of its own twice", self.number);
             self.returned.insert(self.editor.id(), range.clone());
-            self.acknowledged.structs.insert(self.editor.id(), range);
+            if !self.overlaps || self.sent.contains_range(self.editor.id(), &range) {
+                acknowledged.structs.insert(self.editor.id(), range);
+            }
         }
         if let Some(at) = self.unanswered.iter().position(|sent| Some(sent) == message) {
             self.unanswered.remove(at);
-            self.acknowledged.merge(&held);
+            acknowledged.merge(&held);
         }
         let news = self.editor.apply(update.bytes());
         if self.style == Style::Python
@@ -231,7 +247,8 @@ impl Client {
         self.tell(net, [message]);
     }
 
-    pub(crate) fn check(&mut self, net: &mut Network) {
+    /// `woke_at`: when its machine last woke.
+    pub(crate) fn check(&mut self, net: &mut Network, woke_at: Millis) {
         if self.mood == Mood::Gone {
             return;
         }
@@ -242,7 +259,12 @@ impl Client {
             && net.now > self.heard_at + SILENCE_MS
         {
             net.note(|| format!("client {} hears nothing", self.number));
-            assert!(net.is_troubled(end), "client {} was sent nothing for 30 s", self.number);
+            let slept = woke_at > self.heard_at;
+            assert!(
+                slept || net.is_troubled(end),
+                "client {} was sent nothing for 30 s",
+                self.number
+            );
             net.close(end, Some(1000));
             self.disconnected(net);
         }
@@ -270,6 +292,16 @@ impl Client {
         if self.mood == Mood::Away {
             self.mood = Mood::Here;
             net.after(0, Event::Client(self.number, Timer::Connect));
+        }
+    }
+
+    /// It closes the document in good order and opens it on another machine.
+    pub(crate) fn move_to(&mut self, net: &mut Network, service: usize) {
+        let was_here = self.mood == Mood::Here;
+        self.leave(net);
+        self.service = service;
+        if was_here {
+            self.come_back(net);
         }
     }
 

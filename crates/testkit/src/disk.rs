@@ -61,6 +61,13 @@ impl Disk {
         work.confirmed = work.confirmed.max(Some(seq));
     }
 
+    /// Nobody knows any more whether the upstream holds what it had confirmed.
+    pub(crate) fn unconfirm(&mut self, id: &DocumentId) {
+        if let Some(committed) = self.committed.get_mut(id) {
+            committed.unconfirmed = Some(committed.seq);
+        }
+    }
+
     pub(crate) fn compact(&mut self, id: &DocumentId, upto: u64, snapshot: Vec<Bytes>) {
         self.backlog.entry(id.clone()).or_default().compaction = Some((upto, snapshot));
     }
@@ -135,6 +142,17 @@ impl Disk {
     /// All that was ever committed of a document.
     pub(crate) fn held(&self, id: &DocumentId) -> Want {
         self.committed.get(id).map(|committed| committed.held.clone()).unwrap_or_default()
+    }
+
+    /// A replica of all that was appended, committed or not.
+    pub(crate) fn replica(&self, id: &DocumentId) -> Replica {
+        let mut replica = Replica::default();
+        let waiting = self.backlog.get(id).map(|work| &work.rows).into_iter().flatten();
+        let committed = self.committed.get(id).into_iter().flat_map(Committed::updates);
+        for update in committed.chain(waiting.map(|(_, update, _)| update)) {
+            replica.apply(&Update::parse(update.clone()).expect("what is appended parses"));
+        }
+        replica
     }
 
     pub(crate) fn updates(&self, id: &DocumentId) -> impl Iterator<Item = &[u8]> {

@@ -8,8 +8,9 @@ use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Compaction, Replica};
 
+use crate::memory::Slot;
 use crate::network::{Event, Network};
-use crate::service::{Service, Slot, Timer};
+use crate::service::{Service, Timer};
 
 const COMMIT_MS: Millis = 20;
 const RETRY_MS: Millis = 1_000;
@@ -38,11 +39,12 @@ impl Service {
         self.input(net, id, input);
         if failed {
             self.memory().drop_document(id);
-            self.memory().load_failed = true;
         } else {
             self.memory().stored.remove(id);
         }
-        self.push_next(net);
+        let now = self.now(net);
+        self.memory().offers.loaded(now, id, failed);
+        self.offer_next(net);
         self.resume(net);
     }
 
@@ -123,7 +125,8 @@ impl Service {
     /// Documents that nobody uses leave memory.
     pub(crate) fn sweep(&mut self, net: &mut Network) {
         self.after(net, SWEEP_MS, Timer::Sweep);
-        let now = net.now;
+        self.offer_next(net);
+        let now = self.now(net);
         let memory = self.memory();
         let idle = |slot: &Slot| {
             slot.clients.is_empty()

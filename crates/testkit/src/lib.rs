@@ -4,22 +4,39 @@
 //! write through services (the core's state machines, driven as yrelay drives them, over a model
 //! disk) to a model of ELVA's server, in virtual time and over connections that break.
 
+mod account;
 mod client;
 mod disk;
 mod editor;
+mod fault;
+mod garbage;
 mod jobs;
 mod link;
+mod memory;
 mod network;
+mod offers;
+mod outputs;
 mod peer;
 mod presence;
+mod refused;
 mod rest;
 mod script;
 mod server;
 mod service;
 mod simulation;
+mod sleep;
+mod steps;
+mod sweep;
+mod traffic;
+mod watch;
 mod world;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub mod node;
 
 pub use server::Mode;
 pub use simulation::{Summary, simulate};
+pub use sweep::{Stride, sweep};

@@ -3,40 +3,38 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::upstream::{Action, Event, Failure, Upstream};
-use yrelay_core::wire::{self, Message};
-use yrelay_core::{Millis, limits, link};
+use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
+use yrelay_core::wire;
+use yrelay_core::{Millis, link};
 
+use crate::account::Account;
+use crate::garbage::{Fate, Garbage};
 use crate::network::{self, End, Network, Packet};
+use crate::refused::Refused;
+use crate::server::Mode;
 use crate::service::{Service, Timer};
 
 pub(crate) struct Link {
     pub(crate) machine: Upstream,
     connection: Option<Connection>,
     names: BTreeMap<String, DocumentId>,
-    pub(crate) habit: Habit,
+    attempts: u64,
+    /// The attempt to connect that is under way.
+    attempt: Option<u64>,
+    refused: Refused,
 }
 
 /// One connection.
 struct Connection {
     peer: PeerId,
     end: End,
+    /// In the network's time.
+    opened_at: Millis,
     /// Room will be given.
     room_due: bool,
-    /// Every document was offered, as the server has lost some.
-    offers_all: bool,
-    greetings: BTreeMap<DocumentId, Greeting>,
-}
-
-/// How far a document's conversation came on this connection.
-#[derive(Default)]
-struct Greeting {
-    /// When its first step 1 went up.
-    asked_at: Option<Millis>,
-    /// The server has sent a step 1.
-    named: bool,
+    accounts: BTreeMap<DocumentId, Account>,
 }
 
 /// Small, so that documents wait for their turn.
@@ -45,7 +43,14 @@ const OUTBOX_MESSAGES_MAX: usize = 2;
 impl Link {
     pub(crate) fn new(now: Millis, seed: u64) -> Self {
         let machine = Upstream::new(now, seed);
-        Self { machine, connection: None, names: BTreeMap::new(), habit: Habit::Unknown }
+        Self {
+            machine,
+            connection: None,
+            names: BTreeMap::new(),
+            attempts: 0,
+            attempt: None,
+            refused: Refused::default(),
+        }
     }
 
     pub(crate) fn end(&self) -> Option<End> {
@@ -59,8 +64,54 @@ impl Link {
     pub(crate) fn forget(&mut self, id: &DocumentId) {
         self.names.remove(&id.to_encoded());
         if let Some(connection) = &mut self.connection {
-            connection.greetings.remove(id);
+            connection.accounts.remove(id);
         }
+    }
+
+    /// What went up for a document on the present connection.
+    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
+        self.connection.as_ref()?.accounts.get(id)
+    }
+
+    /// See [`Link::account`].
+    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
+        self.connection.as_mut()?.accounts.get_mut(id)
+    }
+
+    /// What stood before a long sleep is not trusted after it.
+    pub(crate) fn assert_anew_since(&self, woke_at: Millis) {
+        let opened_at = self.connection.as_ref().map(|connection| connection.opened_at);
+        assert!(
+            opened_at >= Some(woke_at) || opened_at.is_none(),
+            "woke at {woke_at}, and goes on"
+        );
+    }
+
+    /// What it says of itself is so.
+    pub(crate) fn assert_truthful(&self, now: Millis) {
+        let (state, reason) = (self.machine.state(), self.machine.reason());
+        let found = (self.connection.is_some(), self.attempt.is_some());
+        let expected = match state {
+            LinkState::Online => (true, false),
+            LinkState::Connecting => (false, true),
+            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
+                assert!(next_try >= now, "{state:?} and nobody tries at {now}");
+                (false, false)
+            }
+        };
+        assert_eq!(found, expected, "{state:?}, but the connection and the attempt are (left)");
+        let tried = self.attempts > 0 && !matches!(state, LinkState::Connecting);
+        let explained = reason.is_some() != (state == LinkState::Online);
+        assert!(!tried || explained, "{state:?} because of {reason:?}");
+    }
+}
+
+impl Connection {
+    fn drop(self, net: &mut Network) {
+        if !net.is_over(self.end) {
+            net.close(self.end, None);
+        }
+        net.abandon(self.end);
     }
 }
 
@@ -76,33 +127,52 @@ impl Service {
         link.is_some_and(|link| link.machine.parked().next().is_some())
     }
 
-    /// The attempt to connect has ended; here is the connection, if it succeeded.
-    pub(crate) fn connected(&mut self, net: &mut Network, end: Option<End>) {
-        let Some(end) = end else {
-            let event = Event::Failed { failure: Failure::Unreachable, reason: "refused".into() };
-            self.link_event(net, event);
-            return;
-        };
-        let peer = self.next_peer();
+    /// An attempt to connect has ended; here is the connection, if it succeeded.
+    pub(crate) fn connected(&mut self, net: &mut Network, end: Result<End, Failure>) {
         let Some(link) = &mut self.memory().link else { return };
-        let greetings = BTreeMap::new();
-        link.connection =
-            Some(Connection { peer, end, room_due: false, offers_all: false, greetings });
-        // Whoever was silent may have been away.
-        if link.habit == Habit::Silent {
-            link.habit = Habit::Unknown;
-        }
+        link.attempt = None;
+        let end = match end {
+            Ok(end) => end,
+            Err(failure) => {
+                let event = Event::Failed { failure, reason: "refused".into() };
+                self.link_event(net, event);
+                return;
+            }
+        };
+        let (peer, opened_at) = (self.next_peer(), net.now);
+        let Some(link) = &mut self.memory().link else { return };
+        let accounts = BTreeMap::new();
+        link.connection = Some(Connection { peer, end, opened_at, room_due: false, accounts });
         self.link_event(net, Event::Connected);
     }
 
+    /// Whether it waits for this attempt to connect.
+    pub(crate) fn awaits(&self, attempt: u64) -> bool {
+        let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+        link.is_some_and(|link| link.attempt == Some(attempt))
+    }
+
+    /// Another login is there: where the last one was refused, it is tried at once.
+    pub(crate) fn change_login(&mut self, net: &mut Network) {
+        let link = self.memory().link.as_ref().expect("only links are refused");
+        let refused = matches!(link.machine.state(), LinkState::Unauthorized { .. });
+        self.link_event(net, Event::LoginChanged);
+        let tries = self.memory().link.as_ref().is_some_and(|link| link.attempt.is_some());
+        assert!(!refused || tries, "another login is there, and nobody tries it");
+    }
+
     pub(crate) fn link_event(&mut self, net: &mut Network, event: Event) {
-        let number = self.number;
+        let (number, now) = (self.number, self.now(net));
         let Some(link) = &mut self.memory().link else { return };
         if !matches!(event, Event::Room | Event::Ready { .. }) {
             net.note(|| format!("link of service {number} < {event:?}"));
         }
+        link.refused.note(now, &event);
         let mut actions = Vec::new();
-        link.machine.handle(net.now, event, &mut actions);
+        link.machine.handle(now, event, &mut actions);
+        if actions.contains(&Action::Connect) {
+            link.refused.assert_over(now);
+        }
         for action in actions {
             self.act(net, action);
         }
@@ -111,9 +181,10 @@ impl Service {
 
     /// Room is given as soon as the queue has some, but not in the same turn.
     fn plan_room(&mut self, net: &mut Network) {
+        let now = self.now(net);
         let Some(link) = &mut self.memory().link else { return };
         if let Some(connection) = &mut link.connection
-            && link.machine.wants_room(net.now)
+            && link.machine.wants_room(now)
             && !std::mem::replace(&mut connection.room_due, true)
         {
             let at = net.room_at(connection.end, OUTBOX_MESSAGES_MAX);
@@ -122,11 +193,12 @@ impl Service {
     }
 
     pub(crate) fn link_room(&mut self, net: &mut Network, end: End) {
+        let now = self.now(net);
         let Some(link) = &mut self.memory().link else { return };
         if let Some(connection) = &mut link.connection {
             connection.room_due = false;
         }
-        if link.machine.wants_room(net.now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
+        if link.machine.wants_room(now) && net.waiting(end) < OUTBOX_MESSAGES_MAX {
             self.link_event(net, Event::Room);
         } else {
             self.plan_room(net);
@@ -136,20 +208,24 @@ impl Service {
     fn act(&mut self, net: &mut Network, action: Action) {
         match action {
             Action::Connect => {
-                let wait = net.random.upto(200);
-                self.after(net, wait, Timer::Connect);
+                if let Some(link) = &mut self.memory().link {
+                    if let Some(connection) = link.connection.take() {
+                        connection.drop(net);
+                    }
+                    link.attempts += 1;
+                    link.attempt = Some(link.attempts);
+                    let timer = Timer::Connect(link.attempts);
+                    let wait = net.random.upto(200);
+                    self.after(net, wait, timer);
+                }
             }
             Action::Attach => {
                 let memory = self.memory();
                 let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
-                let confirmed = memory.stored.iter().find(|(_, unconfirmed)| !**unconfirmed);
-                let marked = memory.stored.iter().filter(|(_, unconfirmed)| **unconfirmed);
-                let marked = confirmed.into_iter().chain(marked);
-                memory.to_push = marked.map(|(id, _)| id.clone()).collect();
                 for id in ids {
                     self.attach_upstream(net, &id);
                 }
-                self.push_next(net);
+                self.offer_begin(net);
             }
             Action::Detach => self.detach_upstream(net),
             Action::Pull { document } => {
@@ -160,6 +236,7 @@ impl Service {
             Action::Park { document } => net.note(|| format!("{document} is parked")),
             Action::Unpark { document } => self.attach_upstream(net, &document),
             Action::WakeAt { at } => {
+                let at = self.in_net_time(at);
                 net.at(at, network::Event::Service(self.number, self.life, Timer::Link));
             }
         }
@@ -167,56 +244,40 @@ impl Service {
 
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
+        let keeps = self.server == Some(Mode::Persistent);
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
-        let Some(connection) = &link.connection else { return };
+        let Some(connection) = &mut link.connection else { return };
         if link.machine.parked_because(id).is_some() || !memory.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
+        connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, habit: link.habit, narrow: true };
+        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), narrow: true };
         self.input(net, id, input);
     }
 
     fn detach_upstream(&mut self, net: &mut Network) {
         let memory = self.memory();
-        memory.to_push.clear();
+        memory.offers.end();
         let Some(link) = &mut memory.link else { return };
         link.names.clear();
-        let Some(Connection { peer, .. }) = link.connection.take() else { return };
+        let Some(connection) = link.connection.take() else { return };
+        let peer = connection.peer;
+        connection.drop(net);
         let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
         for id in ids {
             self.input(net, &id, Input::Detach { peer });
         }
     }
 
-    /// The server has lost what it had: it is offered every document.
-    pub(crate) fn push_all(&mut self, net: &mut Network) {
-        let memory = self.memory();
-        let connection = memory.link.as_mut().and_then(|link| link.connection.as_mut());
-        if connection.is_some_and(|c| !std::mem::replace(&mut c.offers_all, true)) {
-            memory.to_push = memory.stored.keys().cloned().collect();
-            self.push_next(net);
-        }
-    }
-
-    /// Loads the next document with changes that the upstream has not confirmed.
-    pub(crate) fn push_next(&mut self, net: &mut Network) {
-        while let Some(id) = self.memory().to_push.pop() {
-            let memory = self.memory();
-            if memory.stored.contains_key(&id) && !memory.documents.contains_key(&id) {
-                self.open(net, &id);
-                return;
-            }
-        }
-    }
-
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
         let target = match net.peek(end) {
-            Some(Packet::Frame(frame)) => {
-                let (name, _) = link::decode(&frame).expect("the server frames what it sends");
-                self.memory().link.as_ref().and_then(|link| link.names.get(name)).cloned()
+            Some(Packet::Frame(frame) | Packet::Garbage(frame)) => {
+                let names = self.memory().link.as_ref().map(|link| &link.names);
+                let known = |(name, _)| names.and_then(|names| names.get(name)).cloned();
+                link::decode(&frame).ok().and_then(known)
             }
             _ => None,
         };
@@ -227,6 +288,7 @@ impl Service {
         }
         match (net.take(end), target) {
             (Some(Packet::Frame(frame)), Some(id)) => self.link_frame(net, &id, &frame),
+            (Some(Packet::Garbage(frame)), id) => self.link_garbage(net, id, &frame),
             (Some(Packet::Closed(code)), _) => {
                 let event = Event::Closed { code, reason: "gone".into() };
                 self.link_event(net, event);
@@ -238,30 +300,51 @@ impl Service {
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
         let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
-        let Some(connection) =
-            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
-        else {
+        let now = self.now(net);
+        let memory = self.memory.as_mut().expect("the service runs");
+        let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
             return;
         };
-        let peer = connection.peer;
-        if let Some(Ok(Message::SyncStep1(_))) = wire::messages(&bytes).next() {
-            connection.greetings.entry(id.clone()).or_default().named = true;
+        if let Some(account) = connection.accounts.get_mut(id) {
+            account.hears(now, &bytes, || self.disk.replica(id));
         }
+        let peer = connection.peer;
         self.input(net, id, Input::Frame { peer, bytes });
+    }
+
+    /// It is refused and counted, and nothing else happens.
+    fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
+        let fate = Garbage::fate(frame);
+        let refused = self.refused;
+        let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
+            self.refused += 1;
+            return;
+        };
+        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
+        let Some(slot) = self.memory().documents.get_mut(&id) else { return };
+        slot.garbage += 1;
+        let loaded = slot.loaded;
+        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        self.input(net, &id, Input::Frame { peer, bytes });
+        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {frame:?}");
+        assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
     }
 
     /// A document was given room and makes use of it.
     pub(crate) fn send_up(&mut self, net: &mut Network, id: &DocumentId, message: &Bytes) {
-        let now = net.now;
-        let Some(connection) =
-            self.memory().link.as_mut().and_then(|link| link.connection.as_mut())
+        let now = self.now(net);
+        let memory = self.memory();
+        let slot = memory.documents.get(id).expect("it has just been given room");
+        let incomplete = slot.document.standing().incomplete;
+        let Some(connection) = memory.link.as_mut().and_then(|link| link.connection.as_mut())
         else {
             return;
         };
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
         assert!(messages.next().is_none(), "servers read one message of a frame");
-        connection.greetings.entry(id.clone()).or_default().judge(now, id, &first);
+        let account = connection.accounts.get_mut(id).expect("it was attached");
+        account.sends(now, id, first, incomplete);
         let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,
@@ -269,26 +352,5 @@ impl Service {
         );
         let frame = [&link::prefix(&id.to_encoded())[..], message].concat();
         net.send(end, frame.into());
-    }
-}
-
-impl Greeting {
-    fn judge(&mut self, now: Millis, id: &DocumentId, message: &Message) {
-        match message {
-            Message::SyncStep1(_) => {
-                self.asked_at.get_or_insert(now);
-            }
-            Message::SyncStep2(_) | Message::Update { .. } => {
-                let patient = self
-                    .asked_at
-                    .is_some_and(|at| now >= at.saturating_add(limits::UPSTREAM_ANSWER_MS));
-                assert!(
-                    self.named || patient,
-                    "{id}: an update went up before the server had named what it lacks"
-                );
-            }
-            Message::Awareness(_) => {}
-            other => panic!("{id}: {other:?} went up"),
-        }
     }
 }

@@ -22,6 +22,12 @@ pub(crate) enum Event {
     /// A service, or the server, is started again.
     ServiceReturns(usize),
     ServerReturns,
+    /// A machine that slept goes on.
+    Wakes(usize),
+    /// A service has been given another login, with which the server lets it in.
+    LoginChanges(usize),
+    /// A link's slow time is over.
+    Speeds(usize),
     /// The next step of the script.
     Step(usize),
 }
@@ -51,6 +57,8 @@ impl End {
 #[derive(Debug, Clone)]
 pub(crate) enum Packet {
     Frame(Bytes),
+    /// A frame that no sound server sends.
+    Garbage(Bytes),
     /// The connection is over, with a close code if the other side said so.
     Closed(Option<u16>),
 }
@@ -80,11 +88,15 @@ struct Connection {
     lanes: [Lane; 2],
     latency_ms_max: Millis,
     write_ms_max: Millis,
+    /// What every message takes besides, and to leave.
+    slow_ms: Option<Millis>,
     cut: bool,
 }
 
 /// How late either side notices a connection that broke without a word.
 pub(crate) const DEAD_MS: Millis = 35_000;
+/// What is longer on its way than this is late.
+const LATE_MS: Millis = 4_000;
 
 pub(crate) struct Network {
     pub(crate) now: Millis,
@@ -92,6 +104,10 @@ pub(crate) struct Network {
     due: BTreeMap<(Millis, u64), Event>,
     order: u64,
     connections: Vec<Connection>,
+    /// When the last of what is late has arrived.
+    pub(crate) late_until: Millis,
+    /// All connections are as quick as this, if it is given.
+    pub(crate) latency_ms_max: Option<Millis>,
     /// The latest happenings, kept only when a failure is looked into.
     trace: Option<VecDeque<String>>,
 }
@@ -106,6 +122,8 @@ impl Network {
             due: BTreeMap::new(),
             order: 0,
             connections: Vec::new(),
+            late_until: 0,
+            latency_ms_max: None,
             trace: traced.then(VecDeque::new),
         }
     }
@@ -135,10 +153,19 @@ impl Network {
         }
     }
 
+    /// Whatever of this was planned happens so much later.
+    pub(crate) fn postpone(&mut self, ms: Millis, which: impl Fn(&Event) -> bool) {
+        for ((at, order), event) in std::mem::take(&mut self.due) {
+            let at = if which(&event) { at + ms } else { at };
+            self.due.insert((at, order), event);
+        }
+    }
+
     /// Connects two parties; the first one opened it.
     pub(crate) fn open(&mut self, parties: [Party; 2]) -> [End; 2] {
         let connection = self.connections.len();
-        let latency_ms_max = [2, 30, 200, 1_500][self.random.upto(3) as usize];
+        let drawn = [2, 30, 200, 1_500][self.random.upto(3) as usize];
+        let latency_ms_max = self.latency_ms_max.unwrap_or(drawn);
         let write_ms_max = self.random.upto(4);
         let lanes = [Lane::default(), Lane::default()];
         self.connections.push(Connection {
@@ -146,6 +173,7 @@ impl Network {
             lanes,
             latency_ms_max,
             write_ms_max,
+            slow_ms: None,
             cut: false,
         });
         self.note(|| format!("connection {connection} between {parties:?}"));
@@ -158,6 +186,11 @@ impl Network {
 
     pub(crate) fn send(&mut self, from: End, frame: Bytes) {
         self.launch(from.other(), Packet::Frame(frame));
+    }
+
+    /// Sends what is no sound frame.
+    pub(crate) fn litter(&mut self, from: End, frame: Bytes) {
+        self.launch(from.other(), Packet::Garbage(frame));
     }
 
     /// Closes in good order: what was sent arrives before.
@@ -207,9 +240,14 @@ impl Network {
         if lane.over || connection.cut {
             return;
         }
-        lane.leaves_at = lane.leaves_at.max(now) + self.random.upto(connection.write_ms_max);
-        let arrives_at = lane.leaves_at + 1 + self.random.upto(connection.latency_ms_max);
-        lane.arrives_at = lane.arrives_at.max(arrives_at);
+        let slow_ms = connection.slow_ms.map_or(0, |ms| ms / 15 + self.random.upto(ms));
+        let write_ms = slow_ms + self.random.upto(connection.write_ms_max);
+        lane.leaves_at = lane.leaves_at.max(now) + write_ms;
+        let latency_ms = slow_ms + 1 + self.random.upto(connection.latency_ms_max);
+        lane.arrives_at = lane.arrives_at.max(lane.leaves_at + latency_ms);
+        if lane.arrives_at > now + LATE_MS {
+            self.late_until = self.late_until.max(lane.arrives_at);
+        }
         let flight = Flight { leaves_at: lane.leaves_at, arrives_at: lane.arrives_at, packet };
         let at = lane.arrives_at;
         lane.flights.push_back(flight);
@@ -219,13 +257,19 @@ impl Network {
     /// Breaks a connection: of what is in flight some arrives, what is sent from now on does not,
     /// and either side notices within `late_ms`.
     pub(crate) fn cut(&mut self, connection: usize, late_ms: Millis) {
+        let noticed = [0, 0].map(|_| self.random.upto(late_ms));
+        self.sever(connection, noticed);
+    }
+
+    /// See [`Network::cut`]; each side notices after its own time.
+    pub(crate) fn sever(&mut self, connection: usize, noticed_ms: [Millis; 2]) {
         if std::mem::replace(&mut self.connections[connection].cut, true) {
             return;
         }
         self.note(|| format!("connection {connection} is cut"));
-        for side in 0..2 {
+        for (side, noticed_ms) in noticed_ms.into_iter().enumerate() {
             let to = End { connection, side };
-            let noticed_at = self.now + self.random.upto(late_ms);
+            let noticed_at = self.now + noticed_ms;
             let in_flight = self.lane(to).flights.len() as u64;
             let keep = self.random.upto(in_flight) as usize;
             let lane = self.lane(to);
@@ -244,6 +288,7 @@ impl Network {
     /// The other side reads nothing until then.
     pub(crate) fn stall(&mut self, from: End, until: Millis) {
         let to = from.other();
+        self.late_until = self.late_until.max(until);
         let lane = self.lane(to);
         lane.leaves_at = lane.leaves_at.max(until);
         lane.arrives_at = lane.arrives_at.max(until);
@@ -253,6 +298,18 @@ impl Network {
         }
         for _ in 0..lane.flights.len() {
             self.at(until, Event::Packet(to));
+        }
+    }
+
+    /// From now on every message takes up to so long to leave, and again to arrive.
+    pub(crate) fn slow(&mut self, connection: usize, ms: Option<Millis>) {
+        self.connections[connection].slow_ms = ms;
+    }
+
+    /// All connections are as quick as they were.
+    pub(crate) fn heal(&mut self) {
+        for connection in &mut self.connections {
+            connection.slow_ms = None;
         }
     }
 
@@ -279,6 +336,11 @@ impl Network {
     pub(crate) fn waiting(&mut self, from: End) -> usize {
         let now = self.now;
         self.lane(from.other()).flights.iter().filter(|flight| flight.leaves_at > now).count()
+    }
+
+    /// Whether something is on its way to this end.
+    pub(crate) fn is_busy(&self, end: End) -> bool {
+        !self.connections[end.connection].lanes[end.side].flights.is_empty()
     }
 
     /// Whether what this end sends leads nowhere.

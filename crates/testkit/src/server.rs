@@ -44,6 +44,8 @@ pub(crate) struct Server {
     back: Return,
     /// It has lost what it had proved to hold.
     pub(crate) rolled_back: bool,
+    /// Of some documents only, perhaps: whoever looks at another one cannot know.
+    pub(crate) partly: bool,
 }
 
 /// What it takes in one frame.
@@ -63,6 +65,7 @@ impl Server {
             frames: 0,
             back: Return::Kept,
             rolled_back: false,
+            partly: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Server {
                 self.frame(net, end, &frame);
             }
             Some(Packet::Closed(_)) => drop(self.links.remove(&end)),
+            Some(Packet::Garbage(_)) => unreachable!("services are sound"),
             Some(Packet::Frame(_)) | None => {}
         }
     }
@@ -166,6 +170,7 @@ impl Server {
             Return::Empty => Documents::new(),
         };
         self.rolled_back = true;
+        self.partly |= self.back == Return::Older;
         self.documents.clear();
         for (name, updates) in documents {
             let editor = Editor::new(2);

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use yrelay_core::Millis;
-use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
-use yrelay_core::event::{Input, Output};
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::offers::Offers;
 use yrelay_core::replica::{Replica, Want};
-use yrelay_core::update::Update;
-use yrelay_core::upstream;
+use yrelay_core::upstream::{self, Failure};
 
-use crate::disk::{Disk, Outcome};
+use crate::disk::Disk;
 use crate::jobs::SWEEP_MS;
 use crate::link::Link;
+use crate::memory::{Memory, Slot};
 use crate::network::{End, Event, Network, Packet};
+use crate::outputs::{is_routine_input, is_routine_output};
 use crate::peer::Peer;
+use crate::server::Mode;
+use crate::sleep::Sleep;
 
 /// What a service does at a time of its own.
 #[derive(Debug)]
@@ -24,8 +26,12 @@ pub(crate) enum Timer {
     /// Tick a document, or the link.
     Document(DocumentId),
     Link,
-    /// An attempt to connect to the server ends.
-    Connect,
+    /// The so many-th attempt to connect to the server ends.
+    Connect(u64),
+    /// It is noticed that the machine has slept.
+    Woke,
+    /// Another login is there.
+    Login,
     Commit,
     News,
     Loaded(DocumentId),
@@ -45,53 +51,35 @@ pub(crate) struct Service {
     pub(crate) memory: Option<Memory>,
     /// Timers of a former life are void.
     pub(crate) life: u32,
-    pub(crate) has_upstream: bool,
-    pub(crate) link_down_until: Millis,
+    /// What its upstream is.
+    pub(crate) server: Option<Mode>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) sleep: Sleep,
+    /// Messages of the server that were refused.
+    pub(crate) refused: usize,
     pub(crate) loads_fail_until: Millis,
     /// What it takes to be on the server: to be verified.
     pub(crate) proofs: Vec<(DocumentId, Want)>,
 }
 
-pub(crate) struct Memory {
-    pub(crate) documents: BTreeMap<DocumentId, Slot>,
-    /// Documents that are only on the disk, and whether they are unconfirmed.
-    pub(crate) stored: BTreeMap<DocumentId, bool>,
-    pub(crate) link: Option<Link>,
-    pub(crate) clients: BTreeMap<PeerId, Peer>,
-    pub(crate) to_push: Vec<DocumentId>,
-    peers: u64,
-    pub(crate) outcomes: Vec<(DocumentId, Outcome)>,
-    /// Packets that wait until a document takes input.
-    pub(crate) held_back: Vec<End>,
-    pub(crate) commit_due: bool,
-    /// A load has failed: what is unconfirmed of that document waits for somebody to open it.
-    pub(crate) load_failed: bool,
+/// The server, or what stands before it, does not let a service in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal {
+    pub(crate) failure: Failure,
+    pub(crate) until: Millis,
 }
-
-pub(crate) struct Slot {
-    pub(crate) document: Document,
-    pub(crate) clients: Vec<PeerId>,
-    pub(crate) used_at: Millis,
-    pub(crate) load_once_saved: bool,
-    pub(crate) compacted: Option<(Box<Replica>, usize)>,
-    pub(crate) loaded: bool,
-    /// All that was ever appended or loaded.
-    pub(crate) appended: Want,
-}
-
-/// Small, so that a slow reader fills it.
-const OUTBOX_MESSAGES_MAX: usize = 128;
-const OUTBOX_ROOM: usize = 2;
 
 impl Service {
-    pub(crate) fn new(number: usize, has_upstream: bool) -> Self {
+    pub(crate) fn new(number: usize, server: Option<Mode>) -> Self {
         Self {
             number,
             disk: Disk::default(),
             memory: None,
             life: 0,
-            has_upstream,
-            link_down_until: 0,
+            server,
+            refusal: None,
+            sleep: Sleep::default(),
+            refused: 0,
             loads_fail_until: 0,
             proofs: Vec::new(),
         }
@@ -103,14 +91,13 @@ impl Service {
         self.memory = Some(Memory {
             documents: BTreeMap::new(),
             stored,
-            link: self.has_upstream.then(|| Link::new(net.now, seed)),
+            link: self.server.map(|_| Link::new(self.now(net), seed)),
             clients: BTreeMap::new(),
-            to_push: Vec::new(),
+            offers: Offers::new(seed),
             peers: 0,
             outcomes: Vec::new(),
             held_back: Vec::new(),
             commit_due: false,
-            load_failed: false,
         });
         self.after(net, SWEEP_MS, Timer::Sweep);
         self.link_event(net, upstream::Event::Tick);
@@ -136,7 +123,9 @@ impl Service {
         match timer {
             Timer::Document(id) => self.input(net, &id, Input::Tick),
             Timer::Link => self.link_event(net, upstream::Event::Tick),
-            Timer::Connect => unreachable!("the world connects"),
+            Timer::Connect(_) => unreachable!("the world connects"),
+            Timer::Woke => self.link_event(net, upstream::Event::Woke),
+            Timer::Login => self.change_login(net),
             Timer::Commit => self.commit(net),
             Timer::News => self.news(net),
             Timer::Loaded(id) => self.loaded(net, &id),
@@ -193,6 +182,7 @@ impl Service {
                 self.input(net, &id, Input::Frame { peer, bytes });
             }
             Some(Packet::Closed(_)) => self.leave(net, &id, peer),
+            Some(Packet::Garbage(_)) => unreachable!("clients are sound"),
             None => {}
         }
     }
@@ -201,7 +191,7 @@ impl Service {
     pub(crate) fn holds_back(&mut self, net: &mut Network, end: End, id: &DocumentId) -> bool {
         let memory = self.memory();
         let waits = memory.documents.get(id).is_some_and(|slot| !slot.document.takes_input())
-            && matches!(net.peek(end), Some(Packet::Frame(_)));
+            && matches!(net.peek(end), Some(Packet::Frame(_) | Packet::Garbage(_)));
         if waits {
             memory.held_back.push(end);
         }
@@ -209,7 +199,7 @@ impl Service {
     }
 
     fn leave(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
-        let now = net.now;
+        let now = self.now(net);
         let memory = self.memory();
         memory.clients.remove(&peer);
         if let Some(slot) = memory.documents.get_mut(id) {
@@ -226,11 +216,12 @@ impl Service {
             let slot = Slot {
                 document: Document::new(net.random.draw()),
                 clients: Vec::new(),
-                used_at: net.now,
+                used_at: self.now(net),
                 load_once_saved,
                 compacted: None,
                 loaded: false,
                 appended: Want::default(),
+                garbage: 0,
             };
             self.memory().documents.insert(id.clone(), slot);
             if !load_once_saved {
@@ -243,155 +234,18 @@ impl Service {
 
     /// Something happens to a document; one that is not in memory has nothing to do with it.
     pub(crate) fn input(&mut self, net: &mut Network, id: &DocumentId, input: Input) {
-        let number = self.number;
+        let (number, now) = (self.number, self.now(net));
         let Some(slot) = self.memory().documents.get_mut(id) else { return };
         if !is_routine_input(&input) {
             net.note(|| format!("service {number} {id} < {input:?}"));
         }
         let mut outputs = Vec::new();
-        slot.document.handle(net.now, input, &mut outputs);
+        slot.document.handle(now, input, &mut outputs);
         for output in outputs {
             if !is_routine_output(&output) {
                 net.note(|| format!("service {number} {id} > {output:?}"));
             }
             self.carry_out(net, id, output);
         }
-    }
-
-    fn carry_out(&mut self, net: &mut Network, id: &DocumentId, output: Output) {
-        match output {
-            Output::Broadcast { to, except, bytes } => {
-                for peer in to.iter().filter(|peer| Some(**peer) != except) {
-                    self.send(net, id, *peer, bytes.clone());
-                }
-            }
-            Output::Send { peer, bytes } => {
-                if self.memory().is_upstream(peer) {
-                    self.send_up(net, id, &bytes);
-                } else {
-                    self.send(net, id, peer, bytes);
-                }
-            }
-            Output::Ready { peer } => self.ready(net, id, peer),
-            Output::Append { seq, update, local } => {
-                let parsed = Update::parse(update.clone()).expect("the relay saves what parses");
-                if let Some(slot) = self.memory().documents.get_mut(id) {
-                    slot.appended.merge(&Want::of(&parsed));
-                }
-                self.disk.append(id, seq, update, local);
-                self.commit_soon(net);
-            }
-            Output::Confirmed { seq } => {
-                if let Some(slot) = self.memory().documents.get(id) {
-                    let Want { structs, deletes } = &slot.appended;
-                    let deletes = deletes.intersection(structs);
-                    let proven = Want { structs: structs.clone(), deletes };
-                    self.proofs.push((id.clone(), proven));
-                }
-                self.disk.confirm(id, seq);
-                self.commit_soon(net);
-            }
-            Output::Habit(habit) => {
-                if let Some(link) = &mut self.memory().link {
-                    link.habit = habit;
-                }
-            }
-            Output::Lost => self.push_all(net),
-            Output::Compact { frozen, upto_seq } => {
-                let wait = net.random.upto(200);
-                self.after(net, wait, Timer::Compacted { id: id.clone(), frozen, upto_seq });
-            }
-            Output::Close { peer, reason } => self.close(net, id, peer, reason),
-            Output::Rejected { reason, .. } => panic!("{id}: the server was refused: {reason}"),
-            Output::Ignored { kind, .. } => panic!("{id}: a message of type {kind}"),
-            Output::WakeAt { at } => {
-                let event = Event::Service(self.number, self.life, Timer::Document(id.clone()));
-                net.at(at, event);
-            }
-        }
-    }
-
-    fn send(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
-        let Some(client) = self.memory().clients.get(&peer) else { return };
-        let end = client.end;
-        if !net.is_over(end)
-            && let Some(client) = self.memory.as_ref().and_then(|memory| memory.clients.get(&peer))
-        {
-            client.assert_committed(&self.disk, &bytes);
-        }
-        if net.waiting(end) >= OUTBOX_MESSAGES_MAX {
-            net.drop_queue(end);
-            self.hang_up(net, id, peer, CloseReason::TooSlow);
-        } else {
-            net.send(end, bytes);
-        }
-    }
-
-    fn ready(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId) {
-        if let Some(client) = self.memory().clients.get(&peer) {
-            let end = client.end;
-            let at = net.room_at(end, OUTBOX_ROOM);
-            net.at(at, Event::Room(end));
-        } else if self.memory().is_upstream(peer) {
-            let open = self.memory().documents.get(id).is_some_and(|s| !s.clients.is_empty());
-            self.link_event(net, upstream::Event::Ready { document: id.clone(), open });
-        }
-    }
-
-    /// One of its queues has room.
-    pub(crate) fn room(&mut self, net: &mut Network, end: End) {
-        let Some(memory) = &self.memory else { return };
-        if memory.link.as_ref().and_then(Link::end) == Some(end) {
-            self.link_room(net, end);
-            return;
-        }
-        let found = memory.clients.iter().find(|(_, client)| client.end == end);
-        if let Some((peer, id)) = found.map(|(peer, client)| (*peer, client.document.clone())) {
-            self.input(net, &id, Input::Room { peer });
-        }
-    }
-
-    fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
-        assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
-        self.hang_up(net, id, peer, reason);
-    }
-
-    /// Closes a connection. The document hears of it when the reader ends.
-    fn hang_up(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
-        if let Some(client) = self.memory().clients.get(&peer) {
-            net.note(|| format!("{id} {peer} is sent away: {reason}"));
-            net.hang_up(client.end, reason.code());
-        }
-    }
-}
-
-impl Memory {
-    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
-        if let Some(link) = &mut self.link {
-            link.forget(id);
-        }
-        self.documents.remove(id)
-    }
-
-    pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
-        self.link.as_ref().and_then(Link::peer) == Some(peer)
-    }
-}
-
-/// Not worth a line in a trace.
-fn is_routine_input(input: &Input) -> bool {
-    match input {
-        Input::Tick | Input::Room { .. } => true,
-        Input::Frame { bytes, .. } => bytes.starts_with(&[1]),
-        _ => false,
-    }
-}
-
-/// See [`is_routine_input`].
-fn is_routine_output(output: &Output) -> bool {
-    match output {
-        Output::WakeAt { .. } | Output::Ready { .. } => true,
-        Output::Broadcast { bytes, .. } | Output::Send { bytes, .. } => bytes.starts_with(&[1]),
-        _ => false,
     }
 }

@@ -18,6 +18,23 @@ pub struct Summary {
     pub virtual_ms: Millis,
     /// Events that were handled.
     pub events: u64,
+    /// Runs.
+    pub worlds: u64,
+    /// Packets of links up to the end of all faults.
+    pub packets: u64,
+    /// Messages of the server that were refused.
+    pub refused: u64,
+}
+
+impl Summary {
+    /// Adds another run.
+    pub fn add(&mut self, other: Self) {
+        self.virtual_ms += other.virtual_ms;
+        self.events += other.events;
+        self.worlds += other.worlds;
+        self.packets += other.packets;
+        self.refused += other.refused;
+    }
 }
 
 /// Re-runs that are spent on making a failing script shorter.
@@ -27,22 +44,29 @@ const TRACE_LINES_SHOWN: usize = 120;
 
 /// Runs the world of this seed. A failure comes back in words, with its script made short.
 pub fn simulate(server: Option<Mode>, seed: u64) -> Result<Summary, String> {
-    let script = Script::write(server, seed);
-    match run(&script) {
-        Ok(summary) => Ok(summary),
-        Err(first) => {
-            let script = minimise(script, &first);
-            let (reason, trace) = run_traced(&script);
-            Err(describe(&first, &script, &reason, &trace))
-        }
-    }
+    play(&Script::write(server, seed))
+}
+
+/// Runs this script. A failure comes back in words, with the script made short.
+pub(crate) fn play(script: &Script) -> Result<Summary, String> {
+    run(script).map_err(|first| {
+        let script = minimise(script.clone(), &first);
+        let (reason, trace) = run_traced(&script);
+        describe(&first, &script, &reason, &trace)
+    })
 }
 
 fn run(script: &Script) -> Result<Summary, String> {
     caught(|| {
         let mut world = World::new(script, false);
         world.run();
-        Summary { virtual_ms: world.net.now, events: world.events }
+        Summary {
+            virtual_ms: world.net.now,
+            events: world.events,
+            worlds: 1,
+            packets: world.calm_packets,
+            refused: world.services.iter().map(|service| service.refused as u64).sum(),
+        }
     })
 }
 
@@ -109,11 +133,14 @@ fn minimise(mut script: Script, failure: &str) -> Script {
 fn describe(first: &str, script: &Script, reason: &str, trace: &[String]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
-    let Script { seed, server, services, documents, calm_at, people, steps } = script;
+    let Script { seed, server, services, documents, calm_at, people, steps, trap, .. } = script;
     let _ = writeln!(out, "seed {seed} with server {server:?} fails: {first}");
     let _ = writeln!(out, "{services} services, {documents} documents, calm at {calm_at} ms");
     for (number, person) in people.iter().enumerate() {
         let _ = writeln!(out, "  client {number}: {person:?}");
+    }
+    if let Some(trap) = trap {
+        let _ = writeln!(out, "{trap:?}");
     }
     let _ = writeln!(out, "shortest script found:");
     for (at, step) in steps {

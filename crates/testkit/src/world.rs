@@ -1,16 +1,15 @@
 //! Everything that takes part in a run, and the loop that lets it happen.
 
+use yrelay_core::Millis;
 use yrelay_core::id::DocumentId;
-use yrelay_core::link;
-use yrelay_core::wire::{self, Message};
-use yrelay_core::{Millis, limits};
+use yrelay_core::upstream::Failure;
 
 use crate::client::{self, Client, Mood, Style};
-use crate::editor::Edit;
-use crate::network::{DEAD_MS, End, Event, Network, Packet, Party};
-use crate::script::{Person, Script, Step};
+use crate::network::{End, Event, Network, Packet, Party};
+use crate::script::{Person, Script, Strikes};
 use crate::server::Server;
 use crate::service::{self, Service};
+use crate::traffic::Traffic;
 
 pub(crate) struct World<'a> {
     pub(crate) net: Network,
@@ -20,18 +19,11 @@ pub(crate) struct World<'a> {
     pub(crate) services: Vec<Service>,
     pub(crate) server: Option<Server>,
     pub(crate) traffic: Traffic,
+    /// Packets that arrived over links.
+    pub(crate) link_packets: u64,
+    /// As many had when all faults ended.
+    pub(crate) calm_packets: u64,
     pub(crate) events: u64,
-}
-
-/// What arrived since this was last reset.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    /// Updates that hold anything.
-    pub(crate) updates: usize,
-    pub(crate) step_1s: usize,
-    pub(crate) awareness: usize,
-    /// Times a document was woken.
-    pub(crate) ticks: usize,
 }
 
 /// Long enough for backoff, expiry of awareness, proofs, and one minute of silence.
@@ -39,6 +31,10 @@ const REST_MS: Millis = 180_000;
 const SILENCE_MS: Millis = 60_000;
 /// More than any run takes: beyond, messages breed messages.
 const EVENTS_MAX: u64 = 400_000;
+/// And one more for so much time.
+const EVENT_MS: Millis = 20;
+/// Whoever is there is seen after this time, the next look included.
+const SEEN_MS: Millis = 35_000 + client::CHECK_MS;
 
 impl<'a> World<'a> {
     pub(crate) fn new(script: &'a Script, traced: bool) -> Self {
@@ -52,10 +48,13 @@ impl<'a> World<'a> {
             services: Vec::new(),
             server: script.server.map(Server::new),
             traffic: Traffic::default(),
+            link_packets: 0,
+            calm_packets: 0,
             events: 0,
         };
+        world.net.latency_ms_max = script.latency_ms_max;
         for number in 0..script.services {
-            let mut service = Service::new(number, script.server.is_some());
+            let mut service = Service::new(number, script.server);
             service.start(&mut world.net);
             world.services.push(service);
         }
@@ -82,34 +81,56 @@ impl<'a> World<'a> {
     /// The script, the end of all faults, and some time to come to rest.
     pub(crate) fn run(&mut self) {
         self.run_until(self.script.calm_at);
+        while let Some(end) = self.last_waking() {
+            self.run_until(end);
+        }
         self.heal();
-        self.run_until(self.net.now + REST_MS);
+        self.calm_packets = self.link_packets;
+        self.see_each_other();
+        self.run_until(self.net.now + REST_MS - SEEN_MS);
         self.assert_handed_up();
         self.gather();
-        self.run_until(self.net.now + REST_MS - SILENCE_MS);
-        while self.is_parked() {
-            self.run_until(self.net.now + limits::PARK_MS / 10);
-        }
+        self.see_each_other();
         self.run_until(self.net.now + REST_MS - SILENCE_MS);
         self.traffic = Traffic::default();
         self.run_until(self.net.now + SILENCE_MS);
         self.assert_at_rest(SILENCE_MS);
     }
 
-    fn is_parked(&self) -> bool {
-        let links = self.services.iter().filter_map(|s| s.memory.as_ref()?.link.as_ref());
-        links.into_iter().any(|link| link.machine.parked().next().is_some())
+    /// All are connected again, all documents at the server, too, and a little later all see each
+    /// other.
+    fn see_each_other(&mut self) {
+        while self.services.iter().any(Service::is_parked) || !self.is_connected() {
+            self.run_until(self.net.now + 1_000);
+        }
+        self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
+        self.assert_all_are_seen();
     }
 
-    fn run_until(&mut self, end: Millis) {
+    /// Whether everybody is connected who wants to be.
+    fn is_connected(&mut self) -> bool {
+        let links = self.services.iter().filter(|service| service.server.is_some());
+        let clients = self.clients.iter().filter(|client| client.mood == Mood::Here);
+        let links = links.map(Service::link);
+        let ends: Vec<Option<End>> = links.chain(clients.map(|client| client.end)).collect();
+        ends.into_iter().all(|end| end.is_some_and(|end| !self.net.is_over(end)))
+    }
+
+    pub(crate) fn run_until(&mut self, end: Millis) {
         while let Some(event) = self.net.next(end) {
             self.events += 1;
-            assert!(self.events < EVENTS_MAX, "messages breed messages");
+            assert!(self.events < EVENTS_MAX + self.net.now / EVENT_MS, "messages breed messages");
             self.handle(event);
         }
     }
 
     fn handle(&mut self, event: Event) {
+        if let Some(until) = self.sleeps_until(&event) {
+            self.net.at(until, event);
+            return;
+        }
+        // (What arrives takes nobody away, unless it is trapped.)
+        let arrives = matches!(event, Event::Packet(_) | Event::Room(_));
         match event {
             Event::Packet(end) => self.packet(end),
             Event::Room(end) => {
@@ -118,33 +139,82 @@ impl<'a> World<'a> {
                 }
             }
             Event::Client(client, client::Timer::Connect) => self.connect_client(client),
-            Event::Client(client, client::Timer::Check) => {
-                self.clients[client].check(&mut self.net);
-            }
-            Event::Service(service, life, timer) => {
-                if self.services[service].life == life {
-                    self.traffic.ticks += usize::from(matches!(timer, service::Timer::Document(_)));
-                    match timer {
-                        service::Timer::Connect => self.connect_link(service),
-                        timer => self.services[service].timer(&mut self.net, timer),
-                    }
-                }
-            }
+            Event::Client(client, client::Timer::Check) => self.check_client(client),
+            Event::Service(service, life, timer) => self.service_timer(service, life, timer),
             Event::ServiceReturns(service) => self.start_service(service),
             Event::ServerReturns => self.start_server(),
+            Event::Wakes(service) => self.wake(service),
+            Event::LoginChanges(service) => self.change_login(service),
+            Event::Speeds(connection) => self.net.slow(connection, None),
             Event::Step(index) => {
                 let (_, step) = &self.script.steps[index];
                 self.net.note(|| format!("=== {step:?}"));
                 self.step(step);
             }
         }
-        self.verify_proofs();
+        if !arrives || self.script.trap.is_some() {
+            self.note_absences();
+        }
+        self.watch();
     }
 
-    fn packet(&mut self, end: End) {
-        if let Some(Packet::Frame(frame)) = self.net.peek(end) {
-            self.traffic.count(&frame);
+    fn service_timer(&mut self, number: usize, life: u32, timer: service::Timer) {
+        let service = &mut self.services[number];
+        if service.life != life {
+            return;
         }
+        self.traffic.ticks += usize::from(matches!(timer, service::Timer::Document(_)));
+        match timer {
+            service::Timer::Connect(attempt) => self.connect_link(number, attempt),
+            timer => service.timer(&mut self.net, timer),
+        }
+    }
+
+    fn check_client(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        let woke_at = self.services[client.service].sleep.woke_at;
+        client.check(&mut self.net, woke_at);
+        self.assert_no_ghosts(&self.clients[number]);
+    }
+
+    /// Something may have arrived. Where that is the trapped packet of a link, the fault strikes.
+    fn packet(&mut self, end: End) {
+        let packet = self.net.peek(end);
+        match (&packet, self.net.party(end)) {
+            (Some(Packet::Frame(frame)), Party::Server) => self.traffic.count_up(frame),
+            (Some(Packet::Frame(frame)), _) => self.traffic.count(frame),
+            _ => {}
+        }
+        let Some(link) = self.link_of(end).filter(|_| packet.is_some()) else {
+            return self.deliver(end);
+        };
+        let number = self.link_packets;
+        self.link_packets += 1;
+        let trap = self.script.trap.filter(|trap| trap.packet == number);
+        if let Some(trap) = trap.filter(|trap| trap.strikes == Strikes::Before) {
+            self.inflict(link, trap.fault);
+        }
+        // (Whoever fell asleep takes it later.)
+        match self.sleeps_until(&Event::Packet(end)) {
+            Some(until) => self.net.at(until, Event::Packet(end)),
+            None => self.deliver(end),
+        }
+        if let Some(trap) = trap.filter(|trap| trap.strikes == Strikes::After) {
+            self.inflict(link, trap.fault);
+        }
+    }
+
+    /// The service whose link this is an end of.
+    fn link_of(&self, end: End) -> Option<usize> {
+        match (self.net.party(end), self.net.party(end.other())) {
+            (Party::Service(service), Party::Server) | (Party::Server, Party::Service(service)) => {
+                Some(service)
+            }
+            _ => None,
+        }
+    }
+
+    fn deliver(&mut self, end: End) {
         match self.net.party(end) {
             Party::Client(client) => {
                 let client = &mut self.clients[client];
@@ -179,18 +249,26 @@ impl<'a> World<'a> {
         client.opened(&mut self.net, near);
     }
 
-    fn connect_link(&mut self, number: usize) {
+    fn connect_link(&mut self, number: usize, attempt: u64) {
         let service = &mut self.services[number];
+        if !service.awaits(attempt) {
+            return;
+        }
+        let refusal = service.refusal.filter(|refusal| self.net.now < refusal.until);
         let server = self.server.as_mut().filter(|server| server.up);
-        let end = server.filter(|_| self.net.now >= service.link_down_until).map(|server| {
-            let [near, far] = self.net.open([Party::Service(number), Party::Server]);
-            server.joined(far);
-            near
-        });
+        let end = match (refusal, server) {
+            (Some(refusal), _) => Err(refusal.failure),
+            (None, None) => Err(Failure::Unreachable),
+            (None, Some(server)) => {
+                let [near, far] = self.net.open([Party::Service(number), Party::Server]);
+                server.joined(far);
+                Ok(near)
+            }
+        };
         service.connected(&mut self.net, end);
     }
 
-    fn start_service(&mut self, number: usize) {
+    pub(crate) fn start_service(&mut self, number: usize) {
         let service = &mut self.services[number];
         if service.memory.is_none() {
             service.start(&mut self.net);
@@ -203,78 +281,15 @@ impl<'a> World<'a> {
         }
     }
 
-    fn step(&mut self, step: &Step) {
-        let net = &mut self.net;
-        let now = net.now;
-        match *step {
-            Step::Edit { client, ref edit } => self.write(client, edit),
-            Step::Burst { client, count } => {
-                for nth in 0..count {
-                    self.write(client, &Edit::Insert { at: nth * 7, len: 0 });
-                }
-            }
-            Step::CutClient { client, late_ms } => {
-                if let Some(end) = self.clients[client].end {
-                    net.cut(end.connection, late_ms);
-                }
-            }
-            Step::StallClient { client, ms } => {
-                if let Some(end) = self.clients[client].end {
-                    net.stall(end.other(), now + ms);
-                }
-            }
-            Step::Leave { client } => self.clients[client].leave(net),
-            Step::ComeBack { client } => self.clients[client].come_back(net),
-            Step::Vanish { client } => self.clients[client].vanish(net),
-            Step::CutLink { service, late_ms } => self.cut_link(service, late_ms),
-            Step::LinkDown { service, ms } => {
-                self.services[service].link_down_until = now + ms;
-                self.cut_link(service, 1_000);
-            }
-            Step::Kick { service } => {
-                if let (Some(server), Some(end)) = (&mut self.server, self.services[service].link())
-                {
-                    server.kick(net, end.other(), 1000);
-                }
-            }
-            Step::Crash { service, down_ms } => {
-                self.services[service].crash(net);
-                net.after(down_ms, Event::ServiceReturns(service));
-            }
-            Step::DiskFails { service, ms } => self.services[service].disk.fails_until = now + ms,
-            Step::DiskSlow { service, ms } => self.services[service].disk.slow_until = now + ms,
-            Step::LoadsFail { service, ms } => self.services[service].loads_fail_until = now + ms,
-            Step::KillServer { down_ms, back } => {
-                if let Some(server) = &mut self.server {
-                    server.kill(net, back, DEAD_MS);
-                    net.after(down_ms, Event::ServerReturns);
-                }
-            }
-        }
-    }
-
-    /// Somebody writes, connected or not.
-    fn write(&mut self, client: usize, edit: &Edit) {
-        let client = &mut self.clients[client];
-        if client.mood != Mood::Gone {
-            client.edit(&mut self.net, edit);
-        }
-    }
-
-    fn cut_link(&mut self, service: usize, late_ms: Millis) {
-        if let Some(end) = self.services[service].link() {
-            self.net.cut(end.connection, late_ms);
-        }
-    }
-
     /// All faults end.
     fn heal(&mut self) {
         self.net.note(|| "=== calm".into());
         self.start_server();
+        self.net.heal();
         for number in 0..self.services.len() {
             self.start_service(number);
             let service = &mut self.services[number];
-            service.link_down_until = 0;
+            service.refusal = None;
             service.loads_fail_until = 0;
             service.disk.fails_until = 0;
             service.disk.slow_until = 0;
@@ -292,34 +307,6 @@ impl<'a> World<'a> {
                 let id = 4_000_000_000 + (8 * service + document) as u64;
                 self.invite(Person { id, service, document, style: Style::Js, late: false });
             }
-        }
-    }
-
-    /// What a service takes for proven, the server holds.
-    fn verify_proofs(&mut self) {
-        for service in &mut self.services {
-            for (id, what) in service.proofs.drain(..) {
-                let can_prove = |server: &&Server| server.is_persistent() && !server.rolled_back;
-                let Some(server) = self.server.as_ref().filter(can_prove) else { continue };
-                assert!(
-                    server.holds(&id.to_encoded(), &what),
-                    "{id}: taken for confirmed, but the server lacks some of it"
-                );
-            }
-        }
-    }
-}
-
-impl Traffic {
-    fn count(&mut self, frame: &bytes::Bytes) {
-        let body = link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body);
-        match wire::messages(&body).next() {
-            Some(Ok(Message::SyncStep1(_))) => self.step_1s += 1,
-            Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
-                self.updates += usize::from(update != wire::EMPTY_UPDATE);
-            }
-            Some(Ok(Message::Awareness(_))) => self.awareness += 1,
-            _ => {}
         }
     }
 }

@@ -13,17 +13,17 @@ fn run(server: Option<Mode>, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn behind_a_server_that_keeps_documents() {
-    run(Some(Mode::Persistent), 0..700);
+    run(Some(Mode::Persistent), 0..600);
 }
 
 #[test]
 fn behind_a_server_that_only_passes_on() {
-    run(Some(Mode::Broadcast), 0..500);
+    run(Some(Mode::Broadcast), 0..450);
 }
 
 #[test]
 fn without_a_server() {
-    run(None, 0..300);
+    run(None, 0..200);
 }
 
 #[test]

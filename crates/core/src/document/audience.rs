@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::Document;
+use crate::Millis;
 use crate::event::Output;
 use crate::id::PeerId;
-use crate::{Millis, wire};
 
 /// Which clients a broadcast is for.
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +16,6 @@ pub(super) enum Audience {
 }
 
 impl Document {
-    /// Everybody here hears how these ids stand.
-    pub(super) fn tell_awareness(&mut self, now: Millis, ids: &[u64]) {
-        if let Some(entries) = self.awareness.encode(ids.iter().copied()) {
-            self.broadcast(now, Audience::Everyone, None, wire::awareness(&entries));
-        }
-    }
-
     pub(super) fn send(&mut self, now: Millis, peer: PeerId, bytes: Bytes) {
         if let Some(client) = self.clients.get_mut(&peer) {
             client.heard_at = now;

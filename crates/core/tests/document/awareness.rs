@@ -1,7 +1,7 @@
 //! Who is present: one table, owners, expiry.
 
 use yrelay_core::close::CloseReason;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::limits;
 
 use crate::script::{A, B, C, NOTHING, Script, aware, step1};
@@ -293,4 +293,21 @@ fn a_stop_withdraws_above_whoever_is_here() {
     t.handle(Input::Stop);
     t.expect_up(&["aware 1@4 null"]);
     t.frame(A, step1(&[]));
+}
+
+/// A link that came back may just have announced it above, for another half a minute.
+#[test]
+fn who_expires_here_is_withdrawn_above_if_it_is_from_here() {
+    let mut t = Script::new();
+    t.attach_upstream(Habit::Silent);
+    t.join(A);
+    t.frame(A, aware(&[(1, 1, "{}")]));
+    t.tell(aware(&[(9, 1, "{}")]));
+    t.wait(3_000);
+    while t.pull().is_some() {}
+    t.take(A);
+    t.wait(limits::AWARENESS_EXPIRY_MS);
+    t.expect_up(&["aware 1@2 null"]);
+    let told = t.take(A);
+    assert!(told.contains(&aware(&[(1, 2, "null"), (9, 2, "null")])), "{told:?}");
 }

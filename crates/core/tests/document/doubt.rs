@@ -1,5 +1,7 @@
 //! An upstream that seemed to keep documents, and does not.
 
+use yrelay_core::limits;
+
 use crate::script::{A, NOTHING, Script, aware, insert, step1, step2};
 
 /// Somebody behind the server answered our step 1, and somebody else joined right then: that
@@ -41,7 +43,7 @@ fn half_an_answer_is_nobody_who_keeps() {
     t.wait(2_000);
     t.expect_up(&["step1 1:2"]);
     t.tell(step2(NOTHING));
-    t.wait(2_500);
+    t.wait(limits::UPSTREAM_KEEPER_ANSWER_MS + 500);
     assert_eq!(t.confirmed(), None);
     t.expect_up(&["step2 1:0..2"]);
 }

@@ -397,3 +397,33 @@ fn a_second_document_wakes_no_earlier_than_its_own_client() {
     t.link_up();
     t.expect_up(&["step1"]);
 }
+
+#[test]
+fn one_that_answered_before_may_take_long_between_the_halves_of_its_answer() {
+    let mut t = Script::with(&[insert(1, 0, "abc")]);
+    t.attach_upstream(Habit::Keeps);
+    t.expect_up(&["step1 1:3"]);
+    t.tell(step2(NOTHING));
+    t.wait(limits::UPSTREAM_KEEPER_ANSWER_MS - 1);
+    t.expect_up(&[]);
+    t.tell(step1(&[(1, 3)]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!(t.confirmed(), Some(true));
+}
+
+#[test]
+fn so_it_may_on_the_connection_where_it_first_answered() {
+    let mut t = Script::with(&[insert(1, 0, "abc")]);
+    t.join(A);
+    t.greeted(&insert(1, 0, "abc"));
+    t.frame(A, update(&insert(1, 3, "d")));
+    t.expect_up(&["update 1:3..4"]);
+    t.wait(limits::PROOF_QUIET_MS);
+    t.expect_up(&["step1 1:4"]);
+    t.tell(step2(NOTHING));
+    t.wait(10_000);
+    t.expect_up(&[]);
+    t.tell(step1(&[(1, 4)]));
+    t.expect_up(&["step2 nothing"]);
+    assert_eq!(t.confirmed(), Some(true));
+}

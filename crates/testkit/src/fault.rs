@@ -1,0 +1,131 @@
+//! What can befall the link of a service.
+
+use yrelay_core::Millis;
+use yrelay_core::upstream::Failure;
+
+use crate::garbage::Garbage;
+use crate::network::Event;
+use crate::server::Return;
+use crate::service::{Refusal, Timer};
+use crate::world::World;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection breaks; each side notices within that time.
+    Cut { late_ms: Millis },
+    /// The connection breaks; we and the server notice after these times.
+    HalfOpen { ours_ms: Millis, theirs_ms: Millis },
+    /// Nothing moves for a while, then all goes on.
+    Freeze { way: Way, ms: Millis },
+    /// For a while every message takes up to so long to leave and to arrive.
+    Trickle { slow_ms: Millis, ms: Millis },
+    /// The server sends what no server should.
+    Litter(Garbage),
+    /// The server closes the connection.
+    Close { code: u16 },
+    /// The connection breaks and for a while none is let in.
+    Refuse { failure: Failure, ms: Millis },
+    /// The login is refused, until after a while there is another one.
+    Login { ms: Millis },
+    /// The services notice within that time.
+    KillServer { down_ms: Millis, late_ms: Millis, back: Return },
+    /// The machine sleeps, with the clients on it.
+    Suspend { ms: Millis, meanwhile: Meanwhile },
+}
+
+/// A direction of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Up,
+    Down,
+    Both,
+}
+
+/// What becomes of the connection while one side sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    Kept,
+    /// It is cut, and the server notices within that time.
+    Cut {
+        late_ms: Millis,
+    },
+}
+
+impl World<'_> {
+    pub(crate) fn inflict(&mut self, service: usize, fault: Fault) {
+        let net = &mut self.net;
+        let now = net.now;
+        let end = self.services[service].link();
+        match fault {
+            Fault::Cut { late_ms } => self.cut_link(service, late_ms),
+            Fault::HalfOpen { ours_ms, theirs_ms } => {
+                if let Some(end) = end {
+                    net.sever(end.connection, [ours_ms, theirs_ms]);
+                }
+            }
+            Fault::Freeze { way, ms } => {
+                if let Some(end) = end {
+                    if way != Way::Down {
+                        net.stall(end, now + ms);
+                    }
+                    if way != Way::Up {
+                        net.stall(end.other(), now + ms);
+                    }
+                }
+            }
+            Fault::Trickle { slow_ms, ms } => {
+                if let Some(end) = end {
+                    net.slow(end.connection, Some(slow_ms));
+                    net.after(ms, Event::Speeds(end.connection));
+                }
+            }
+            Fault::Litter(garbage) => self.litter(service, garbage),
+            Fault::Close { code } => {
+                if let (Some(server), Some(end)) = (&mut self.server, end) {
+                    server.kick(net, end.other(), code);
+                }
+            }
+            Fault::Refuse { failure, ms } => {
+                self.services[service].refusal = Some(Refusal { failure, until: now + ms });
+                self.cut_link(service, 1_000);
+            }
+            Fault::Login { ms } => {
+                let refusal = Refusal { failure: Failure::Unauthorized, until: now + ms };
+                self.services[service].refusal = Some(refusal);
+                net.after(ms, Event::LoginChanges(service));
+                self.inflict(service, Fault::Close { code: 4401 });
+            }
+            Fault::KillServer { down_ms, late_ms, back } => {
+                if let Some(server) = &mut self.server {
+                    server.kill(net, back, late_ms);
+                    net.after(down_ms, Event::ServerReturns);
+                }
+            }
+            Fault::Suspend { ms, meanwhile } => self.suspend(service, ms, meanwhile),
+        }
+    }
+
+    fn cut_link(&mut self, service: usize, late_ms: Millis) {
+        if let Some(end) = self.services[service].link() {
+            self.net.cut(end.connection, late_ms);
+        }
+    }
+
+    /// The server sends garbage, about a document that is in memory there if one is.
+    fn litter(&mut self, service: usize, garbage: Garbage) {
+        let Some(end) = self.services[service].link() else { return };
+        let id = &self.documents[self.net.random.upto(self.documents.len() as u64 - 1) as usize];
+        self.net.note(|| format!("the server sends {garbage:?} to service {service}"));
+        self.net.litter(end.other(), garbage.frame(&id.to_encoded()));
+    }
+
+    /// There is another login.
+    pub(crate) fn change_login(&mut self, number: usize) {
+        let service = &mut self.services[number];
+        let refused = |refusal: &Refusal| refusal.failure == Failure::Unauthorized;
+        service.refusal.take_if(|refusal| refused(refusal));
+        if service.memory.is_some() {
+            service.timer(&mut self.net, Timer::Login);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What no sound server sends.
+
+use bytes::Bytes;
+use yrelay_core::link;
+use yrelay_core::wire;
+
+/// A kind of frame that is to be refused, and to change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Garbage {
+    /// Empty, or of another protocol.
+    Empty,
+    NoPrefix,
+    /// A prefix that ends in the middle of the name, or whose name is no text.
+    CutName,
+    NoText,
+    /// A sound message of a document that nobody has asked for.
+    Stranger,
+    /// Of a known document: nothing, no sync message, no update, a message cut short.
+    NoMessage,
+    UnknownSync,
+    NoUpdate,
+    CutUpdate,
+    CutVector,
+    CutAwareness,
+    /// Of a known document, well framed, but of a type that nobody knows.
+    UnknownType,
+}
+
+/// What is to become of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Refused by the link, before any document sees it.
+    Frame,
+    /// It belongs to no document here.
+    Stranger,
+    /// Refused by its document.
+    Rejected,
+    /// Ignored by its document.
+    Ignored,
+}
+
+/// One text item of five letters.
+const UPDATE: &[u8] =
+    &[1, 1, 7, 0, 4, 1, 4, b't', b'e', b'x', b't', 5, b'h', b'e', b'l', b'l', b'o', 0];
+
+impl Garbage {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Empty,
+        Self::NoPrefix,
+        Self::CutName,
+        Self::NoText,
+        Self::Stranger,
+        Self::NoMessage,
+        Self::UnknownSync,
+        Self::NoUpdate,
+        Self::CutUpdate,
+        Self::CutVector,
+        Self::CutAwareness,
+        Self::UnknownType,
+    ];
+
+    /// The frame, where `name` is a document that is known.
+    pub(crate) fn frame(self, name: &str) -> Bytes {
+        let known = |message: &[u8]| [&link::prefix(name)[..], message].concat();
+        let short = |message: Bytes| known(&message[..message.len() - 1]);
+        let frame = match self {
+            Self::Empty => Vec::new(),
+            Self::NoPrefix => b"HTTP/1.1 400 Bad Request".to_vec(),
+            Self::CutName => vec![2, 0, 9, b'n', b'o'],
+            Self::NoText => vec![2, 0, 2, 0xff, 0xfe, 0, 0, 1, 0],
+            Self::Stranger => [&link::prefix("nobody")[..], &wire::update(UPDATE)].concat(),
+            Self::NoMessage => known(&[]),
+            Self::UnknownSync => known(&[0, 7, 1, 0]),
+            Self::NoUpdate => known(&wire::update(&[9, 9, 9])),
+            Self::CutUpdate => short(wire::update(UPDATE)),
+            Self::CutVector => known(&wire::sync_step1(&[3, 1])),
+            Self::CutAwareness => known(&wire::awareness(&[2, 1, 1])),
+            Self::UnknownType => known(&[77, 1, 2, 3]),
+        };
+        frame.into()
+    }
+
+    /// What becomes of such a frame.
+    pub(crate) fn fate(frame: &Bytes) -> Fate {
+        let Ok((name, message)) = link::decode(frame) else { return Fate::Frame };
+        match message.first() {
+            _ if name == "nobody" => Fate::Stranger,
+            Some(77) => Fate::Ignored,
+            _ => Fate::Rejected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yrelay_core::update::Update;
+
+    use super::*;
+
+    #[test]
+    fn what_is_cut_short_would_be_sound_otherwise() {
+        assert!(Update::parse(Bytes::from_static(UPDATE)).is_ok());
+        assert!(Update::parse(Bytes::from_static(&[9, 9, 9])).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Documents that are loaded for the upstream's sake.
+
+use yrelay_core::id::DocumentId;
+
+use crate::network::Network;
+use crate::service::Service;
+
+impl Service {
+    /// The link is up.
+    pub(crate) fn offer_begin(&mut self, net: &mut Network) {
+        let memory = self.memory();
+        memory.offers.begin(memory.stored.iter().map(|(id, unconfirmed)| (id, *unconfirmed)));
+        self.offer_next(net);
+    }
+
+    /// The server has lost something: nothing that is stored is taken for confirmed any more.
+    pub(crate) fn offer_all(&mut self, net: &mut Network) {
+        let memory = self.memory.as_mut().expect("the service runs");
+        if memory.offers.lost(memory.stored.keys()) {
+            for (id, unconfirmed) in &mut memory.stored {
+                *unconfirmed = true;
+                self.disk.unconfirm(id);
+            }
+            self.offer_next(net);
+        }
+    }
+
+    /// Loads the next document of those that the server may lack.
+    pub(crate) fn offer_next(&mut self, net: &mut Network) {
+        if self.link().is_none() {
+            return;
+        }
+        let now = self.now(net);
+        let memory = self.memory();
+        let (stored, documents) = (&memory.stored, &memory.documents);
+        let wanted = |id: &DocumentId| stored.contains_key(id) && !documents.contains_key(id);
+        if let Some(id) = memory.offers.next(now, wanted) {
+            // Nobody uses it: it leaves as soon as it may.
+            self.open(net, &id).used_at = 0;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Counts of what arrives.
+
+use bytes::Bytes;
+use yrelay_core::link;
+use yrelay_core::wire::{self, Message};
+
+/// What arrived since this was last reset.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    /// Updates that hold anything.
+    pub(crate) updates: usize,
+    pub(crate) step_1s: usize,
+    pub(crate) awareness: usize,
+    /// Of these, what arrived at the server.
+    pub(crate) up: Up,
+    /// Times a document was woken.
+    pub(crate) ticks: usize,
+}
+
+/// What arrived at the server: updates that hold anything, their bytes, questions.
+#[derive(Debug, Default)]
+pub(crate) struct Up {
+    pub(crate) updates: usize,
+    pub(crate) bytes: usize,
+    pub(crate) step_1s: usize,
+}
+
+impl Traffic {
+    /// At the server, too.
+    pub(crate) fn count_up(&mut self, frame: &Bytes) {
+        let (updates, step_1s) = (self.updates, self.step_1s);
+        self.count(frame);
+        if self.updates > updates {
+            self.up.bytes += frame.len();
+        }
+        self.up.updates += self.updates - updates;
+        self.up.step_1s += self.step_1s - step_1s;
+    }
+
+    pub(crate) fn count(&mut self, frame: &Bytes) {
+        let body = link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body);
+        match wire::messages(&body).next() {
+            Some(Ok(Message::SyncStep1(_))) => self.step_1s += 1,
+            Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
+                self.updates += usize::from(update != wire::EMPTY_UPDATE);
+            }
+            Some(Ok(Message::Awareness(_))) => self.awareness += 1,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What must hold at any time.
+
+use yrelay_core::Millis;
+
+use crate::client::{CHECK_MS, Client, Mood, Style};
+use crate::server::Server;
+use crate::world::World;
+
+/// Whoever is gone is seen no longer than this, where nothing is late: 30 s, a look every 3 s on
+/// either way, and what is still on its way.
+const GHOST_MS: Millis = 35_000 + 2 * CHECK_MS + 8_000;
+
+impl World<'_> {
+    /// After each event.
+    pub(crate) fn watch(&mut self) {
+        self.verify_proofs();
+        for service in &self.services {
+            let link = service.memory.as_ref().and_then(|memory| memory.link.as_ref());
+            if let Some(link) = link.filter(|_| service.sleep.until.is_none()) {
+                link.assert_truthful(service.now(&self.net));
+                if let Some(woke_at) = service.sleep.anew_since(self.net.now) {
+                    link.assert_anew_since(woke_at);
+                }
+            }
+        }
+    }
+
+    /// What a service takes for proven, the server holds.
+    fn verify_proofs(&mut self) {
+        for service in &mut self.services {
+            for (id, what) in service.proofs.drain(..) {
+                let can_prove = |server: &&Server| server.is_persistent() && !server.rolled_back;
+                let Some(server) = self.server.as_ref().filter(can_prove) else { continue };
+                assert!(
+                    server.holds(&id.to_encoded(), &what),
+                    "{id}: taken for confirmed, but the server lacks some of it"
+                );
+            }
+        }
+    }
+
+    /// Since when each client cannot be heard of.
+    pub(crate) fn note_absences(&mut self) {
+        for client in &mut self.clients {
+            let service = &self.services[client.service];
+            let home_is_up = service.memory.is_some() && service.sleep.until.is_none();
+            if client.mood == Mood::Here && home_is_up {
+                client.absent_since = None;
+            } else {
+                client.absent_since.get_or_insert(self.net.now);
+            }
+        }
+    }
+
+    /// What this client sees of others who are gone has not been so for long.
+    pub(crate) fn assert_no_ghosts(&self, client: &Client) {
+        let woke_at = self.services[client.service].sleep.woke_at;
+        let Some(end) = client.end.filter(|_| client.style == Style::Js) else { return };
+        if self.net.is_troubled(end) {
+            return;
+        }
+        let seen = client.presence.present();
+        for other in self.clients.iter().filter(|other| seen.contains(&other.editor.id())) {
+            let Some(since) = other.absent_since else { continue };
+            let since = since.max(self.net.late_until).max(woke_at);
+            assert!(
+                other.number == client.number || self.net.now <= since + GHOST_MS,
+                "client {} sees client {}, gone since {since}",
+                client.number,
+                other.number
+            );
+        }
+    }
+
+    /// Everybody who is there is seen by everybody.
+    pub(crate) fn assert_all_are_seen(&self) {
+        for client in &self.clients {
+            self.assert_sees_who_is_there(client);
+        }
+    }
+}
