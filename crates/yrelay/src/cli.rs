@@ -84,6 +84,7 @@ struct Before {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
 pub(crate) struct Log {
     /// Write the log to this file instead of standard error
     #[arg(short = 'l', long = "log", value_name = "FILE", global = true)]
@@ -124,6 +125,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "The server above")]
 struct Upstream {
     /// The server to sync with, ws:// or wss://; without it everything stays on this machine
     ///
@@ -170,6 +172,7 @@ enum Messages {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Documents, and who may open them")]
 struct Common {
     /// Keep documents in this directory
     ///

@@ -243,7 +243,9 @@ impl State {
                 }
             }
             Action::Park { document } => {
-                tracing::warn!(%document, "kept off the upstream: it closes the link over it");
+                let link = self.link.as_ref();
+                let reason = link.and_then(|link| link.machine.parked_because(&document));
+                tracing::warn!(%document, reason, "kept off the upstream, which ends the link over it");
             }
             Action::Unpark { document } => self.attach_upstream(relay, &document),
             Action::WakeAt { at } => self.wake_at(relay, at, None),
