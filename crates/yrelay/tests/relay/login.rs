@@ -125,7 +125,9 @@ fn a_login_may_be_withdrawn_while_the_link_stands() {
     relay.pages.until_upstream_is("online");
     server.with(|state| state.close(4401));
     relay.pages.until_upstream_is("unauthorized");
-    assert_eq!(requests(&server).len(), 2, "it is not tried again at once");
+    let next_try = relay.pages.upstream()["next_try"].as_u64().unwrap();
+    assert!(next_try > clock::unix_ms() + 60_000, "it is not tried again at once");
+    assert_eq!(requests(&server).len(), 2);
 }
 
 #[test]
