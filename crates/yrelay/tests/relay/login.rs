@@ -33,6 +33,12 @@ fn server(password: &str) -> Server {
     server
 }
 
+/// Both sides know of their so many-th connection.
+fn online(relay: &Relay, server: &Server, connections: usize) {
+    server.until("a connection", |state| state.connections.len() == connections);
+    relay.pages.until_upstream_is("online");
+}
+
 fn requests(server: &Server) -> Vec<Option<String>> {
     server.with(|state| state.requests.clone())
 }
@@ -41,10 +47,10 @@ fn requests(server: &Server) -> Vec<Option<String>> {
 fn a_login_is_sent_once_it_is_asked_for_and_from_then_on_straight_away() {
     let server = server("secret");
     let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
-    relay.pages.until_upstream_is("online");
+    online(&relay, &server, 1);
     assert_eq!(requests(&server), [None, sent("secret")]);
     server.with(|state| state.cut());
-    server.until("it is back", |state| state.connections.len() == 2);
+    online(&relay, &server, 2);
     assert_eq!(requests(&server)[2..], [sent("secret")]);
     Client::synced(relay.address(), "notes", 1).save("x");
     server.until_text("notes", "x");
@@ -54,9 +60,9 @@ fn a_login_is_sent_once_it_is_asked_for_and_from_then_on_straight_away() {
 fn a_server_that_does_not_ask_is_told_nothing() {
     let server = Server::start();
     let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
-    relay.pages.until_upstream_is("online");
+    online(&relay, &server, 1);
     server.with(|state| state.cut());
-    server.until("it is back", |state| state.connections.len() == 2);
+    online(&relay, &server, 2);
     assert_eq!(requests(&server), [None, None]);
 }
 
@@ -107,7 +113,7 @@ fn a_file_that_is_gone_is_named_and_missed_until_it_is_back() {
     let directory = TempDir::new().unwrap();
     let server = server("secret");
     let relay = with_file(&server, directory.path(), "secret");
-    relay.pages.until_upstream_is("online");
+    online(&relay, &server, 1);
     let path = directory.path().join("password");
     fs::remove_file(&path).unwrap();
     server.with(|state| state.cut());
@@ -122,7 +128,7 @@ fn a_file_that_is_gone_is_named_and_missed_until_it_is_back() {
 fn a_login_may_be_withdrawn_while_the_link_stands() {
     let server = server("secret");
     let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
-    relay.pages.until_upstream_is("online");
+    online(&relay, &server, 1);
     server.with(|state| state.close(4401));
     relay.pages.until_upstream_is("unauthorized");
     let next_try = relay.pages.upstream()["next_try"].as_u64().unwrap();
