@@ -126,7 +126,7 @@ impl Document {
             }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
-            Input::Room { peer } => self.room(now, peer),
+            Input::Room { peer, bytes_max } => self.room(now, peer, bytes_max),
             Input::Saved { seq } => self.saved(now, seq),
             Input::SaveFailed => self.log.failed(),
             Input::Compacted { result } => self.compacted(result),
@@ -261,15 +261,16 @@ impl Document {
         }
     }
 
-    fn room(&mut self, now: Millis, peer: PeerId) {
+    fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
         match &mut self.uplink {
             Some(uplink) if uplink.peer == peer => {
                 self.uplink_ready = false;
-                if let Some(bytes) = uplink.pull(now, &self.replica, &self.awareness) {
+                let message = uplink.pull(now, bytes_max, &self.replica, &self.awareness);
+                if let Some(bytes) = message {
                     self.out.push(Output::Send { peer, bytes });
                 }
             }
-            _ => self.answer_on(now, peer),
+            _ => self.answer_on(now, peer, bytes_max),
         }
     }
 

@@ -58,6 +58,8 @@ pub enum Input {
     Room {
         /// Its number.
         peer: PeerId,
+        /// About so large may a part of a document in it be.
+        bytes_max: usize,
     },
     /// All appended up to here is on disk.
     Saved {

@@ -69,10 +69,9 @@ pub const HELD_INPUTS_MAX: usize = 256;
 /// Bytes held while a document loads.
 pub const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// One message of a difference on a link: below the 1 MiB that Python's websockets takes, and small
-/// enough that on a slow link neither the other documents nor the answers to the server's pings
-/// wait for long: 6 s at 5 kB/s.
-pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
+/// One message of a difference on a link, however fast that is: below the 1 MiB that Python's
+/// websockets takes, and small enough that one document's backlog does not hold up the others.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// One message to a client. It has its connection to itself.
 pub const CLIENT_CHUNK_BYTES_MAX: usize = 768 * 1024;

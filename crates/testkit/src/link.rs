@@ -7,7 +7,7 @@ use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
-use yrelay_core::{Millis, link};
+use yrelay_core::{Millis, limits, link};
 
 use crate::account::Account;
 use crate::garbage::{Fate, Garbage};
@@ -230,7 +230,9 @@ impl Service {
             Action::Detach => self.detach_upstream(net),
             Action::Pull { document } => {
                 if let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) {
-                    self.input(net, &document, Input::Room { peer });
+                    // As fast or slow as the link may be.
+                    let bytes_max = limits::CHUNK_BYTES_MAX >> net.random.upto(5);
+                    self.input(net, &document, Input::Room { peer, bytes_max });
                 }
             }
             Action::Park { document } => net.note(|| format!("{document} is parked")),

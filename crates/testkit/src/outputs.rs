@@ -6,7 +6,7 @@ use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::replica::Want;
 use yrelay_core::update::Update;
-use yrelay_core::upstream;
+use yrelay_core::{limits, upstream};
 
 use crate::link::Link;
 use crate::network::{End, Event, Network};
@@ -126,7 +126,8 @@ impl Service {
         }
         let found = memory.clients.iter().find(|(_, client)| client.end == end);
         if let Some((peer, id)) = found.map(|(peer, client)| (*peer, client.document.clone())) {
-            self.input(net, &id, Input::Room { peer });
+            let bytes_max = limits::CLIENT_CHUNK_BYTES_MAX;
+            self.input(net, &id, Input::Room { peer, bytes_max });
         }
     }
 

@@ -38,7 +38,8 @@ pub(crate) async fn run(
         loop {
             ready.notified().await;
             outbox.room().await;
-            relay.input(&id, Input::Room { peer });
+            let bytes_max = yrelay_core::limits::CLIENT_CHUNK_BYTES_MAX;
+            relay.input(&id, Input::Room { peer, bytes_max });
         }
     };
     let ended = tokio::select! {

@@ -14,6 +14,14 @@ pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
 pub const OUTBOX_ROOM_BYTES: usize = 512 << 10;
 /// Below this the link may be given more. What waits here has had its turn: others wait behind it.
 pub const LINK_ROOM_BYTES: usize = 16 << 10;
+/// The first message of a document that goes up on a connection is no larger, ...
+pub const LINK_PULL_BYTES: usize = 32 << 10;
+/// ... and none needs to be smaller, however slow it is.
+pub const LINK_PULL_BYTES_MIN: usize = 8 << 10;
+/// Messages that leave so soon may be larger, ...
+pub const LINK_FAST_MS: u64 = 100;
+/// ... and those that take so long should be smaller.
+pub const LINK_SLOW_MS: u64 = 500;
 /// So much of what is written to the link may lie in the system without being on its way; without
 /// a bound that is megabytes, and minutes on a slow link.
 pub const LINK_UNSENT_BYTES: u32 = 16 << 10;

@@ -2,6 +2,7 @@
 //! it, each message behind its document's prefix.
 
 mod attempt;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use crate::ws::{Frame, Reader, Writer};
 use crate::{clock, limits};
 
 use attempt::Door;
+use pace::Pace;
 
 /// The way up.
 pub(crate) struct Link {
@@ -47,6 +49,8 @@ pub(crate) struct Link {
 struct Connection {
     peer: PeerId,
     outbox: Outbox,
+    /// About so large may the next message be.
+    bytes_max: usize,
 }
 
 /// How it stands, as people were last told. An attempt that is under way changes nothing.
@@ -146,15 +150,7 @@ impl Relay {
             Frame::Binary(bytes) => self.link_frame(peer, &bytes).await,
             Frame::Text(_) => self.metrics.reject("text_frame"),
         };
-        let give_room = async {
-            loop {
-                wanted.notified().await;
-                while self.link_wants_room() {
-                    outbox.room().await;
-                    self.link_event(Event::Room);
-                }
-            }
-        };
+        let give_room = self.give_link_room(&outbox, &wanted);
         let ended = tokio::select! {
             ended = pump(reader, writer, &outbox, take) => ended,
             () = give_room => return,
@@ -164,6 +160,22 @@ impl Relay {
             Ended::Ours(_) | Ended::Lost(_) | Ended::Silent => None,
         };
         self.link_event(Event::Closed { code, reason: ended.to_string() });
+    }
+
+    async fn give_link_room(self: &Rc<Self>, outbox: &Outbox, wanted: &Notify) {
+        let mut pace = Pace::new();
+        loop {
+            wanted.notified().await;
+            while self.link_wants_room() {
+                let since = clock::now_ms();
+                outbox.room().await;
+                pace.drained(clock::now_ms() - since);
+                let before = outbox.bytes();
+                self.with(|state, relay| state.link_room(relay, pace.bytes_max()));
+                pace.pulled(outbox.bytes() - before);
+            }
+            pace.rest();
+        }
     }
 
     /// A frame of the server, for one of the documents that were attached.
@@ -204,7 +216,7 @@ impl State {
     fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.connection = Some(Connection { peer, outbox: outbox.clone() });
+        link.connection = Some(Connection { peer, outbox: outbox.clone(), bytes_max: 0 });
         link.wanted = Rc::default();
         Some((peer, link.wanted.clone()))
     }
@@ -223,6 +235,15 @@ impl State {
         }
     }
 
+    /// The link has room for one message of about so many bytes.
+    fn link_room(&mut self, relay: &Relay, bytes_max: usize) {
+        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
+        if let Some(connection) = connection {
+            connection.bytes_max = bytes_max;
+            self.link_event(relay, Event::Room);
+        }
+    }
+
     fn act(&mut self, relay: &Relay, action: Action) {
         match action {
             Action::Connect if relay.stopping.get() => {}
@@ -238,8 +259,9 @@ impl State {
             }
             Action::Detach => self.detach_upstream(relay),
             Action::Pull { document } => {
-                if let Some(peer) = self.upstream_peer() {
-                    self.input(relay, &document, Input::Room { peer });
+                let connection = self.link.as_ref().and_then(|link| link.connection.as_ref());
+                if let Some(&Connection { peer, bytes_max, .. }) = connection {
+                    self.input(relay, &document, Input::Room { peer, bytes_max });
                 }
             }
             Action::Park { document } => {

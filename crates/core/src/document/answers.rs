@@ -25,7 +25,7 @@ impl Document {
             client.stage = Stage::Waiting { until, holds: theirs };
             self.schedule(until);
             self.reckon_audience();
-            self.answer_on(now, peer);
+            self.answer_on(now, peer, limits::CLIENT_CHUNK_BYTES_MAX);
         } else {
             self.answer(now, peer);
             if returns {
@@ -65,11 +65,11 @@ impl Document {
         client.want.deletes.subtract(&client.unsaved.deletes);
         client.stage = Stage::Answering { complete: false };
         self.reckon_audience();
-        self.answer_on(now, peer);
+        self.answer_on(now, peer, limits::CLIENT_CHUNK_BYTES_MAX);
     }
 
     /// Sends the next piece of an answer.
-    pub(super) fn answer_on(&mut self, now: Millis, peer: PeerId) {
+    pub(super) fn answer_on(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
         let Some(client) = self.clients.get_mut(&peer) else { return };
         let due = match client.stage {
             Stage::Answering { complete } => !complete,
@@ -79,7 +79,7 @@ impl Document {
         let chunk = if due && is_beyond_gaps(&client.want, &self.replica) {
             None
         } else {
-            self.replica.take_chunk(&mut client.want, limits::CLIENT_CHUNK_BYTES_MAX)
+            self.replica.take_chunk(&mut client.want, bytes_max)
         };
         let completes = due && chunk.as_ref().is_none_or(|chunk| chunk.complete);
         if completes {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Asked, Stage, Uplink};
 use crate::awareness::Awareness;
 use crate::replica::{Replica, Want};
-use crate::{Millis, limits, wire};
+use crate::{Millis, wire};
 
 impl Uplink {
     /// Whether [`Uplink::pull`] has something to send.
@@ -24,6 +24,7 @@ impl Uplink {
     pub(crate) fn pull(
         &mut self,
         now: Millis,
+        bytes_max: usize,
         replica: &Replica,
         awareness: &Awareness,
     ) -> Option<Bytes> {
@@ -45,16 +46,16 @@ impl Uplink {
         if !self.pushes() {
             return None;
         }
-        self.pull_update(replica)
+        self.pull_update(bytes_max, replica)
     }
 
-    fn pull_update(&mut self, replica: &Replica) -> Option<Bytes> {
-        if let Some(message) = self.fresh.take() {
+    fn pull_update(&mut self, bytes_max: usize, replica: &Replica) -> Option<Bytes> {
+        if let Some(message) = self.fresh.take().filter(|message| message.len() <= bytes_max) {
             let sent = std::mem::take(&mut self.want);
             self.note_sent(|| sent);
             return Some(message);
         }
-        let chunk = replica.take_chunk(&mut self.want, limits::CHUNK_BYTES_MAX);
+        let chunk = replica.take_chunk(&mut self.want, bytes_max);
         let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
         self.answer &= !answers;
         let Some(chunk) = chunk else {

@@ -9,7 +9,7 @@ use yrelay_core::event::{Habit, Input, Output, Standing};
 use yrelay_core::id::PeerId;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::wire::{self, Message};
-use yrelay_core::{LogSize, Millis};
+use yrelay_core::{LogSize, Millis, limits};
 
 pub(crate) use crate::words::*;
 
@@ -154,7 +154,7 @@ impl Script {
             _ => None,
         };
         let room = match &input {
-            Input::Room { peer } => Some(*peer),
+            Input::Room { peer, .. } => Some(*peer),
             _ => None,
         };
         let loaded = matches!(input, Input::Loaded { .. });
@@ -323,7 +323,10 @@ impl Script {
     pub(crate) fn room(&mut self, peer: PeerId) -> bool {
         let ready = self.ready.remove(&peer);
         if ready {
-            self.handle(Input::Room { peer });
+            let link = peer == self.up;
+            let client = limits::CLIENT_CHUNK_BYTES_MAX;
+            let bytes_max = if link { limits::CHUNK_BYTES_MAX } else { client };
+            self.handle(Input::Room { peer, bytes_max });
         }
         ready
     }

@@ -1,0 +1,84 @@
+//! How much of a document goes up in one message: about what the link carries in half a second, so
+//! that others and the answers to pings do not wait for long; and where it is fast much, since
+//! servers take longer over many messages than over large ones.
+
+use yrelay_core::limits::CHUNK_BYTES_MAX;
+
+use crate::limits;
+
+/// Grows and shrinks with the time that messages take to leave.
+pub(super) struct Pace {
+    bytes_max: usize,
+    /// The last message, if how long it takes says anything.
+    pulled: usize,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { bytes_max: limits::LINK_PULL_BYTES, pulled: 0 }
+    }
+
+    /// The largest message that should be queued next.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// A message of so many bytes was queued, and somebody waits for it to leave.
+    pub(super) fn pulled(&mut self, bytes: usize) {
+        self.pulled = bytes;
+    }
+
+    /// Nobody waits: when it leaves will not be noticed.
+    pub(super) fn rest(&mut self) {
+        self.pulled = 0;
+    }
+
+    /// It has left, after so long. Small ones say nothing.
+    pub(super) fn drained(&mut self, ms: u64) {
+        if std::mem::take(&mut self.pulled) < self.bytes_max / 2 {
+            return;
+        }
+        if ms <= limits::LINK_FAST_MS {
+            self.bytes_max = (self.bytes_max * 2).min(CHUNK_BYTES_MAX);
+        } else if ms >= limits::LINK_SLOW_MS {
+            self.bytes_max = (self.bytes_max / 2).max(limits::LINK_PULL_BYTES_MIN);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backlog over a link of so many bytes a second; how large its messages become.
+    fn settles_at(pace: &mut Pace, rate: usize) -> usize {
+        for _ in 0..20 {
+            let bytes = pace.bytes_max();
+            pace.pulled(bytes);
+            pace.drained((bytes * 1_000 / rate) as u64);
+        }
+        pace.bytes_max()
+    }
+
+    #[test]
+    fn messages_are_as_large_as_the_link_is_fast() {
+        let mut pace = Pace::new();
+        assert_eq!(settles_at(&mut pace, 100_000_000), CHUNK_BYTES_MAX);
+        assert_eq!(settles_at(&mut pace, 5_000), limits::LINK_PULL_BYTES_MIN);
+        let medium = settles_at(&mut pace, 200_000);
+        assert!((16_000..100_000).contains(&medium), "{medium}");
+    }
+
+    #[test]
+    fn small_messages_and_those_that_nobody_waits_for_say_nothing() {
+        let mut pace = Pace::new();
+        for _ in 0..20 {
+            pace.pulled(60);
+            pace.drained(0);
+            pace.pulled(limits::LINK_PULL_BYTES);
+            pace.rest();
+            pace.drained(0);
+        }
+        assert_eq!(pace.bytes_max(), limits::LINK_PULL_BYTES);
+    }
+}
