@@ -85,7 +85,7 @@ impl Document {
             uplink: None,
             uplink_ready: false,
             habit: None,
-            unconfirmed: false,
+            unconfirmed: true, // until the store says otherwise
             random: Random::new(seed),
             wake_at: None,
             out: Vec::new(),
@@ -129,6 +129,7 @@ impl Document {
             Input::Room { peer, bytes_max } => self.room(now, peer, bytes_max),
             Input::Saved { seq } => self.saved(now, seq),
             Input::SaveFailed => self.log.failed(),
+            Input::Lost => self.lost(),
             Input::Compacted { result } => self.compacted(result),
             Input::Tick => self.tick(now),
             Input::Stop => self.withdraw_awareness(now),
@@ -160,7 +161,7 @@ impl Document {
         let incomplete = self.replica.is_incomplete();
         Standing {
             clients: self.clients.len(),
-            saved: self.log.is_saved(),
+            saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved(),
             failing: self.log.is_failing(),
             confirmed: (proves && self.kind != Kind::Opaque)
                 .then_some(!self.unconfirmed && !incomplete),
@@ -350,6 +351,14 @@ impl Document {
         if at < Millis::MAX && self.wake_at.is_none_or(|wake_at| at < wake_at) {
             self.wake_at = Some(at);
             self.out.push(Output::WakeAt { at });
+        }
+    }
+
+    /// The upstream has lost something. What this document had confirmed it may lack, unless it
+    /// has answered on this link.
+    fn lost(&mut self) {
+        if !self.uplink.as_ref().is_some_and(Uplink::has_answered) {
+            self.unconfirm();
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Input {
     },
     /// Saving failed; the store keeps what it has and tries again.
     SaveFailed,
+    /// Another document has found that the upstream has lost something ([`Output::Lost`]).
+    Lost,
     /// A compaction has ended.
     Compacted {
         /// The compacted replica and the bytes of its rows; `None` if it came to nothing.

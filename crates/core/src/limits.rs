@@ -96,6 +96,8 @@ pub const UPSTREAM_KEEPER_ANSWER_MS: u64 = 40_000;
 
 /// A document that could not be loaded for the upstream's sake is tried again after this time.
 pub const LOAD_RETRY_MS: u64 = 60_000;
+/// If it fails again and again, it is tried no less often than this.
+pub const LOAD_RETRY_MS_MAX: u64 = 3_600_000;
 
 /// Spread of the full push to an upstream that only broadcasts, so that many relays do not all
 /// answer one joiner.

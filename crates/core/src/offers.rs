@@ -1,7 +1,7 @@
 //! Which stored documents are offered to the upstream though nobody here has them open.
 //!
-//! Those with changes that it has not confirmed; one of the others, to see whether it still holds
-//! what it had confirmed; and all of them, once any document shows that it does not.
+//! One that it has confirmed, to see whether it still holds that; those with changes that it has
+//! not confirmed; and all of them, once any document shows that it has lost something.
 
 use crate::backoff::Random;
 use crate::id::DocumentId;
@@ -16,6 +16,7 @@ pub struct Offers {
     /// Those that could not be loaded, and when that is tried again.
     failed: Vec<DocumentId>,
     retry_at: Millis,
+    retry_ms: Millis,
     /// A loss was noted on this link.
     lost: bool,
     random: Random,
@@ -29,6 +30,7 @@ impl Offers {
             loading: None,
             failed: Vec::new(),
             retry_at: 0,
+            retry_ms: limits::LOAD_RETRY_MS,
             lost: false,
             random: Random::new(seed),
         }
@@ -40,7 +42,8 @@ impl Offers {
             stored.partition(|(_, unconfirmed)| *unconfirmed);
         let last = confirmed.len().checked_sub(1);
         let sample = last.and_then(|last| confirmed.get(self.random.upto(last as u64) as usize));
-        let all = sample.into_iter().chain(&unconfirmed);
+        let all = unconfirmed.iter().chain(sample);
+        self.retry_ms = limits::LOAD_RETRY_MS;
         self.queue = all.map(|(document, _)| (*document).clone()).collect();
     }
 
@@ -62,6 +65,17 @@ impl Offers {
         news
     }
 
+    /// It may go up again.
+    pub fn again(&mut self, document: &DocumentId) {
+        self.queue.push(document.clone());
+    }
+
+    /// It could not be dealt with: it is tried again after a while, and less and less often.
+    pub fn later(&mut self, now: Millis, document: &DocumentId) {
+        self.failed.push(document.clone());
+        self.retry_at = now + self.retry_ms;
+    }
+
     /// What to load next, if nothing is on its way. Those that are not `wanted` any more (somebody
     /// has opened them, or they are gone) are passed over.
     pub fn next(
@@ -72,8 +86,9 @@ impl Offers {
         if self.loading.is_some() {
             return None;
         }
-        if self.queue.is_empty() && now >= self.retry_at {
-            std::mem::swap(&mut self.queue, &mut self.failed);
+        if self.queue.is_empty() && !self.failed.is_empty() && now >= self.retry_at {
+            self.queue = std::mem::take(&mut self.failed);
+            self.retry_ms = (2 * self.retry_ms).min(limits::LOAD_RETRY_MS_MAX);
         }
         self.loading = std::iter::from_fn(|| self.queue.pop()).find(wanted);
         self.loading.clone()
@@ -82,8 +97,7 @@ impl Offers {
     /// A document was loaded, for whomever, or could not be.
     pub fn loaded(&mut self, now: Millis, document: &DocumentId, failed: bool) {
         if self.loading.take_if(|loading| loading == document).is_some() && failed {
-            self.failed.push(document.clone());
-            self.retry_at = now + limits::LOAD_RETRY_MS;
+            self.later(now, document);
         }
     }
 }
@@ -109,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unconfirmed_come_first_and_one_of_the_others_after_them() {
+    fn one_that_was_confirmed_is_asked_for_and_then_the_unconfirmed_are_offered() {
         let documents = ["a", "b", "c", "d"].map(id);
         let stored = || documents.iter().map(|document| (document, document.as_str() > "b"));
         let mut samples = BTreeSet::new();
@@ -117,7 +131,7 @@ mod tests {
             let mut offers = Offers::new(seed);
             offers.begin(stored());
             let mut offered = drain(&mut offers);
-            samples.extend(offered.pop());
+            samples.insert(offered.remove(0));
             assert_eq!(offered, ["d", "c"]);
         }
         assert_eq!(samples, BTreeSet::from(["a".into(), "b".into()]), "not always the same");
@@ -158,11 +172,13 @@ mod tests {
         let documents = [id("a")];
         let mut offers = Offers::new(1);
         offers.begin(documents.iter().map(|document| (document, true)));
-        for round in 0..3 {
-            let now = round * limits::LOAD_RETRY_MS;
+        let (mut now, mut wait) = (0, limits::LOAD_RETRY_MS);
+        for _ in 0..10 {
             assert_eq!(offers.next(now, |_| true), Some(id("a")));
             offers.loaded(now, &id("a"), true);
-            assert_eq!(offers.next(now + limits::LOAD_RETRY_MS - 1, |_| true), None);
+            assert_eq!(offers.next(now + wait - 1, |_| true), None);
+            now += wait;
+            wait = (2 * wait).min(limits::LOAD_RETRY_MS_MAX);
         }
     }
 }

@@ -157,6 +157,11 @@ impl Uplink {
         }
     }
 
+    /// Whether it has answered as a server does that keeps documents.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.trusted
+    }
+
     /// How long it may take to answer a step 1, and then between its step 2 and its step 1, which
     /// comes right behind: later that is somebody else's, passed on.
     fn patience_ms(&self) -> Millis {

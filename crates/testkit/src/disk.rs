@@ -114,7 +114,9 @@ impl Disk {
 
     /// Every document, and whether it is marked unconfirmed.
     pub(crate) fn documents(&self) -> impl Iterator<Item = (&DocumentId, bool)> {
-        self.committed.iter().map(|(id, committed)| (id, committed.unconfirmed.is_some()))
+        // What has no rows is no document, whatever was confirmed of it.
+        let stored = self.committed.iter().filter(|(_, committed)| committed.seq > 0);
+        stored.map(|(id, committed)| (id, committed.unconfirmed.is_some()))
     }
 
     pub(crate) fn load(&self, id: &DocumentId) -> Input {

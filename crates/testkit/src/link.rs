@@ -236,7 +236,11 @@ impl Service {
                 }
             }
             Action::Park { document } => net.note(|| format!("{document} is parked")),
-            Action::Unpark { document } => self.attach_upstream(net, &document),
+            Action::Unpark { document } => {
+                self.attach_upstream(net, &document);
+                self.memory().offers.again(&document);
+                self.offer_next(net);
+            }
             Action::WakeAt { at } => {
                 let at = self.in_net_time(at);
                 net.at(at, network::Event::Service(self.number, self.life, Timer::Link));

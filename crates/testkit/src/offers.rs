@@ -1,5 +1,6 @@
 //! Documents that are loaded for the upstream's sake.
 
+use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 
 use crate::network::Network;
@@ -21,6 +22,10 @@ impl Service {
                 *unconfirmed = true;
                 self.disk.unconfirm(id);
             }
+            let ids: Vec<DocumentId> = memory.documents.keys().cloned().collect();
+            for id in ids {
+                self.input(net, &id, Input::Lost);
+            }
             self.offer_next(net);
         }
     }
@@ -32,8 +37,11 @@ impl Service {
         }
         let now = self.now(net);
         let memory = self.memory();
-        let (stored, documents) = (&memory.stored, &memory.documents);
-        let wanted = |id: &DocumentId| stored.contains_key(id) && !documents.contains_key(id);
+        let (stored, documents, link) = (&memory.stored, &memory.documents, memory.link.as_ref());
+        let wanted = |id: &DocumentId| {
+            let parked = link.is_some_and(|link| link.machine.parked_because(id).is_some());
+            stored.contains_key(id) && !documents.contains_key(id) && !parked
+        };
         if let Some(id) = memory.offers.next(now, wanted) {
             // Nobody uses it: it leaves as soon as it may.
             self.open(net, &id).used_at = 0;

@@ -71,7 +71,7 @@ impl Relay {
             state.input(relay, &id, input);
             if failed {
                 state.drop_document(&id);
-            } else {
+            } else if state.documents.contains_key(&id) {
                 state.stored.remove(&id);
             }
             state.offers.loaded(clock::now_ms(), &id, failed);

@@ -10,11 +10,11 @@ pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 128 << 20;
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 /// Messages that may wait for one peer.
 pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
-/// Below this a client may be given more of what it pulls.
+/// Up to this a client may be given more of what it pulls.
 pub const OUTBOX_ROOM_BYTES: usize = 512 << 10;
-/// Below this the link may be given more. What waits here has had its turn: others wait behind it.
+/// Up to this the link may be given more. What waits here has had its turn: others wait behind it.
 pub const LINK_ROOM_BYTES: usize = 16 << 10;
-/// The first message of a document that goes up on a connection is no larger, ...
+/// The first part of a document that goes up on a connection is no larger, ...
 pub const LINK_PULL_BYTES: usize = 32 << 10;
 /// ... and none needs to be smaller, however slow it is.
 pub const LINK_PULL_BYTES_MIN: usize = 8 << 10;
@@ -22,9 +22,10 @@ pub const LINK_PULL_BYTES_MIN: usize = 8 << 10;
 pub const LINK_FAST_MS: u64 = 100;
 /// ... and those that take so long should be smaller.
 pub const LINK_SLOW_MS: u64 = 500;
-/// So much of what is written to the link may lie in the system without being on its way; without
-/// a bound that is megabytes, and minutes on a slow link.
-pub const LINK_UNSENT_BYTES: u32 = 16 << 10;
+/// The system takes more for the link only while less than this is not on its way yet. As it
+/// takes some 32 KiB at once, it holds about 40 KiB then; without a bound that is megabytes, and
+/// minutes on a slow link.
+pub const LINK_UNSENT_BYTES: u32 = 4 << 10;
 
 /// Pings of a peer that leaves our answers unread.
 pub const PONGS_OWED_MAX: usize = 1_024;

@@ -112,7 +112,7 @@ impl Relay {
             state.clients.remove(&peer);
             if let Some(slot) = state.documents.get_mut(id) {
                 slot.clients.retain(|client| *client != peer);
-                slot.used_at = clock::now_ms();
+                slot.used_at = Some(clock::now_ms());
                 state.input(relay, id, Input::Detach { peer });
             }
         });

@@ -65,7 +65,8 @@ pub(crate) struct Slot {
     pub(crate) clients: Vec<PeerId>,
     /// How its frames begin on the link.
     prefix: Bytes,
-    pub(crate) used_at: u64,
+    /// When somebody last had it open; nothing if it is here for the upstream's sake.
+    pub(crate) used_at: Option<u64>,
     /// Loading waits until what is queued of it has been saved.
     pub(crate) load_once_saved: bool,
     /// A compaction that the store is about to write.
@@ -120,7 +121,7 @@ impl State {
                 },
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
-                used_at: clock::now_ms(),
+                used_at: Some(clock::now_ms()),
                 load_once_saved,
                 compacted: None,
             };
@@ -254,6 +255,7 @@ impl State {
         }
         let shelved = Shelved { bytes: 0, unconfirmed: true };
         self.stored.insert(id.clone(), shelved);
+        self.offers.later(clock::now_ms(), id);
     }
 
     /// The document leaves memory.
@@ -280,7 +282,8 @@ impl State {
         let idle: Vec<DocumentId> = self
             .documents
             .iter()
-            .filter(|(_, slot)| slot.clients.is_empty() && slot.used_at + patience <= now)
+            .filter(|(_, slot)| slot.clients.is_empty())
+            .filter(|(_, slot)| slot.used_at.is_none_or(|used_at| used_at + patience <= now))
             .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
             .map(|(id, _)| id.clone())
             .collect();
@@ -293,7 +296,8 @@ impl State {
                 self.stored.insert(id, Shelved { bytes, unconfirmed });
             }
         }
-        self.offer_bytes = if memory > limits::MEMORY_BYTES { 0 } else { limits::OFFER_BYTES };
+        // Where memory is short, one document after the other.
+        self.offer_bytes = if memory > limits::MEMORY_BYTES { 1 } else { limits::OFFER_BYTES };
         self.offer_next(relay);
     }
 }

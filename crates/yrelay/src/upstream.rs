@@ -167,9 +167,13 @@ impl Relay {
         loop {
             wanted.notified().await;
             while self.link_wants_room() {
-                let since = clock::now_ms();
-                outbox.room().await;
-                pace.drained(clock::now_ms() - since);
+                if outbox.has_room() {
+                    pace.rest();
+                } else {
+                    let since = clock::now_ms();
+                    outbox.room().await;
+                    pace.drained(clock::now_ms() - since);
+                }
                 let before = outbox.bytes();
                 self.with(|state, relay| state.link_room(relay, pace.bytes_max()));
                 pace.pulled(outbox.bytes() - before);
@@ -269,7 +273,11 @@ impl State {
                 let reason = link.and_then(|link| link.machine.parked_because(&document));
                 tracing::warn!(%document, reason, "kept off the upstream, which ends the link over it");
             }
-            Action::Unpark { document } => self.attach_upstream(relay, &document),
+            Action::Unpark { document } => {
+                self.attach_upstream(relay, &document);
+                self.offers.again(&document);
+                self.offer_next(relay);
+            }
             Action::WakeAt { at } => self.wake_at(relay, at, None),
         }
     }
@@ -306,6 +314,10 @@ impl State {
                 shelved.unconfirmed = true;
                 relay.store.unconfirm(id);
             }
+            let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
+            for id in ids {
+                self.input(relay, &id, Input::Lost);
+            }
             self.offer_next(relay);
         }
     }
@@ -315,13 +327,16 @@ impl State {
         if self.offer_bytes == 0 || self.upstream_peer().is_none() {
             return;
         }
-        let (stored, documents) = (&self.stored, &self.documents);
-        let wanted = |id: &DocumentId| stored.contains_key(id) && !documents.contains_key(id);
+        let (stored, documents, link) = (&self.stored, &self.documents, self.link.as_ref());
+        let wanted = |id: &DocumentId| {
+            let parked = link.is_some_and(|link| link.machine.parked_because(id).is_some());
+            stored.contains_key(id) && !documents.contains_key(id) && !parked
+        };
         let Some(id) = self.offers.next(clock::now_ms(), wanted) else { return };
         let bytes = self.stored.get(&id).map_or(0, |shelved| shelved.bytes);
         self.offer_bytes = self.offer_bytes.saturating_sub(bytes);
         // Nobody uses it: it leaves as soon as it may.
-        self.open(relay, &id).used_at = 0;
+        self.open(relay, &id).used_at = None;
     }
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {

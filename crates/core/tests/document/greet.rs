@@ -1,6 +1,6 @@
 //! The link comes up: greet the upstream, push what it lacks.
 
-use yrelay_core::event::Habit;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::limits;
 use yrelay_core::replica::Replica;
 use yrelay_core::wire::{self, Message};
@@ -357,6 +357,23 @@ fn an_upstream_that_has_lost_what_it_confirmed_is_pushed_it_again() {
     t.tell(step2(NOTHING));
     t.tell(step1(&[(1, 1)]));
     assert_eq!((t.confirmed(), t.confirmed_seq), (Some(true), Some(2)));
+}
+
+#[test]
+fn what_another_document_shows_to_be_lost_is_uncertain_until_the_upstream_has_answered() {
+    let mut t = Script::with(&[insert(1, 0, "a")]);
+    t.greeted(NOTHING);
+    t.handle(Input::Lost);
+    assert_eq!(t.confirmed(), Some(true), "it has just been proven");
+    t.link_down();
+    t.link_up();
+    t.handle(Input::Lost);
+    assert_eq!(t.confirmed(), Some(false));
+    assert_eq!(t.appended, [(NOTHING.to_vec().into(), true)], "marked on disk");
+    t.expect_up(&["step1 1:1"]);
+    t.tell(step2(NOTHING));
+    t.tell(step1(&[(1, 1)]));
+    assert_eq!((t.confirmed(), t.lost), (Some(true), 0));
 }
 
 #[test]

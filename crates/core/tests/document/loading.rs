@@ -83,3 +83,9 @@ fn what_is_stored_is_neither_appended_again_nor_unconfirmed() {
     t.save();
     assert_eq!(t.appended.len(), 1);
 }
+
+#[test]
+fn nothing_is_claimed_of_a_document_that_is_not_loaded_yet() {
+    let t = Script::loading();
+    assert_eq!((t.standing().saved, t.standing().confirmed), (false, Some(false)));
+}

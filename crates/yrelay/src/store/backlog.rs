@@ -258,13 +258,17 @@ impl Backlog {
             entry.work.confirmed = entry.work.confirmed.max(work.confirmed);
         }
         entry.work.unconfirmed |= work.unconfirmed;
-        if entry.work.rows.is_empty() {
-            // All updates are saved; what is confirmed goes with the next group.
+        let all_saved = entry.work.rows.is_empty();
+        if all_saved && !entry.work.unconfirmed {
+            // A confirmation may be late: it goes with the next group.
             return;
         }
         let delay = entry.retry.map_or(self.pace.retry, |retry| retry.delay);
         let next = (delay * 2).min(self.pace.retry_max);
         entry.retry = Some(Retry { at: now + delay, delay: next });
+        if all_saved {
+            return;
+        }
         self.failing.insert(document.clone());
         let outcome = self.outcomes.entry(document.clone()).or_default();
         outcome.failed = Some(reason.to_owned());

@@ -52,10 +52,17 @@ mod tests {
 
     /// A backlog over a link of so many bytes a second; how large its messages become.
     fn settles_at(pace: &mut Pace, rate: usize) -> usize {
-        for _ in 0..20 {
-            let bytes = pace.bytes_max();
-            pace.pulled(bytes);
-            pace.drained((bytes * 1_000 / rate) as u64);
+        let mut queued = 0;
+        for _ in 0..60 {
+            if queued <= limits::LINK_ROOM_BYTES {
+                pace.rest();
+            } else {
+                let leaves = queued - limits::LINK_ROOM_BYTES;
+                pace.drained((leaves * 1_000 / rate) as u64);
+                queued -= leaves;
+            }
+            queued += pace.bytes_max();
+            pace.pulled(pace.bytes_max());
         }
         pace.bytes_max()
     }

@@ -204,6 +204,25 @@ fn memory_survives_a_failed_commit() {
 }
 
 #[test]
+fn a_confirmation_that_is_taken_back_stays_so_through_a_failed_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Switch::default();
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, broken.no_commit());
+    desk.store.append(&id("a"), 1, update(1), true);
+    desk.store.confirm(&id("a"), 1);
+    desk.wait_saved(&id("a"), 1);
+    broken.set(true);
+    desk.store.unconfirm(&id("a"));
+    while desk.store.stats().commit_failures == 0 {
+        std::thread::yield_now();
+    }
+    broken.set(false);
+    desk.close();
+    let desk = Desk::quick(dir.path());
+    assert!(desk.store.load(&id("a")).unwrap().unconfirmed);
+}
+
+#[test]
 fn outcomes_are_the_latest_word_however_late_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let broken = Switch::on();
