@@ -31,7 +31,11 @@ impl World<'_> {
 
     /// What is saved went up, whether somebody looks or not.
     pub(crate) fn assert_handed_up(&self) {
-        let keeps = |server: &&Server| server.is_persistent() && !server.partly;
+        // One that has lost all shows that in every document, but those that others have restored.
+        let alone = self.services.len() == 1;
+        let keeps = |server: &&Server| {
+            server.is_persistent() && !server.partly && (!server.rolled_back || alone)
+        };
         let Some(server) = self.server.as_ref().filter(keeps) else { return };
         for service in &self.services {
             for id in self.documents.iter().filter(|id| !self.is_bereft(id)) {
