@@ -187,11 +187,27 @@ fn what_a_server_has_lost_is_offered_over_as_many_connections_as_it_takes() {
     });
     {
         let relay = Relay::below(&server, directory.path());
+        // What it shows of one document is to be remembered of all, without another connection.
+        server.until("it is given something", |state| {
+            let given = state.frames().any(|(_, message)| message[1] != 0 && message.len() > 5);
+            if given {
+                state.status = 503;
+            }
+            given
+        });
         eventually("nothing is taken for confirmed any more", || {
             relay.pages.documents().iter().all(|document| document["confirmed"] == false)
         });
     }
-    server.with(|state| state.judge = None);
+    let disk = rusqlite::Connection::open(directory.path().join("yrelay.db")).unwrap();
+    let confirmed = "SELECT count(*) FROM documents WHERE unconfirmed IS NULL";
+    let confirmed: i64 = disk.query_row(confirmed, [], |row| row.get(0)).unwrap();
+    assert_eq!(confirmed, 0, "on disk");
+    drop(disk);
+    server.with(|state| {
+        state.judge = None;
+        state.status = 0;
+    });
     let relay = Relay::below(&server, directory.path());
     all_up(&relay, &server, &documents);
 }
