@@ -10,6 +10,8 @@ use yrelay::origin::{Host, Origin, Rules};
 use yrelay::status::Role;
 use yrelay::target::Address;
 
+use crate::log;
+
 const ABOUT: &str = "One local endpoint for everything that edits Yjs documents.
 
 Programs connect to ws://localhost:8000/<identifier> as to any y-websocket server. yrelay passes \
@@ -88,10 +90,24 @@ struct Before {
 pub(crate) struct Log {
     /// Write the log to this file instead of standard error
     #[arg(short = 'l', long = "log", value_name = "FILE", global = true)]
-    pub(crate) file: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// Log more: -v for details, -vv for everything. RUST_LOG, where set, decides instead
     #[arg(short, action = clap::ArgAction::Count, global = true)]
-    pub(crate) verbose: u8,
+    verbose: u8,
+    /// Write lines for people (text) or for programs (json)
+    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text", global = true)]
+    format: log::Format,
+}
+
+impl Log {
+    pub(crate) fn settings(&self) -> log::Log {
+        let level = match self.verbose {
+            0 => log::Level::Info,
+            1 => log::Level::Debug,
+            _ => log::Level::Trace,
+        };
+        log::Log { file: self.file.clone(), level, format: self.format }
+    }
 }
 
 #[derive(Debug, Subcommand)]

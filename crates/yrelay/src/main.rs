@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let variable = |name: &str| env::var(name).ok();
-    log::start(&cli.log, variable("RUST_LOG").filter(|text| !text.is_empty()).as_deref())?;
+    let filter = variable("RUST_LOG").filter(|text| !text.is_empty());
+    log::start(&cli.log.settings(), filter.as_deref())?;
     let shows_password = cli.shows_password();
     let config = cli.config(variable)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;

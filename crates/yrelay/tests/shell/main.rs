@@ -5,5 +5,7 @@ mod common;
 
 mod connector;
 mod http;
+#[cfg(unix)]
+mod logging;
 mod program;
 mod websocket;

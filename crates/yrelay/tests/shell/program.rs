@@ -12,10 +12,16 @@ use crate::common::*;
 /// The promise for a start error, and enough for a start.
 const START: Duration = Duration::from_secs(5);
 
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for variable in ["YRELAY_SERVER", "ELVA_SERVER", "RUST_LOG"] {
+    command.args(arguments);
+    prepared(command)
+}
+
+/// With nothing of what the tests themselves are started with.
+pub(crate) fn prepared(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for variable in ["YRELAY_SERVER", "ELVA_SERVER", "RUST_LOG", "JOURNAL_STREAM"] {
         command.env_remove(variable);
     }
     command
@@ -161,7 +167,7 @@ fn a_wrong_command_line_is_clap_s_matter() {
 }
 
 /// A program that has said that it listens.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     url: String,
@@ -169,7 +175,11 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = program(arguments).stderr(Stdio::null()).spawn().unwrap();
+        Self::run(program(arguments).stderr(Stdio::null()))
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -177,11 +187,11 @@ impl Running {
         Self { child, stdout, url }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.url.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(name, self.child.id());
     }
 
@@ -192,8 +202,16 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
+    /// What it has written to standard error, once it has ended well.
+    pub(crate) fn log(&mut self) -> String {
+        assert_eq!(self.code(), Some(0));
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+
     /// A client of a document, its handshake done.
-    fn client(&self) -> TcpStream {
+    pub(crate) fn client(&self) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = request("GET", "/notes", &[UPGRADE, &["Host: localhost"]].concat());
@@ -225,7 +243,7 @@ fn the_first_line_says_where_it_listens() {
 
 /// Reads short frames up to a close frame.
 #[cfg(unix)]
-fn close_code(client: &mut TcpStream) -> u16 {
+pub(crate) fn close_code(client: &mut TcpStream) -> u16 {
     loop {
         let mut head = [0; 2];
         client.read_exact(&mut head).unwrap();
