@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
-use yrelay::config::{self, Config, ConfigError, Patterns, Storage, UpstreamOptions};
+use yrelay::config::{self, Bounds, Config, ConfigError, Patterns, Storage, UpstreamOptions};
 use yrelay::login::Password;
 use yrelay::origin::{Host, Origin, Rules};
 use yrelay::status::Role;
@@ -249,7 +249,7 @@ impl Cli {
         };
         let rules = Rules { allow_origins: common.allow_origin, allow_hosts: common.allow_host };
         let opaque = Patterns::new(common.opaque.iter().map(String::as_str));
-        Ok(Config { role, host, port, upstream, storage, rules, opaque })
+        Ok(Config { role, host, port, upstream, storage, rules, opaque, bounds: Bounds::default() })
     }
 }
 

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
+use crate::limits;
 use crate::login::{Login, LoginError, Password};
 use crate::origin::Rules;
 use crate::status::Role;
@@ -31,6 +32,29 @@ pub struct Config {
     pub rules: Rules,
     /// Which documents are end-to-end encrypted.
     pub opaque: Patterns,
+    /// How much it takes and keeps.
+    pub bounds: Bounds,
+}
+
+/// The bounds that are the operator's to set, within what [`limits`] allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A longer message of a client is refused; see [`limits::MESSAGE_BYTES_MAX`].
+    pub message_bytes_max: usize,
+    /// Above so many bytes of replicas, documents that nobody has open leave memory at once.
+    pub memory_bytes: usize,
+    /// Below that they leave after this time.
+    pub idle_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            memory_bytes: limits::MEMORY_BYTES,
+            idle_ms: limits::IDLE_MS,
+        }
+    }
 }
 
 /// The server above.

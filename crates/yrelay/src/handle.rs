@@ -171,7 +171,8 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Faile
     let relay = Relay::new(config, parts.opened, parts.store_news, link, metrics.clone());
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
-    let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics });
+    let message_bytes_max = config.bounds.message_bytes_max;
+    let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics, message_bytes_max });
     let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
     stop.notified().await;
     drop(acceptor);

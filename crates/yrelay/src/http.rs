@@ -46,6 +46,8 @@ pub struct Site {
     pub rules: Rules,
     /// Counts who may not.
     pub metrics: Rc<Metrics>,
+    /// A longer message of a client is refused.
+    pub message_bytes_max: usize,
 }
 
 type Response = hyper::Response<Full<Bytes>>;
@@ -80,7 +82,7 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     let Some((id, upgrade)): Option<(DocumentId, OnUpgrade)> = upgrade.take() else { return };
     // The 101 is written: there is nothing to wait for.
     if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
-        let (reader, writer) = ws::accept(upgraded, limits::MESSAGE_BYTES_MAX);
+        let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
         site.routes.attach(id, peer, reader, writer);
     }
 }

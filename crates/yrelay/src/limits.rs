@@ -1,7 +1,15 @@
 //! Every bound of the shell: unit, value, reason. Those of the documents are in the core.
 
-/// A WebSocket message, whatever its frames.
+use std::ops::RangeInclusive;
+
+/// A WebSocket message of a client, whatever its frames.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// What may be set instead. A client's presence takes up to 1 MiB, a relay below sends 256 KiB at
+/// once. Each client can make us hold the longest message, and it goes whole to all others: to a
+/// relay, too, which takes [`UPSTREAM_MESSAGE_BYTES_MAX`]. One that fills what a document may have
+/// unsaved leaves no place for the next key until it is saved.
+pub const MESSAGE_BYTES_MAX_ALLOWED: RangeInclusive<usize> =
+    1 << 20..=yrelay_core::limits::UNSAVED_BYTES_PER_DOCUMENT_MAX;
 
 /// A message of the upstream. A server that does not cut its answers sends a whole document.
 pub const UPSTREAM_MESSAGE_BYTES_MAX: usize = 128 << 20;
@@ -64,8 +72,14 @@ pub const SHUTDOWN_MS: u64 = 4_500;
 pub const SWEEP_MS: u64 = 5_000;
 /// A document that nobody has open leaves memory after this time.
 pub const IDLE_MS: u64 = 60_000;
+/// What may be set instead. At 0 it leaves at the next look; what has been idle for a week is not
+/// about to be used.
+pub const IDLE_MS_ALLOWED: RangeInclusive<u64> = 0..=7 * 24 * 3_600_000;
 /// Above so many bytes of replicas they leave at once.
 pub const MEMORY_BYTES: usize = 1 << 30;
+/// What may be set instead. All works with less, but one document after the other, and who sets
+/// less has mistaken the unit. How much there is, the machine knows.
+pub const MEMORY_BYTES_ALLOWED: RangeInclusive<usize> = 16 << 20..=usize::MAX;
 /// So much is loaded for the upstream's sake between two such looks.
 pub const OFFER_BYTES: u64 = 64 << 20;
 /// Of the time for stopping, what the disk gets at most.

@@ -12,7 +12,7 @@ use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 
-use crate::config::{Config, Patterns};
+use crate::config::{Bounds, Config, Patterns};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::state::{Client, Slot, State};
@@ -26,6 +26,7 @@ pub struct Relay {
     pub(crate) role: Role,
     /// Which documents are end-to-end encrypted.
     pub(crate) opaque: Patterns,
+    pub(crate) bounds: Bounds,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) store: Store,
     /// The store has news.
@@ -49,6 +50,7 @@ impl Relay {
         Rc::new(Self {
             role: config.role,
             opaque: config.opaque.clone(),
+            bounds: config.bounds,
             metrics,
             store: opened.store,
             store_news,

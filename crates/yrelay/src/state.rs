@@ -278,12 +278,15 @@ impl State {
     pub(crate) fn evict(&mut self, relay: &Relay) {
         let now = clock::now_ms();
         let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
-        let patience = if memory > limits::MEMORY_BYTES { 0 } else { limits::IDLE_MS };
+        let is_short = memory > relay.bounds.memory_bytes;
+        let patience = if is_short { 0 } else { relay.bounds.idle_ms };
         let idle: Vec<DocumentId> = self
             .documents
             .iter()
             .filter(|(_, slot)| slot.clients.is_empty())
-            .filter(|(_, slot)| slot.used_at.is_none_or(|used_at| used_at + patience <= now))
+            .filter(|(_, slot)| {
+                slot.used_at.is_none_or(|used_at| used_at.saturating_add(patience) <= now)
+            })
             .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
             .map(|(id, _)| id.clone())
             .collect();
@@ -297,7 +300,7 @@ impl State {
             }
         }
         // Where memory is short, one document after the other.
-        self.offer_bytes = if memory > limits::MEMORY_BYTES { 1 } else { limits::OFFER_BYTES };
+        self.offer_bytes = if is_short { 1 } else { limits::OFFER_BYTES };
         self.offer_next(relay);
     }
 }

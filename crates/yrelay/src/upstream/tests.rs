@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
-use crate::config::{Config, Patterns, Storage};
+use crate::config::{Bounds, Config, Patterns, Storage};
 use crate::metrics::Metrics;
 use crate::origin::Rules;
 use crate::status::Role;
@@ -84,6 +84,7 @@ fn relay(server: &Server) -> Rc<Relay> {
         storage: Storage::Ephemeral,
         rules: Rules::default(),
         opaque: Patterns::default(),
+        bounds: Bounds::default(),
     };
     let opened = Store::open(Place::Memory, None, || {}).unwrap();
     let relay =

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use serde_json::Value;
-use yrelay::config::{Config, Patterns, Storage, Upstream};
+use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
 use yrelay::handle::{self, Handle};
 use yrelay::login::Login;
 use yrelay::origin::Rules;
@@ -39,14 +39,19 @@ impl Relay {
     /// Below a server with a login, without a disk.
     pub(crate) fn with_login(server: &Server, login: Login) -> Self {
         let upstream = Upstream { login: Some(login), ..open(server) };
-        Self::run(Storage::Ephemeral, Some(upstream))
+        Self::run(Storage::Ephemeral, Some(upstream), Bounds::default())
     }
 
     pub(crate) fn start(storage: Storage, server: Option<&Server>) -> Self {
-        Self::run(storage, server.map(open))
+        Self::run(storage, server.map(open), Bounds::default())
     }
 
-    fn run(storage: Storage, upstream: Option<Upstream>) -> Self {
+    /// Without a server above, on a disk, with other bounds.
+    pub(crate) fn bounded(directory: &Path, bounds: Bounds) -> Self {
+        Self::run(Storage::Directory(directory.into()), None, bounds)
+    }
+
+    fn run(storage: Storage, upstream: Option<Upstream>, bounds: Bounds) -> Self {
         let config = Config {
             role: Role::Service,
             host: "127.0.0.1".into(),
@@ -55,6 +60,7 @@ impl Relay {
             storage,
             rules: Rules::default(),
             opaque: Patterns::new(["secret/*"]),
+            bounds,
         };
         let handle = handle::start(config).unwrap();
         let pages = Pages(handle.addresses[0]);

@@ -8,6 +8,7 @@ mod server;
 mod socket;
 mod wait;
 
+mod bounds;
 mod damage;
 mod large;
 mod link;

@@ -15,6 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
 use yrelay::connector::{ConnectError, Connector};
 use yrelay::http::{Routes, Site};
+use yrelay::limits;
 use yrelay::listen::Listeners;
 use yrelay::metrics::{Gauges, Metrics};
 use yrelay::origin::Rules;
@@ -119,7 +120,9 @@ impl Server {
                     next: Cell::default(),
                     events: sender,
                 })));
-                let site = Rc::new(Site { routes, rules, metrics: Rc::default() });
+                let message_bytes_max = limits::MESSAGE_BYTES_MAX;
+                let site =
+                    Rc::new(Site { routes, rules, metrics: Rc::default(), message_bytes_max });
                 let _acceptor = Acceptor::start(listeners.sockets, &site).unwrap();
                 stopping.notified().await;
             });
