@@ -66,6 +66,8 @@ pub struct Handle {
     pub addresses: Vec<SocketAddr>,
     /// `ws://HOST:PORT`, with the host as given and the real port.
     pub url: String,
+    /// How many documents it has found stored.
+    pub stored: usize,
     stop: Arc<Notify>,
     /// Its other end lives as long as the thread.
     ended: oneshot::Receiver<()>,
@@ -92,6 +94,7 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
     let (alive, ended) = oneshot::channel();
     let addresses = listeners.addresses.clone();
     let url = listeners.url(&config.host);
+    let stored = opened.documents.len();
     let stopping = stop.clone();
     let connector = config.upstream.as_ref().map(connector).transpose()?;
     let parts = Parts { listeners, opened, store_news, connector };
@@ -99,7 +102,7 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
         let _alive = alive;
         run(runtime, &config, parts, &stopping)
     })?;
-    Ok(Handle { addresses, url, stop, ended, thread: Some(thread) })
+    Ok(Handle { addresses, url, stored, stop, ended, thread: Some(thread) })
 }
 
 fn connector(upstream: &config::Upstream) -> Result<Connector, rustls::Error> {

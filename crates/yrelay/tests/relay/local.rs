@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::wait::{PATIENCE, eventually};
 
 pub(crate) struct Relay {
-    _handle: Handle,
+    pub(crate) handle: Handle,
     pub(crate) pages: Pages,
 }
 
@@ -64,7 +64,7 @@ impl Relay {
         };
         let handle = handle::start(config).unwrap();
         let pages = Pages(handle.addresses[0]);
-        Self { _handle: handle, pages }
+        Self { handle, pages }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -64,10 +64,12 @@ fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
     let directory = TempDir::new().unwrap();
     {
         let relay = Relay::alone(directory.path());
+        assert_eq!(relay.handle.stored, 0);
         Client::synced(relay.address(), "notes", 1).save("one");
         Client::synced(relay.address(), "a%20b/%C3%BC", 2).save("two");
     }
     let relay = Relay::alone(directory.path());
+    assert_eq!(relay.handle.stored, 2);
     let shelved = relay.pages.document("a b/\u{fc}");
     assert_eq!((&shelved["saved"], &shelved["clients"]), (&true.into(), &0.into()));
     for (document, text) in [("notes", "one"), ("a%20b/%c3%bc", "two"), ("new", "")] {
