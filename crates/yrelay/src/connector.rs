@@ -1,5 +1,6 @@
 //! Opens WebSockets to a server: names, TCP, TLS, the upgrade.
 
+mod page;
 mod refused;
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::target::Target;
 use crate::ws::{self, Reader, Writer};
 use crate::{clock, limits, listen};
 
+pub use page::PageError;
 pub use refused::Refused;
 
 /// Why there is no connection, in one line.

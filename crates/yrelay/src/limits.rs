@@ -57,6 +57,9 @@ pub const CONNECT_MS: u64 = 5_000;
 /// TLS and the upgrade must be through in this time.
 pub const UPGRADE_MS: u64 = 10_000;
 
+/// A page of another relay. A document takes some 250 bytes of `/-/status`.
+pub const PAGE_BYTES_MAX: usize = 64 << 20;
+
 /// How often it is looked whether the machine has slept, or another password is there.
 pub const WATCH_MS: u64 = 2_000;
 /// The wall clock runs ahead by so much more than the monotonic one only if the machine has slept

@@ -2,6 +2,8 @@
 
 mod cli;
 mod log;
+#[cfg_attr(not(test), expect(dead_code, reason = "no command leads here yet"))]
+mod query;
 mod signals;
 
 use std::env;

@@ -29,7 +29,7 @@ impl Routes for Front {
             .map(|(id, shelved)| state.shelved(id, *shelved));
         let mut documents: Vec<Document> = loaded.chain(shelved).collect();
         documents.sort_by(|a, b| a.identifier.cmp(&b.identifier));
-        let version = env!("CARGO_PKG_VERSION");
+        let version = env!("CARGO_PKG_VERSION").into();
         Status { version, role: self.0.role, upstream: state.upstream(), documents }
     }
 

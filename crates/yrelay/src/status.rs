@@ -1,12 +1,16 @@
-//! What `/-/status` and the list of documents say.
+//! What `/-/status` and the list of documents say. The status is read back, too, perhaps from a
+//! relay of another version: unknown fields are passed over, and some may be missing.
 
-use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The whole of `/-/status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Of the program.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// With an upstream or without.
     pub role: Role,
     /// The connection to the server above.
@@ -16,7 +20,7 @@ pub struct Status {
 }
 
 /// Which command was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Local, may have an upstream.
@@ -26,7 +30,7 @@ pub enum Role {
 }
 
 /// The connection to the server above.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upstream {
     /// How it stands.
     pub state: UpstreamState,
@@ -57,11 +61,12 @@ pub enum UpstreamState {
 }
 
 /// One document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Its name.
     pub identifier: String,
     /// Local clients.
+    #[serde(default)]
     pub clients: usize,
     /// All of it is on this machine's disk.
     pub saved: bool,
@@ -70,12 +75,16 @@ pub struct Document {
     /// Saved, and with an upstream also confirmed; sent, where that can prove nothing.
     pub synced: bool,
     /// Of the replica.
+    #[serde(default)]
     pub bytes: u64,
     /// The last attempt to save it failed; it is tried again.
+    #[serde(default)]
     pub unsaved: bool,
     /// Structs wait for others that have not arrived.
+    #[serde(default)]
     pub incomplete: bool,
     /// Encrypted by its clients: relayed, not stored.
+    #[serde(default)]
     pub opaque: bool,
     /// Why it is kept from the upstream.
     pub parked: Option<String>,
@@ -119,6 +128,14 @@ impl Serialize for UpstreamState {
     }
 }
 
+impl<'de> Deserialize<'de> for UpstreamState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let state = Self::ALL.into_iter().find(|state| state.word() == word);
+        state.ok_or_else(|| D::Error::custom(format!("unknown state {word:?}")))
+    }
+}
+
 impl Upstream {
     /// For a relay without one.
     pub fn none() -> Self {
@@ -147,7 +164,7 @@ mod tests {
             parked: None,
         };
         let status = Status {
-            version: "1.2.3",
+            version: "1.2.3".into(),
             role: Role::Service,
             upstream: Upstream {
                 state: UpstreamState::Unauthorized,
@@ -181,6 +198,44 @@ mod tests {
                 "parked": null,
             }],
         });
-        assert_eq!(serde_json::to_value(status).unwrap(), form);
+        assert_eq!(serde_json::to_value(&status).unwrap(), form);
+        assert_eq!(serde_json::from_value::<Status>(form).unwrap(), status);
+    }
+
+    fn read(upstream: &str, document: &str) -> serde_json::Result<Status> {
+        serde_json::from_str(&format!(
+            r#"{{"version": "0.1.0", "role": "serve", "upstream": {upstream},
+                "documents": [{document}]}}"#
+        ))
+    }
+
+    #[test]
+    fn the_page_of_another_version_is_read() {
+        let known = r#""identifier": "notes", "saved": true, "synced": true"#;
+        let earlier = read(r#"{"state": "none"}"#, &format!("{{{known}}}")).unwrap();
+        assert_eq!(earlier.upstream, Upstream::none());
+        let document = &earlier.documents[0];
+        assert!(document.clients == 0 && document.bytes == 0 && document.confirmed.is_none());
+        assert!(!document.unsaved && !document.incomplete && !document.opaque);
+        assert_eq!(document.parked, None);
+        let later = read(r#"{"state": "none", "rtt": 23}"#, &format!("{{{known}, \"age\": [1]}}"));
+        assert_eq!(later.unwrap(), earlier);
+    }
+
+    #[test]
+    fn what_no_default_can_stand_for_is_missed() {
+        let none = r#"{"state": "none"}"#;
+        for document in
+            [r#"{"identifier": "a", "saved": true}"#, r#"{"saved": true, "synced": true}"#]
+        {
+            assert!(read(none, document).is_err(), "{document}");
+        }
+        for upstream in ["{}", r#"{"state": "asleep"}"#, r#"{"state": "Online"}"#] {
+            assert!(read(upstream, "").is_err(), "{upstream}");
+        }
+        for state in UpstreamState::ALL {
+            let read = read(&format!(r#"{{"state": "{}"}}"#, state.word()), "").unwrap();
+            assert_eq!(read.upstream.state, state);
+        }
     }
 }
