@@ -1,16 +1,18 @@
-//! The command line.
+//! The command line: commands, and an option for each setting.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::{ExposeSecret as _, SecretString};
-use yrelay::config::{self, Bounds, Config, ConfigError, Patterns, Storage, UpstreamOptions};
-use yrelay::login::Password;
-use yrelay::origin::{Host, Origin, Rules};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 use yrelay::status::Role;
-use yrelay::target::Address;
 
-use crate::log;
+use crate::settings::gather::Given;
+use crate::settings::value::{Layer, Origin, Value};
+use crate::settings::{
+    self, Form, Group, LOG, LOG_LEVEL, MESSAGES, PASSWORD, SERVER, Setting, TLS_CA, USER,
+};
 
 const ABOUT: &str = "One local endpoint for everything that edits Yjs documents.
 
@@ -24,12 +26,12 @@ const EXAMPLES: &str = "Examples:
       Local only: documents at ws://localhost:8000/<identifier>
   yrelay service --server wss://elva.example.org/
       The same, and in sync with a server
-  yrelay service localhost 0
-      On a free port; the first line of output names it
+  yrelay status
+      Whether all is saved and has arrived there
+  yrelay config service --server wss://elva.example.org/
+      Which settings that would have, and where they come from
   yrelay serve 0.0.0.0 8765 --data-dir /var/lib/yrelay
-      A server that programs elsewhere connect to
-  curl http://localhost:8000/-/status
-      How everything stands, as JSON";
+      A server that programs elsewhere connect to";
 
 const SERVICE: &str = "Run the local relay.
 
@@ -37,7 +39,14 @@ Programs on this machine connect to ws://HOST:PORT/<identifier>. The first line 
 \"listening on ws://HOST:PORT\"; logs go to standard error. SIGTERM or Ctrl-C stop it with \
 everything saved; a second one ends it at once.";
 
-const SERVICE_EXAMPLES: &str = "Examples:
+const SERVICE_EXAMPLES: &str = "Settings:
+  Each option is a key in files, too, written with _ for -: data_dir = \"~/documents\". Read are
+  those that --config names, the nearest yrelay.toml upward from here, the user's
+  (~/.config/yrelay/yrelay.toml), and elva.toml where ELVA looks for it. Before them come the
+  variables YRELAY_DATA_DIR and so on, and ELVA_SERVER, ELVA_USER, ELVA_LOG, ELVA_MESSAGES;
+  before those the command line. `yrelay config` shows what counts.
+
+Examples:
   yrelay service
       Local only: nothing leaves this machine
   yrelay service -s wss://elva.example.org/
@@ -57,340 +66,211 @@ Pages:
 
 const SERVE: &str = "Run a server that programs elsewhere connect to.
 
-It is the same relay without a server above it: documents at ws://HOST:PORT/<identifier>. It has no logins and no TLS: keep it behind a \
-reverse proxy that has both, or in a network you trust.";
+It is the same relay without a server above it: documents at ws://HOST:PORT/<identifier>. It has \
+no logins and no TLS: keep it behind a reverse proxy that has both, or in a network you trust.";
 
-/// The command line, as given.
-#[derive(Debug, Parser)]
-#[command(name = "yrelay", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    before: Before,
-    #[command(flatten)]
-    pub(crate) log: Log,
-    #[command(subcommand)]
-    command: Command,
-}
+const CONFIG: &str = "Show the settings of a command, and where they come from.
+
+They are printed as a settings file, without secrets: `yrelay config > my.toml` keeps them, \
+`yrelay service -c my.toml` has them again.";
+
+const STATUS: &str = "Show how everything stands: the server above, and each document.
+
+Exit code 0: all is saved and has arrived above. 1: no relay runs there. 3: the server above is \
+away, or does not have all yet. 4: something needs you: the login is refused, the disk takes \
+nothing, or a document is kept from the server.";
 
 /// What ELVA takes before the command.
-#[derive(Debug, Args)]
-struct Before {
-    #[arg(short, long, value_name = "URL", hide = true)]
-    server: Option<SecretString>,
-    #[arg(short, long, value_name = "KIND", hide = true)]
-    messages: Option<Messages>,
-    #[arg(short, long, value_name = "NAME", hide = true)]
-    user: Option<String>,
-    #[arg(short, long, value_name = "PASSWORD", hide = true)]
-    password: Option<SecretString>,
+const BEFORE: [&Setting; 5] = [&SERVER, &MESSAGES, &USER, &PASSWORD, &LOG];
+const CONFIG_OPTION: &str = "config";
+const VERBOSE: &str = "verbose";
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Run a relay.
+    Run(Role, Given),
+    /// Show its settings.
+    Config(Role, Given),
+    /// Ask a running one how it stands.
+    Status { url: Option<String>, json: bool, given: Given },
+    /// Print completions for a shell.
+    Completions(Shell),
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Log")]
-pub(crate) struct Log {
-    /// Write the log to this file instead of standard error
-    #[arg(short = 'l', long = "log", value_name = "FILE", global = true)]
-    file: Option<PathBuf>,
-    /// Log more: -v for details, -vv for everything. RUST_LOG, where set, decides instead
-    #[arg(short, action = clap::ArgAction::Count, global = true)]
-    verbose: u8,
-    /// Write lines for people (text) or for programs (json)
-    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text", global = true)]
-    format: log::Format,
-}
-
-impl Log {
-    pub(crate) fn settings(&self) -> log::Log {
-        let level = match self.verbose {
-            0 => log::Level::Info,
-            1 => log::Level::Debug,
-            _ => log::Level::Trace,
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    let before = BEFORE.into_iter().map(option).chain([config_option(), verbose()]);
+    let relay = |name: &'static str, role| {
+        let of_role = settings::ALL.iter().filter(move |setting| setting.serves(role));
+        let default = move |arg: Arg, setting: &Setting| match setting.default(role) {
+            Some(default) if setting.form != Form::Switch => arg.default_value(default),
+            _ => arg,
         };
-        log::Log { file: self.file.clone(), level, format: self.format }
+        let options = of_role.map(|setting| default(option(setting), setting));
+        Command::new(name).args(options).arg(config_option()).arg(verbose())
+    };
+    let service = relay("service", Role::Service).about("Run the local relay");
+    let serve =
+        relay("serve", Role::Serve).about("Run a server that programs elsewhere connect to");
+    let config = Command::new("config")
+        .about("Show the settings of a command, and where they come from")
+        .long_about(CONFIG)
+        .arg(config_option())
+        .subcommand(service.clone().about("Those of `yrelay service` with these options"))
+        .subcommand(serve.clone().about("Those of `yrelay serve` with these options"));
+    Command::new("yrelay")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(EXAMPLES)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(before.map(|arg| arg.hide(true)))
+        .subcommand(service.long_about(SERVICE).after_help(SERVICE_EXAMPLES))
+        .subcommand(serve.long_about(SERVE))
+        .subcommand(status())
+        .subcommand(config)
+        .subcommand(completions())
+}
+
+fn status() -> Command {
+    let url = Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .help("The relay to ask, such as http://localhost:8000; else the one that is configured");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print the page /-/status as it is");
+    Command::new("status").about("Show how everything stands").long_about(STATUS).args([
+        url,
+        json,
+        option(&TLS_CA).help_heading(None),
+        config_option(),
+    ])
+}
+
+fn completions() -> Command {
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("The shell that is to know yrelay's commands and options");
+    Command::new("completions")
+        .about("Print completions for a shell, such as: source <(yrelay completions bash)")
+        .arg(shell)
+}
+
+/// The option of a setting.
+fn option(setting: &'static Setting) -> Arg {
+    let mut arg = Arg::new(setting.name).value_name(setting.placeholder).help(setting.help);
+    if !setting.more.is_empty() {
+        arg = arg.long_help(format!("{}\n\n{}", setting.help, setting.more));
+    }
+    if setting.group != Group::Listen {
+        arg = arg.help_heading(setting.group.heading());
+    }
+    if setting.form != Form::Argument {
+        arg = arg.long(setting.name.replace('_', "-"));
+    }
+    if let Some(short) = setting.short {
+        arg = arg.short(short);
+    }
+    match setting.form {
+        Form::Paths | Form::List => arg.action(ArgAction::Append),
+        // A file's `true` must have an answer: --ephemeral=false.
+        Form::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("yes|no")
+            .hide_possible_values(true),
+        _ => arg,
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the local relay
-    #[command(long_about = SERVICE, after_help = SERVICE_EXAMPLES)]
-    Service {
-        /// Name or address to listen on; localhost is both 127.0.0.1 and ::1
-        #[arg(default_value = "localhost")]
-        host: String,
-        /// Port to listen on; 0 takes a free one
-        #[arg(default_value_t = 8000)]
-        port: u16,
-        #[command(flatten)]
-        upstream: Upstream,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Run a server that programs elsewhere connect to
-    #[command(long_about = SERVE)]
-    Serve {
-        /// Name or address to listen on; 0.0.0.0 is all of this machine's
-        #[arg(default_value = "localhost")]
-        host: String,
-        /// Port to listen on; 0 takes a free one
-        #[arg(default_value_t = 8765)]
-        port: u16,
-        #[command(flatten)]
-        common: Common,
-    },
+fn config_option() -> Arg {
+    Arg::new(CONFIG_OPTION)
+        .short('c')
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .action(ArgAction::Append)
+        .help(
+            "Read this settings file before those that are found; the first of several counts most",
+        )
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "The server above")]
-struct Upstream {
-    /// The server to sync with, ws:// or wss://; without it everything stays on this machine
-    ///
-    /// YRELAY_SERVER and ELVA_SERVER are read where this is not given.
-    #[arg(short, long, value_name = "URL", id = "upstream_server")]
-    server: Option<SecretString>,
-    /// What the server speaks
-    #[arg(short, long, value_name = "KIND", id = "upstream_messages")]
-    messages: Option<Messages>,
-    /// Log in to the server as this user, once it asks for a login (HTTP Basic)
-    #[arg(short, long, value_name = "NAME", id = "upstream_user")]
-    user: Option<String>,
-    /// The user's password. Everybody on this machine can see it here: prefer --password-file
-    #[arg(
-        short,
-        long,
-        value_name = "PASSWORD",
-        id = "upstream_password",
-        conflicts_with = "password_file"
-    )]
-    password: Option<SecretString>,
-    /// The file with the user's password; its last newline does not count
-    ///
-    /// It is read at every attempt, so it must be a plain file. Where the server refuses the
-    /// password, mending the file is enough.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// Send the password over ws:// to another machine, where everybody in between can read it
-    #[arg(long)]
-    insecure_login: bool,
-    /// Trust the certificates in this file, too (PEM), as authorities for wss://; may be repeated
-    #[arg(long, value_name = "FILE")]
-    tls_ca: Vec<PathBuf>,
+fn verbose() -> Arg {
+    Arg::new(VERBOSE)
+        .short('v')
+        .action(ArgAction::Count)
+        .help_heading(Group::Log.heading())
+        .help("Log more: -v for details, -vv for everything")
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Messages {
-    /// ELVA: all documents over one connection (the default)
-    Elva,
-    /// y-websocket: one connection per document (not available yet)
-    Yjs,
-    /// Hocuspocus (not available yet)
-    Hocuspocus,
+/// Reads a command line. On a mistake, or to help, it prints and ends the process.
+pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Task {
+    task(&command().get_matches_from(line))
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Documents, and who may open them")]
-struct Common {
-    /// Keep documents in this directory
-    ///
-    /// The default is `yrelay` in the platform's directory for state: $XDG_STATE_HOME or
-    /// ~/.local/state, ~/Library/Application Support on macOS, %LOCALAPPDATA% on Windows.
-    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
-    data_dir: Option<PathBuf>,
-    /// Keep nothing: documents live as long as the process
-    #[arg(long)]
-    ephemeral: bool,
-    /// Let web pages of this origin in, such as https://editor.example.org; may be repeated
-    ///
-    /// Pages from localhost are let in always, programs that are no browsers too.
-    #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<Origin>,
-    /// Answer to this host name beside localhost, where listening on loopback; may be repeated
-    #[arg(long, value_name = "HOST")]
-    allow_host: Vec<Host>,
-    /// Pass documents of this name on unread and keep nothing of them; may be repeated
-    ///
-    /// For end-to-end encrypted ones; those of ELVA 0.37 are recognised without it. In the
-    /// pattern * stands for any text, ? for one character.
-    #[arg(long, value_name = "PATTERN")]
-    opaque: Vec<String>,
-}
-
-impl Cli {
-    /// Whether everybody on this machine can see a password in the list of processes.
-    pub(crate) fn shows_password(&self) -> bool {
-        let Command::Service { upstream, .. } = &self.command else { return false };
-        let in_address = |text: &SecretString| {
-            Address::parse(text.expose_secret()).is_ok_and(|address| address.password.is_some())
-        };
-        let mut servers = upstream.server.iter().chain(&self.before.server);
-        upstream.password.is_some() || self.before.password.is_some() || servers.any(in_address)
-    }
-
-    /// The settings. `variable` looks up the environment.
-    pub(crate) fn config(
-        self,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Config, ConfigError> {
-        let (role, host, port, upstream, common) = match self.command {
-            Command::Service { host, port, upstream, common } => {
-                check_messages(upstream.messages.or(self.before.messages))?;
-                let upstream = config::upstream(upstream.options(self.before), &variable)?;
-                (Role::Service, host, port, upstream, common)
-            }
-            Command::Serve { host, port, common } => {
-                self.before.refuse()?;
-                (Role::Serve, host, port, None, common)
-            }
-        };
-        let storage = match (common.ephemeral, common.data_dir) {
-            (true, _) => Storage::Ephemeral,
-            (false, Some(path)) => Storage::Directory(path),
-            (false, None) => Storage::Directory(config::data_directory(&variable)?),
-        };
-        let rules = Rules { allow_origins: common.allow_origin, allow_hosts: common.allow_host };
-        let opaque = Patterns::new(common.opaque.iter().map(String::as_str));
-        Ok(Config { role, host, port, upstream, storage, rules, opaque, bounds: Bounds::default() })
+pub(crate) fn task(matches: &ArgMatches) -> Task {
+    match matches.subcommand() {
+        Some(("service", sub)) => Task::Run(Role::Service, given(&[sub, matches])),
+        Some(("serve", sub)) => Task::Run(Role::Serve, given(&[sub, matches])),
+        Some(("config", config)) => match config.subcommand() {
+            Some(("serve", sub)) => Task::Config(Role::Serve, given(&[sub, config, matches])),
+            Some((_, sub)) => Task::Config(Role::Service, given(&[sub, config, matches])),
+            None => Task::Config(Role::Service, given(&[config, matches])),
+        },
+        Some(("status", sub)) => Task::Status {
+            url: sub.get_one::<String>("url").cloned(),
+            json: sub.get_flag("json"),
+            given: given(&[sub, matches]),
+        },
+        Some((_, sub)) => {
+            Task::Completions(*sub.get_one::<Shell>("shell").expect("it is required"))
+        }
+        None => unreachable!("a command is required"),
     }
 }
 
-impl Before {
-    fn refuse(&self) -> Result<(), ConfigError> {
-        for (given, option) in [
-            (self.server.is_some(), "--server"),
-            (self.messages.is_some(), "--messages"),
-            (self.user.is_some(), "--user"),
-            (self.password.is_some(), "--password"),
-        ] {
-            if given {
-                return Err(ConfigError::ServeHasNoUpstream(option));
+/// What was given: behind the command, which counts more, and before it.
+fn given(levels: &[&ArgMatches]) -> Given {
+    let mut given = Given::default();
+    let mut verbose = 0;
+    for matches in levels {
+        let config = matches.get_many::<PathBuf>(CONFIG_OPTION);
+        given.config.extend(config.into_iter().flatten().cloned());
+        if let Ok(Some(count)) = matches.try_get_one::<u8>(VERBOSE) {
+            verbose += count;
+        }
+        for setting in settings::ALL {
+            if let Some(value) = given_value(matches, setting) {
+                given.options.entry(setting.name).or_insert(value);
             }
         }
-        Ok(())
     }
+    verbosity(verbose, &mut given.options);
+    given
 }
 
-impl Upstream {
-    fn options(self, before: Before) -> UpstreamOptions {
-        let file = self.password_file.map(Password::File);
-        let text = self.password.or(before.password).filter(|_| file.is_none());
-        UpstreamOptions {
-            server: self.server.or(before.server),
-            user: self.user.or(before.user),
-            password: file.or(text.map(Password::Text)),
-            insecure_login: self.insecure_login,
-            tls_ca: self.tls_ca,
-        }
-    }
+fn given_value(matches: &ArgMatches, setting: &Setting) -> Option<Value> {
+    let texts = matches.try_get_many::<String>(setting.name).ok().flatten()?;
+    let on_line = matches.value_source(setting.name) == Some(ValueSource::CommandLine);
+    on_line.then(|| Value {
+        texts: texts.cloned().collect(),
+        origin: Origin::Option(setting.option()),
+    })
 }
 
-fn check_messages(messages: Option<Messages>) -> Result<(), ConfigError> {
-    match messages {
-        None | Some(Messages::Elva) => Ok(()),
-        Some(Messages::Yjs) => Err(ConfigError::Messages("yjs")),
-        Some(Messages::Hocuspocus) => Err(ConfigError::Messages("hocuspocus")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Config, ConfigError> {
-        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-        cli.config(|name| (name == "HOME").then(|| "/home/jane".into()))
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_original_service() {
-        let config = parse("yrelay service").unwrap();
-        assert_eq!((config.host.as_str(), config.port), ("localhost", 8000));
-        assert!(config.role == Role::Service && config.upstream.is_none());
-        let config = parse("yrelay serve").unwrap();
-        assert_eq!((config.host.as_str(), config.port), ("localhost", 8765));
-        assert!(config.role == Role::Serve && config.upstream.is_none());
-    }
-
-    #[test]
-    fn the_server_is_taken_before_and_after_the_command() {
-        for line in [
-            "yrelay -s ws://a.example service",
-            "yrelay service localhost 8000 -s ws://a.example",
-            "yrelay -s ws://b.example -m elva service -s ws://a.example",
-        ] {
-            let upstream = parse(line).unwrap().upstream.unwrap();
-            assert_eq!(upstream.target.host, "a.example", "{line}");
-        }
-    }
-
-    #[test]
-    fn the_login_is_taken_before_and_after_the_command() {
-        for line in [
-            "yrelay -u jane -p secret service -s wss://a.example",
-            "yrelay service -s wss://a.example --user jane --password secret",
-            "yrelay -u joe -p x -s wss://a.example service -u jane -p secret",
-            "yrelay service -s wss://jane:secret@a.example",
-        ] {
-            let login = parse(line).unwrap().upstream.unwrap().login.unwrap();
-            let header = login.authorization().unwrap();
-            assert_eq!(header, "Basic amFuZTpzZWNyZXQ=", "{line}");
-        }
-        let both = "yrelay service -s wss://a -u jane -p x --password-file y";
-        assert!(Cli::try_parse_from(both.split(' ')).is_err());
-        for line in ["-p hunter2 service", "service -p hunter2", "service -s ws://a:hunter2@b"] {
-            let shown = format!("{:?}", Cli::try_parse_from(format!("yrelay {line}").split(' ')));
-            assert!(!shown.contains("hunter2"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_password_on_the_command_line_is_noticed_wherever_it_stands() {
-        let shows = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().shows_password();
-        assert!(shows("yrelay -p x service"));
-        assert!(shows("yrelay service --password x"));
-        assert!(shows("yrelay service -s wss://jane:x@host"));
-        assert!(!shows("yrelay service -s wss://jane@host --password-file x"));
-        assert!(!shows("yrelay serve"));
-    }
-
-    #[test]
-    fn what_is_not_there_yet_is_refused() {
-        for (line, error) in [
-            ("yrelay service -m yjs", ConfigError::Messages("yjs")),
-            ("yrelay -m hocuspocus service", ConfigError::Messages("hocuspocus")),
-            ("yrelay -s ws://a serve", ConfigError::ServeHasNoUpstream("--server")),
-            ("yrelay -m elva serve", ConfigError::ServeHasNoUpstream("--messages")),
-            ("yrelay -u jane serve", ConfigError::ServeHasNoUpstream("--user")),
-            ("yrelay -p x serve", ConfigError::ServeHasNoUpstream("--password")),
-        ] {
-            assert_eq!(parse(line).unwrap_err(), error, "{line}");
-        }
-    }
-
-    #[test]
-    fn documents_are_kept_where_one_says() {
-        let storage = |line| parse(line).unwrap().storage;
-        assert_eq!(storage("yrelay service --ephemeral"), Storage::Ephemeral);
-        assert_eq!(storage("yrelay serve --data-dir x/y"), Storage::Directory("x/y".into()));
-        let both = "yrelay service --ephemeral --data-dir x";
-        assert!(Cli::try_parse_from(both.split(' ')).is_err());
-    }
-
-    #[test]
-    fn origins_and_hosts_are_checked_at_once() {
-        let line = "yrelay service --allow-origin https://a.example --allow-origin app://b \
-                    --allow-host c.example";
-        let rules = parse(line).unwrap().rules;
-        assert_eq!((rules.allow_origins.len(), rules.allow_hosts.len()), (2, 1));
-        for line in ["--allow-origin *", "--allow-origin a.example", "--allow-host a:80"] {
-            let line = format!("yrelay service {line}");
-            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
-        }
-    }
+fn verbosity(count: u8, options: &mut Layer) {
+    let level = match count {
+        0 => return,
+        1 => "debug",
+        _ => "trace",
+    };
+    let flag = format!("-{}", "v".repeat(count.into()));
+    options.entry(LOG_LEVEL.name).or_insert(Value::new(level, Origin::Option(flag)));
 }

@@ -5,6 +5,7 @@ mod table;
 use std::io::Write;
 
 use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
 use tokio::runtime;
 use tokio::task::LocalSet;
 use yrelay::clock;
@@ -20,7 +21,10 @@ const PATH: &str = "/-/status";
 /// No relay answers.
 const NOT_RUNNING: u8 = 1;
 /// What `clap` ends with, too, where the command line is wrong.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
+
+/// Whom to trust beside those that the machine trusts.
+type Authorities = Vec<CertificateDer<'static>>;
 
 /// What it comes to. The worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,9 +64,15 @@ enum Failure {
 }
 
 /// Asks the relay at the address and shows the answer. Returns the exit code.
-pub(crate) fn run(url: &str, json: bool, out: &mut impl Write, err: &mut impl Write) -> u8 {
+pub(crate) fn run(
+    url: &str,
+    authorities: Authorities,
+    json: bool,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> u8 {
     // Whoever closed our output does not want to know.
-    match ask(url) {
+    match ask(url, authorities) {
         Ok((page, status)) => {
             let mut text =
                 if json { page.to_vec() } else { table(&status, clock::unix_ms()).into_bytes() };
@@ -99,12 +109,12 @@ fn verdict_on(document: &Document) -> Verdict {
     }
 }
 
-fn ask(url: &str) -> Result<(Bytes, Status), Failure> {
+fn ask(url: &str, authorities: Authorities) -> Result<(Bytes, Status), Failure> {
     let target = target(url)?;
     // Shown as people write it: ws becomes http, and wss https.
     let at = format!("http{}", &target.to_string()[2..]);
     let at = at.strip_suffix(PATH).unwrap_or(&at).to_owned();
-    let page = match fetch(target) {
+    let page = match fetch(target, authorities) {
         Ok(page) => page,
         Err(PageError::Connect(ConnectError::Unreachable(why))) => {
             return Err(Failure::Nobody { at, why });
@@ -131,11 +141,11 @@ fn target(url: &str) -> Result<Target, Failure> {
         .map_err(|error: TargetError| Failure::Address(error.to_string()))
 }
 
-fn fetch(target: Target) -> Result<Bytes, PageError> {
+fn fetch(target: Target, authorities: Authorities) -> Result<Bytes, PageError> {
     let unable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unable)?;
-    let connector =
-        Connector::new(target, []).map_err(|error| ConnectError::Tls(error.to_string()))?;
+    let connector = Connector::new(target, authorities)
+        .map_err(|error| ConnectError::Tls(error.to_string()))?;
     let page = LocalSet::new().block_on(&runtime, connector.page());
     // A look-up of the name may go on: it is not waited for.
     runtime.shutdown_background();
@@ -255,7 +265,7 @@ mod tests {
     /// The exit code, and what is said on which output.
     fn shown(url: &str, json: bool) -> (u8, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(url, json, &mut out, &mut err);
+        let code = run(url, Vec::new(), json, &mut out, &mut err);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 

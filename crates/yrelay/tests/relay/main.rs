@@ -1,6 +1,8 @@
 //! The whole relay over real sockets: clients below, a server above, a disk beside.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../shared/alone.rs"]
+mod alone;
 mod client;
 mod local;
 mod program;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::alone::alone;
 use crate::wait::find;
 
 pub(crate) struct Program {
@@ -17,9 +18,7 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
     command.args(["service", "127.0.0.1", "0", "--data-dir"]).arg(directory).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    for variable in ["YRELAY_SERVER", "ELVA_SERVER", "RUST_LOG"] {
-        command.env_remove(variable);
-    }
+    alone(&mut command);
     command
 }
 
@@ -31,6 +30,7 @@ fn command_on_a_small_disk(directory: &Path) -> Command {
     command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
     command.args([env!("CARGO_BIN_EXE_yrelay"), "service", "127.0.0.1", "0", "--data-dir"]);
     command.arg(directory).stdin(Stdio::null()).stdout(Stdio::piped());
+    alone(&mut command);
     command
 }
 

@@ -1,6 +1,8 @@
 //! The shell over real sockets, without documents: HTTP, WebSockets, connecting, the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../shared/alone.rs"]
+mod alone;
 mod common;
 
 mod connector;
@@ -8,4 +10,5 @@ mod http;
 #[cfg(unix)]
 mod logging;
 mod program;
+mod settings;
 mod websocket;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::alone::alone;
 use crate::common::*;
 
 /// The promise for a start error, and enough for a start.
@@ -21,14 +22,12 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 /// With nothing of what the tests themselves are started with.
 pub(crate) fn prepared(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for variable in ["YRELAY_SERVER", "ELVA_SERVER", "RUST_LOG", "JOURNAL_STREAM"] {
-        command.env_remove(variable);
-    }
+    alone(&mut command);
     command
 }
 
 /// Waits for the end of a program, no longer than it may take.
-fn output(mut command: Command) -> Output {
+pub(crate) fn output(mut command: Command) -> Output {
     let mut child = command.spawn().unwrap();
     let pid = child.id();
     let (sender, over) = std::sync::mpsc::channel();
@@ -53,7 +52,7 @@ fn signal(name: &str, pid: u32) {
 }
 
 /// A start error is one line on standard error and nothing else.
-fn fails(command: Command, words: &[&str]) {
+pub(crate) fn fails(command: Command, words: &[&str]) {
     let output = output(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -88,13 +87,13 @@ fn a_wrong_server_is_named_with_an_example() {
         ("ws://ho st/", "characters that no address may hold"),
         ("ws://jane:hunter2@", "the host is missing"),
     ] {
-        let words = ["--server is no WebSocket address: ", words, "wss://elva.example.org/"];
+        let words = ["--server: no WebSocket address: ", words, "wss://elva.example.org/"];
         fails(program(&["service", "localhost", "0", "--ephemeral", "-s", server]), &words);
     }
     let mut command = program(&["service", "localhost", "0", "--ephemeral"]);
     command.env("ELVA_SERVER", "ws://jane:hunter2@host:no/");
     let error = output(command).stderr;
-    assert!(error.starts_with(b"error: ELVA_SERVER is no WebSocket address"));
+    assert!(error.starts_with(b"error: ELVA_SERVER: no WebSocket address"));
     assert!(!String::from_utf8(error).unwrap().contains("hunter2"));
 }
 
@@ -117,12 +116,12 @@ fn other_start_errors_say_what_to_do() {
     let file = file.to_str().unwrap();
     let below_file = format!("{file}/below");
     for (arguments, words) in [
-        (&["service", "-m", "yjs", "--ephemeral"][..], "--messages yjs is not available yet"),
+        (&["service", "-m", "yjs", "--ephemeral"][..], "--messages: yjs is not available yet"),
         (&["service", "localhost", "0", "--data-dir", file], "with --data-dir"),
         (&["service", "--ephemeral", "-l", &below_file], "choose another --log FILE"),
         (&["service", "no-such-host.invalid", "0", "--ephemeral"], "no such host"),
         (&["service", "192.0.2.1", "0", "--ephemeral"], "not an address of this machine"),
-        (&["-s", "ws://host", "serve", "--ephemeral"], "--server belongs to `yrelay service`"),
+        (&["-s", "ws://host", "serve", "--ephemeral"], "--server: belongs to `yrelay service`"),
     ] {
         fails(program(arguments), &[words]);
     }
@@ -156,7 +155,7 @@ fn a_login_that_cannot_be_used_is_named_and_not_shown() {
 
 #[test]
 fn a_wrong_command_line_is_clap_s_matter() {
-    for arguments in [&["service", "localhost", "70000"][..], &["nonsense"], &[]] {
+    for arguments in [&["service", "--port", "8000"][..], &["nonsense"], &[]] {
         assert_eq!(output(program(arguments)).status.code(), Some(2), "{arguments:?}");
     }
     let help = output(program(&["--help"]));
@@ -170,11 +169,11 @@ fn a_wrong_command_line_is_clap_s_matter() {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::run(program(arguments).stderr(Stdio::null()))
     }
 
@@ -210,11 +209,15 @@ impl Running {
         log
     }
 
-    /// A client of a document, its handshake done.
     pub(crate) fn client(&self) -> TcpStream {
+        self.client_of("/notes")
+    }
+
+    /// A client of a document, its handshake done.
+    pub(crate) fn client_of(&self, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = request("GET", "/notes", &[UPGRADE, &["Host: localhost"]].concat());
+        let request = request("GET", path, &[UPGRADE, &["Host: localhost"]].concat());
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(status(&head(&mut stream)), 101);
         stream

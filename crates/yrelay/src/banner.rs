@@ -1,0 +1,56 @@
+//! What a person at a terminal reads beneath the first line.
+
+use std::fmt::Write as _;
+
+use yrelay::config::{Config, Storage};
+use yrelay::status::Role;
+
+use crate::settings::gather::Settings;
+use crate::settings::value::Origin;
+use crate::settings::{PORT, SERVER};
+
+/// Where clients connect, where documents are kept and how many, which server is above, where to
+/// look. `url` is where it listens.
+pub(crate) fn banner(settings: &Settings, config: &Config, url: &str, documents: usize) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, words: String| {
+        let _ = writeln!(text, "  {name:9} {words}");
+    };
+    line("clients", format!("{url}/<identifier>"));
+    line("store", store(settings, &config.storage, documents));
+    if config.role == Role::Service {
+        line("upstream", upstream(settings, config));
+    }
+    let page = url.replacen("ws", "http", 1);
+    // Another process finds what stands in files and variables, but no options.
+    let is_found = config.port != 0
+        && config.role == Role::Service
+        && !matches!(settings.of(&PORT).origin, Origin::Option(_));
+    let option = if is_found { String::new() } else { format!(" --url {page}") };
+    line("status", format!("{page}/-/status   or: yrelay status{option}"));
+    text
+}
+
+fn store(settings: &Settings, storage: &Storage, documents: usize) -> String {
+    let count = match documents {
+        1 => "1 document".to_owned(),
+        _ => format!("{documents} documents"),
+    };
+    match storage {
+        Storage::Directory(path) => format!("{} ({count})", settings.places.below_home(path)),
+        Storage::Ephemeral => "none: documents live as long as this process".to_owned(),
+    }
+}
+
+fn upstream(settings: &Settings, config: &Config) -> String {
+    let Some(upstream) = &config.upstream else {
+        return "none: nothing leaves this machine".to_owned();
+    };
+    let user =
+        upstream.login.as_ref().map_or_else(String::new, |login| format!(" as {}", login.user()));
+    let origin = match settings.of(&SERVER).origin {
+        Origin::Option(_) => String::new(),
+        origin => format!(" (from {origin})"),
+    };
+    format!("{}{user}{origin}", upstream.target)
+}

@@ -1,0 +1,251 @@
+//! From settings to what the relay takes: each value checked, each fault with its place.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
+use yrelay::limits;
+use yrelay::listen;
+use yrelay::login::{Login, Password};
+use yrelay::origin::Rules;
+use yrelay::status::Role;
+use yrelay::target::{Address, Target};
+
+use super::gather::Settings;
+use super::value::{Fault, Origin, duration_ms, size, switch};
+use super::{
+    ALLOW_HOST, ALLOW_ORIGIN, DATA_DIR, EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT,
+    LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PORT, SERVER,
+    TLS_CA, USER, elva,
+};
+use crate::log::Log;
+
+impl Settings {
+    /// What the relay takes.
+    pub(crate) fn config(&mut self) -> Result<Config, Fault> {
+        self.forget_own_address()?;
+        let opaque = self.of(&OPAQUE).texts;
+        Ok(Config {
+            role: self.role,
+            host: self.of(&HOST).text().to_owned(),
+            port: self.port()?,
+            upstream: if self.role == Role::Service { self.upstream()? } else { None },
+            storage: self.storage()?,
+            rules: Rules {
+                allow_origins: self.of(&ALLOW_ORIGIN).parse_all()?,
+                allow_hosts: self.of(&ALLOW_HOST).parse_all()?,
+            },
+            opaque: Patterns::new(opaque.iter().map(String::as_str)),
+            bounds: self.bounds()?,
+        })
+    }
+
+    /// Where the log goes and how much of it.
+    pub(crate) fn log(&self) -> Result<Log, Fault> {
+        Ok(Log {
+            file: self.get(&LOG).map(|path| path.text().into()),
+            level: self.of(&LOG_LEVEL).parse()?,
+            format: self.of(&LOG_FORMAT).parse()?,
+        })
+    }
+
+    pub(crate) fn port(&self) -> Result<u16, Fault> {
+        let no_port = |text: &str| format!("{text:?} is no port: write a number from 0 to 65535");
+        self.of(&PORT).parse_with(|text| text.parse().map_err(|_| no_port(text)))
+    }
+
+    /// Where another process finds a relay with these settings.
+    pub(crate) fn own_url(&self) -> Result<String, Fault> {
+        let port = self.of(&PORT);
+        if self.port()? == 0 {
+            return Err(port.origin.fault("0 is any free port: name the relay with --url URL"));
+        }
+        let host = match self.of(&HOST).text() {
+            "0.0.0.0" | "::" => "localhost".to_owned(),
+            host if host.contains(':') => format!("[{host}]"),
+            host => host.to_owned(),
+        };
+        Ok(format!("http://{host}:{}", port.text()))
+    }
+
+    fn bounds(&self) -> Result<Bounds, Fault> {
+        Ok(Bounds {
+            message_bytes_max: self
+                .of(&MESSAGE_MAX)
+                .parse_with(|text| size_within(text, &limits::MESSAGE_BYTES_MAX_ALLOWED))?,
+            memory_bytes: self
+                .of(&MEMORY)
+                .parse_with(|text| size_within(text, &limits::MEMORY_BYTES_ALLOWED))?,
+            idle_ms: self.of(&IDLE).parse_with(idle)?,
+        })
+    }
+
+    fn storage(&self) -> Result<Storage, Fault> {
+        if self.of(&EPHEMERAL).parse_with(switch)? {
+            return Ok(Storage::Ephemeral);
+        }
+        let found = || self.places.state.clone();
+        let directory = self.get(&DATA_DIR).map(|value| value.text().into()).or_else(found);
+        let no_home = "no home directory to keep documents in; name a place with --data-dir DIR";
+        directory.map(Storage::Directory).ok_or_else(|| Fault(no_home.to_owned()))
+    }
+
+    /// The editors of ELVA 0.37 find this relay by the same key: that is no server above.
+    fn forget_own_address(&mut self) -> Result<(), Fault> {
+        let Some(server) = self.get(&SERVER) else { return Ok(()) };
+        let Origin::Key { place, key, .. } = &server.origin else { return Ok(()) };
+        let Ok(target) = Target::parse(server.text()) else { return Ok(()) };
+        if key != elva::CONNECT {
+            return Ok(());
+        }
+        let host = self.of(&HOST);
+        let own = listen::addresses(host.text(), self.port()?).unwrap_or_default();
+        if target.is_own(host.text(), &own) {
+            tracing::debug!(%place, "ELVA's editors come here");
+            self.forget(&SERVER);
+        }
+        Ok(())
+    }
+
+    fn upstream(&self) -> Result<Option<Upstream>, Fault> {
+        self.messages()?;
+        let Some(server) = self.get(&SERVER).filter(|server| !server.text().trim().is_empty())
+        else {
+            return self.no_login_for_nobody().map(|()| None);
+        };
+        let target = server.parse_with(|text| {
+            // A login was taken out of it, unless the rest is no address.
+            Address::parse(text).map(|address| address.target).map_err(|error| {
+                format!("no WebSocket address: {error}; write it like wss://elva.example.org/")
+            })
+        })?;
+        let login = self.login()?;
+        let insecure = self.of(&INSECURE_LOGIN).parse_with(switch)?;
+        let private = target.secure || target.is_loopback() || insecure;
+        if !private && login.as_ref().is_some_and(Login::has_password) {
+            return Err(server.origin.fault(format!(
+                "the password would go to {} unencrypted: write wss:// for ws://, or add \
+                 --insecure-login if nobody can listen in between",
+                target.host
+            )));
+        }
+        Ok(Some(Upstream { target, login, authorities: self.authorities()? }))
+    }
+
+    fn messages(&self) -> Result<(), Fault> {
+        self.of(&MESSAGES).parse_with(|text| match text.to_lowercase().as_str() {
+            "elva" => Ok(()),
+            "yjs" | "hocuspocus" => {
+                Err(format!("{text} is not available yet; leave it out or write elva"))
+            }
+            _ => Err(format!("{text:?} is none of elva, yjs, hocuspocus")),
+        })
+    }
+
+    fn no_login_for_nobody(&self) -> Result<(), Fault> {
+        for setting in [&USER, &PASSWORD, &PASSWORD_FILE] {
+            if let Some(value) = self.get(setting)
+                && matches!(value.origin, Origin::Option(_))
+            {
+                return Err(value.origin.fault("belongs to a server: add --server URL"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a login is said at the start and not when the server asks for it.
+    fn login(&self) -> Result<Option<Login>, Fault> {
+        let file = self.get(&PASSWORD_FILE);
+        let text = self.get(&PASSWORD);
+        let password = match (&file, &text) {
+            (Some(path), _) => Some((Password::File(path.text().into()), &path.origin)),
+            (None, Some(text)) => Some((Password::Text(text.text().into()), &text.origin)),
+            (None, None) => None,
+        };
+        let Some(user) = self.get(&USER).filter(|user| !user.text().is_empty()) else {
+            let lonely = password
+                .map(|(_, origin)| origin.fault("a password needs a user: add --user NAME"));
+            return lonely.map_or(Ok(None), Err);
+        };
+        let (password, origin) = password.unzip();
+        let login = Login::new(user.text().to_owned(), password);
+        let login = login.map_err(|error| user.origin.fault(error))?;
+        if let Some(origin) = origin {
+            login.authorization().map_err(|error| origin.fault(error))?;
+        }
+        Ok(Some(login))
+    }
+
+    /// Whom to trust beside those that the machine trusts.
+    pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, Fault> {
+        let paths = self.of(&TLS_CA);
+        let mut authorities = Vec::new();
+        for path in paths.texts.iter().filter(|path| !path.is_empty()) {
+            let found = certificates(Path::new(path)).map_err(|reason| {
+                paths
+                    .origin
+                    .fault(format!("cannot use {path}: {reason}; it takes certificates in PEM"))
+            })?;
+            authorities.extend(found);
+        }
+        Ok(authorities)
+    }
+}
+
+/// The certificates in a file; of a directory, those in all its files.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut found = Vec::new();
+    for path in files(path).map_err(|error| error.to_string())? {
+        let certificates =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        found.extend(certificates.map_err(|error| error.to_string())?);
+    }
+    if found.is_empty() {
+        return Err("there is no certificate in it".into());
+    }
+    for certificate in &found {
+        let usable = RootCertStore::empty().add(certificate.clone());
+        usable.map_err(|error| error.to_string())?;
+    }
+    Ok(found)
+}
+
+fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = path.read_dir()?.map(|entry| entry.map(|entry| entry.path()));
+    entries.filter(|path| path.as_ref().map_or(true, |path| path.is_file())).collect()
+}
+
+/// A size within bounds.
+fn size_within(text: &str, allowed: &RangeInclusive<usize>) -> Result<usize, String> {
+    let bytes = usize::try_from(size(text)?).unwrap_or(usize::MAX);
+    within(text, bytes, allowed, |bytes| ByteSize(bytes as u64).to_string())
+}
+
+fn idle(text: &str) -> Result<u64, String> {
+    let shown = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string();
+    within(text, duration_ms(text)?, &limits::IDLE_MS_ALLOWED, shown)
+}
+
+fn within<T: PartialOrd + Copy>(
+    text: &str,
+    value: T,
+    allowed: &RangeInclusive<T>,
+    shown: impl Fn(T) -> String,
+) -> Result<T, String> {
+    if allowed.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (shown(*allowed.start()), shown(*allowed.end()));
+    Err(match value < *allowed.start() {
+        true => format!("{text} is too little: at least {least}"),
+        false => format!("{text} is too much: at most {most}"),
+    })
+}

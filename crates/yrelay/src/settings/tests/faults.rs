@@ -1,0 +1,178 @@
+//! What is wrong is named with its place and the way out.
+
+use base64::Engine as _;
+
+use super::*;
+
+/// The faults of these lines in `yrelay.toml`, each for itself.
+fn in_file(lines: &[&str]) -> String {
+    let fault = |line: &&str| {
+        let world = World::new();
+        world.file("~/project/deep/yrelay.toml", &format!("\n{line}\n"));
+        world.fault()
+    };
+    lines.iter().map(fault).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn faults_in_files_name_line_and_column() {
+    let faults = in_file(&[
+        "server = 'elva.example.org'",
+        "server = ['ws://a/', 'ws://b/']",
+        "server = [{ url = 'ws://a/' }]",
+        "server = 'wss://far/'\nmessages = 'yjs'",
+        "messages = 'morse'",
+        "port = 65536",
+        "port = 'eighty'",
+        "host = 'here'\nport = -1",
+        "ephemeral = 'perhaps'",
+        "password = 'hunter2'\npassword_file = 'x'",
+        "server = 'wss://far'\npassword = 'hunter2'",
+        "server = 'wss://far'\nuser = 'ja:ne'",
+        "server = 'wss://far'\nuser = 'jane'\npassword = \"\"",
+        "server = 'wss://far'\nuser = 'jane'\npassword_file = '/no/file'",
+        "server = 'ws://far'\nuser = 'jane'\npassword = 'hunter2'",
+        "server = 'wss://far'\ntls_ca = ['/no/file']",
+        "allow_origin = ['https://good.example', 'bad.example']",
+        "allow_host = ['a:80']",
+        "message_max = 1000",
+        "message_max = '1 kB'",
+        "message_max = '1 TB'",
+        "memory = '1 MB'",
+        "idle = 60",
+        "idle = '1 year'",
+        "log_level = 'loud'",
+        "log_format = 'xml'",
+        "password = 'hunter2",
+        "port = 8000 8001",
+        "port = 8000\nport = 8001",
+    ]);
+    assert!(!faults.contains("hunter2"), "{faults}");
+    insta::assert_snapshot!(faults);
+}
+
+#[test]
+fn faults_of_options_and_variables_name_them() {
+    let mut faults = Vec::new();
+    for line in [
+        "-s elva.example.org",
+        "-s https://elva.example.org",
+        "-s ws://jane:hunter2@",
+        "-m yjs",
+        "localhost 70000",
+        "-u jane",
+        "-p hunter2",
+        "-s wss://far -p hunter2",
+        "-s wss://jane:hunter2@far --password-file x",
+        "-s wss://far -u jane -p hunter2 --password-file x",
+        "-s ws://jane:hunter2@far",
+        "--ephemeral --data-dir x",
+        "--ephemeral=maybe",
+        "-c nowhere.toml",
+        "--idle 5",
+    ] {
+        faults.push(World::new().say(&format!("yrelay service {line}")).fault());
+    }
+    for line in ["-s ws://a serve", "-m elva serve", "-u jane serve", "-p x serve"] {
+        faults.push(World::new().say(&format!("yrelay {line}")).fault());
+    }
+    for (name, text) in [
+        ("YRELAY_PORT", "eighty"),
+        ("ELVA_SERVER", "ws://jane:hunter2@host:no/"),
+        ("YRELAY_MESSAGES", "yjs"),
+        ("YRELAY_IDLE", "5"),
+        ("YRELAY_EPHEMERAL", "perhaps"),
+    ] {
+        let mut world = World::new();
+        world.set(name, text);
+        faults.push(world.fault());
+    }
+    let mut world = World::new();
+    world.set("HOME", "");
+    faults.push(world.fault());
+    let faults = faults.join("\n");
+    assert!(!faults.contains("hunter2"), "{faults}");
+    insta::assert_snapshot!(faults);
+}
+
+#[test]
+fn a_login_for_nobody_is_a_mistake_on_the_command_line_only() {
+    let mut world = World::new();
+    world.set("ELVA_USER", "jane");
+    world.file("~/elva.toml", "password = 'hunter2'\n");
+    assert!(world.settings().config().unwrap().upstream.is_none());
+}
+
+#[test]
+fn a_user_without_a_password_gives_nothing_away() {
+    let world = World::new().say("yrelay service -s ws://elva.example.org -u jane");
+    let login = world.settings().config().unwrap().upstream.unwrap().login.unwrap();
+    assert!(!login.has_password());
+    for line in
+        ["-s wss://far", "-s ws://localhost:1", "-s ws://[::1]", "-s ws://far --insecure-login"]
+    {
+        let world = World::new().say(&format!("yrelay service -u jane -p hunter2 {line}"));
+        assert!(world.settings().config().unwrap().upstream.unwrap().login.unwrap().has_password());
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let world = World::new();
+    world.file("else/latin", "");
+    fs::write(world.path("else/latin"), b"user = '\xfc'").unwrap();
+    fs::write(world.path("else/long"), "#".repeat((1 << 20) + 1)).unwrap();
+    for (name, words) in [
+        ("latin", "stream did not contain valid UTF-8"),
+        ("long", "it is longer than 1 MiB"),
+        ("", "Is a directory (os error 21)"),
+    ] {
+        let path = world.path(&format!("else/{name}")).display().to_string();
+        let world = World::new().say(&format!("yrelay service -c {path}"));
+        let fault = world.fault();
+        assert!(fault.starts_with("cannot read ") && fault.ends_with(words), "{fault}");
+    }
+    // Nobody asked for these.
+    fs::create_dir(world.path("home/jane/project/yrelay.toml")).unwrap();
+    assert_eq!(world.settings().files, [""; 0]);
+}
+
+#[test]
+fn slips_of_the_pen_are_warned_about_and_elvas_own_keys_are_not() {
+    let mut world = World::new();
+    let ours = "sevrer = 'x'\ndata-dir = 'x'\ncolour = 1\nname = 'Jane'\n[app.editor]\nx = 1\n[servers]\nx = 1\n[connect]\ny = 1\n";
+    world.file("~/project/yrelay.toml", ours);
+    let elvas =
+        "sevrer = 'x'\ncolour = 1\nname = 'Jane'\n[rooms]\nx = 1\n[app.service]\nhots = 1\n";
+    world.file("~/elva.toml", elvas);
+    world.set("YRELAY_SEVRER", "x");
+    world.set("YRELAY_COLOUR", "x");
+    world.set("YRELAY_PASSWORD", "hunter2");
+    world.set("ELVA_NAME", "Jane");
+    insta::assert_snapshot!(world.settings().warnings.join("\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_of_certificates_is_read_whole() {
+    let world = World::new();
+    let certificate = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+    };
+    world.file("else/ca/one.pem", &certificate("one"));
+    world.file("else/ca/two.pem", &format!("{}{}", certificate("two"), certificate("three")));
+    let directory = world.path("else/ca").display().to_string();
+    let world = world.say(&format!("yrelay service -s wss://far --tls-ca {directory}"));
+    let upstream = world.settings().config().unwrap().upstream.unwrap();
+    assert_eq!(upstream.authorities.len(), 3);
+    for content in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        world.file("else/ca/three.pem", content);
+        let path = world.path("else/ca/three.pem").display().to_string();
+        let world = World::new().say(&format!("yrelay service -s wss://far --tls-ca {path}"));
+        assert!(world.fault().starts_with("--tls-ca: cannot use "), "{content}");
+    }
+}

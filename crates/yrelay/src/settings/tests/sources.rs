@@ -1,0 +1,292 @@
+//! Sources and their order.
+
+use super::*;
+use crate::settings::{ALL, Form, elva};
+
+/// A source: how a text gets there, and how it is told where it came from.
+struct Source {
+    put: Box<dyn Fn(&mut World, &str)>,
+    origin: String,
+}
+
+fn file(path: &'static str, before: String, quoted: bool, shown: &str, place: &str) -> Source {
+    let put = move |world: &mut World, text: &str| {
+        let text = if quoted { format!("{text:?}") } else { text.to_owned() };
+        let there = world.path(&path.replace('~', "home/jane"));
+        let old = fs::read_to_string(there).unwrap_or_default();
+        world.file(path, &format!("{old}{before}{text}\n"));
+    };
+    Source { put: Box::new(put), origin: format!("{shown}:{place}") }
+}
+
+/// All sources of a setting, the strongest first.
+fn sources(setting: &'static Setting) -> Vec<Source> {
+    let name = setting.name;
+    let column = name.len() + 4;
+    let mut all = vec![Source {
+        put: Box::new(move |world, text| {
+            let position = match name {
+                "host" => vec![text.to_owned()],
+                "port" => vec!["localhost".to_owned(), text.to_owned()],
+                _ => vec![format!("{}={text}", setting.option())],
+            };
+            world.line.extend(position);
+        }),
+        origin: setting.option(),
+    }];
+    let variables = [setting.variable(), Some(setting.elva_variable.to_owned())];
+    for variable in variables.into_iter().flatten().filter(|variable| !variable.is_empty()) {
+        let origin = variable.clone();
+        all.push(Source { put: Box::new(move |world, text| world.set(&variable, text)), origin });
+    }
+    let key = |before: &str| format!("{before}{name} = ");
+    let named = |path: &'static str, shown: &'static str| {
+        let source = file(path, key(""), true, shown, &format!("1:{column}"));
+        let put = move |world: &mut World, text: &str| {
+            (source.put)(world, text);
+            world.line.extend(["-c".to_owned(), world.path(path).display().to_string()]);
+        };
+        Source { put: Box::new(put), origin: source.origin.replace("else/", "/else/") }
+    };
+    all.push(named("else/first.toml", "else/first.toml"));
+    all.push(named("else/second.toml", "else/second.toml"));
+    let place = format!("1:{column}");
+    all.push(file("~/project/yrelay.toml", key(""), true, "~/project/yrelay.toml", &place));
+    let users = "~/.config/yrelay/yrelay.toml";
+    all.push(file(users, key(""), true, users, &place));
+    // The order within one file of ELVA's is the other way round: tables come last.
+    let elvas = "~/project/deep/elva.toml";
+    let second = format!("2:{column}");
+    all.push(file("~/a/elva.toml", key("[app.service]\n"), true, "~/a/elva.toml", &second));
+    all.push(file(elvas, key(""), true, "elva.toml", &place));
+    let users = "~/.config/elva/elva.toml";
+    all.push(file(users, key(""), true, users, &place));
+    if !setting.elva_key.is_empty() {
+        let (table, key) = setting.elva_key.split_once('.').unwrap();
+        let before = format!("[{table}]\n{key} = ");
+        let place = format!("2:{}", key.len() + 4);
+        let above = "~/project/elva.toml";
+        all.push(file(above, before, true, above, &place));
+    }
+    all
+}
+
+#[test]
+fn each_setting_comes_from_each_of_its_sources_in_their_order() {
+    for setting in ALL {
+        let count = sources(setting).len();
+        for strongest in 0..count {
+            let mut world = World::new();
+            // Files that are named on the command line are named instead of ELVA's.
+            world.set("ELVA_CONFIG_PATH", &world.path("home/jane/a/elva.toml").to_string_lossy());
+            let mut expected = String::new();
+            for (index, source) in sources(setting).iter().enumerate().skip(strongest) {
+                let text = match (setting.form, setting.name) {
+                    (Form::Switch, _) => "true".to_owned(),
+                    // In the words of Python's logging, which the last source has.
+                    (_, "log_level") if index + 1 == count => "DEBUG".to_owned(),
+                    _ => format!("v{index}"),
+                };
+                (source.put)(&mut world, &text);
+                if index == strongest {
+                    expected = format!("{} ({})", text.to_lowercase(), source.origin);
+                }
+            }
+            let value = world.settings().of(setting);
+            let text = value.text().rsplit(['/', '\\']).next().unwrap().to_owned();
+            let told = format!("{text} ({})", world.without_root(&value.origin.to_string()));
+            assert_eq!(told, expected, "{}", setting.name);
+        }
+        let default = World::new().settings().get(setting);
+        assert_eq!(
+            default.map(|value| value.text().to_owned()).unwrap_or_default(),
+            setting.default,
+            "{}",
+            setting.name
+        );
+    }
+}
+
+#[test]
+fn a_setting_has_one_name_and_no_other_has_it() {
+    for (index, setting) in ALL.iter().enumerate() {
+        assert!(!setting.help.is_empty() && !setting.help.ends_with('.'), "{}", setting.name);
+        assert!(setting.help.len() <= 80, "{}: {}", setting.name, setting.help.len());
+        assert!(
+            !setting.default.is_empty() || !setting.default_words.is_empty(),
+            "{}",
+            setting.name
+        );
+        for other in &ALL[..index] {
+            assert!(
+                setting.name != other.name
+                    && (setting.short.is_none() || setting.short != other.short)
+            );
+        }
+        if !setting.instead_of.is_empty() {
+            assert!(named(setting.instead_of).is_some(), "{}", setting.name);
+        }
+    }
+    // What is ours is none of ELVA's that mean nothing here, but for those with two meanings.
+    let both = ALL.iter().filter(|setting| elva::knows(setting.name));
+    assert_eq!(both.map(|setting| setting.name).collect::<Vec<_>>(), ["user", "log"]);
+}
+
+#[test]
+fn a_role_has_its_own_defaults_and_passes_by_what_is_not_its_own() {
+    let mut world = World::new().say("yrelay serve");
+    world.file(
+        "~/elva.toml",
+        "server = 'ws://far/'\n[app.service]\nport = 1\n[app.server]\nhost = 'h'\n",
+    );
+    world.set("YRELAY_USER", "jane");
+    let mut settings = world.settings();
+    assert_eq!(told(&settings, "port"), "8765 (default)");
+    assert_eq!(told(&settings, "host"), "h (~/elva.toml:5:8)");
+    assert_eq!(told(&settings, "server"), " (default)");
+    assert!(settings.config().unwrap().upstream.is_none());
+}
+
+#[test]
+fn two_ways_of_saying_the_same_exclude_each_other_and_the_stronger_counts() {
+    let mut world = World::new();
+    world.file("~/yrelay.toml", "ephemeral = true\npassword = 'x'\n");
+    assert_eq!(told(&world.settings(), "ephemeral"), "true (~/yrelay.toml:1:13)");
+    world.set("YRELAY_DATA_DIR", "~/here");
+    world.set("YRELAY_PASSWORD_FILE", "~/password");
+    let settings = world.settings();
+    assert_eq!(told(&settings, "ephemeral"), "false (default)");
+    assert!(settings.get(&crate::settings::PASSWORD).is_none());
+    assert!(told(&settings, "data_dir").ends_with("here (YRELAY_DATA_DIR)"));
+    assert!(
+        settings
+            .of(named("data_dir").unwrap())
+            .text()
+            .starts_with(&*world.path("").to_string_lossy())
+    );
+    let world = world.say("yrelay service --ephemeral");
+    assert_eq!(told(&world.settings(), "data_dir"), " (default)");
+    // What is denied claims nothing.
+    let world = world.say("yrelay service --ephemeral=no");
+    assert!(told(&world.settings(), "data_dir").ends_with("here (YRELAY_DATA_DIR)"));
+}
+
+#[test]
+fn a_login_in_an_address_belongs_to_its_source() {
+    let mut world = World::new();
+    world.set("ELVA_SERVER", "wss://jane:hunter2@far/x");
+    world.file("~/yrelay.toml", "user = 'joe'\npassword_file = 'p'\n");
+    let settings = world.settings();
+    assert_eq!(told(&settings, "server"), "wss://far/x (ELVA_SERVER)");
+    assert_eq!(told(&settings, "user"), "jane (ELVA_SERVER)");
+    assert_eq!(told(&settings, "password"), "hunter2 (ELVA_SERVER)");
+    assert!(settings.get(named("password_file").unwrap()).is_none());
+    let world = world.say("yrelay -u ann service -s wss://jo:x@far --password-file y");
+    let settings = world.settings();
+    assert_eq!(told(&settings, "user"), "ann (--user)");
+    assert_eq!(told(&settings, "password_file"), "y (--password-file)");
+    assert_eq!(told(&settings, "password"), " (default)");
+}
+
+#[test]
+fn an_empty_variable_is_none_and_an_empty_option_is_no_server() {
+    let mut world = World::new();
+    world.set("YRELAY_SERVER", "");
+    world.set("ELVA_SERVER", "ws://localhost:9/");
+    assert_eq!(told(&world.settings(), "server"), "ws://localhost:9/ (ELVA_SERVER)");
+    world.line.push("--server=".into());
+    assert!(world.settings().config().unwrap().upstream.is_none());
+    // What a cluster sets for a service named yrelay.
+    world.set("YRELAY_PORT", "tcp://10.0.0.1:80");
+    world.set("YRELAY_PORT_80_TCP_ADDR", "10.0.0.1");
+    world.set("YRELAY_SERVICE_HOST", "10.0.0.1");
+    let settings = world.settings();
+    assert_eq!(told(&settings, "port"), "8000 (default)");
+    assert_eq!(settings.warnings, [""; 0]);
+}
+
+#[test]
+fn options_are_taken_before_and_behind_the_command() {
+    for line in [
+        "yrelay -s ws://a.example -m elva -u jane -l x -v service",
+        "yrelay service localhost 8000 -s ws://a.example -u jane -l x -v",
+        "yrelay -s ws://b.example -u joe -l y service -s ws://a.example -u jane -l x -v",
+        "yrelay config service -v -s ws://a.example -u jane -l x",
+    ] {
+        let settings = World::new().say(line).settings();
+        assert_eq!(told(&settings, "server"), "ws://a.example (--server)", "{line}");
+        assert_eq!(told(&settings, "user"), "jane (--user)", "{line}");
+        assert_eq!(told(&settings, "log"), "x (--log)", "{line}");
+        assert_eq!(told(&settings, "log_level"), "debug (-v)", "{line}");
+    }
+    let level = |line| told(&World::new().say(line).settings(), "log_level");
+    assert_eq!(level("yrelay -vv service"), "trace (-vv)");
+    assert_eq!(level("yrelay -v service -v"), "trace (-vv)");
+    assert_eq!(level("yrelay service -vvvvv"), "trace (-vvvvv)");
+    assert_eq!(level("yrelay service -v --log-level warn"), "warn (--log-level)");
+}
+
+#[test]
+fn lists_have_several_values_in_each_source() {
+    let mut world = World::new();
+    world.file("~/yrelay.toml", "opaque = ['a', \"b,c\"]\nallow_host = 'one.example'\n");
+    assert_eq!(world.settings().of(named("opaque").unwrap()).texts, ["a", "b,c"]);
+    assert_eq!(told(&world.settings(), "allow_host"), "one.example (~/yrelay.toml:2:14)");
+    world.set("YRELAY_OPAQUE", " d, e ,");
+    assert_eq!(told(&world.settings(), "opaque"), "d,e (YRELAY_OPAQUE)");
+    let world = world.say("yrelay service --opaque f --opaque g,h");
+    assert_eq!(world.settings().of(named("opaque").unwrap()).texts, ["f", "g,h"]);
+}
+
+#[test]
+fn paths_in_our_files_are_relative_to_them_and_in_elvas_to_where_one_stands() {
+    let mut world = World::new();
+    world.file("~/project/yrelay.toml", "data_dir = 'store'\npassword_file = '~/p'\n");
+    world.file("~/project/elva.toml", "log = 'elva.log'\n");
+    world.set("YRELAY_TLS_CA", "~/ca.pem,other.pem");
+    let text = |name: &str| {
+        let texts = world.settings().of(named(name).unwrap()).texts.join(" ");
+        world.without_root(&texts)
+    };
+    assert_eq!(text("data_dir"), "/home/jane/project/store");
+    assert_eq!(text("password_file"), "/home/jane/p");
+    assert_eq!(text("log"), "elva.log");
+    assert_eq!(text("tls_ca"), "/home/jane/ca.pem other.pem");
+}
+
+#[test]
+fn a_file_is_named_by_a_variable_too_and_read_once() {
+    let mut world = World::new();
+    let named = world.file("else/x.toml", "port = 1\n");
+    world.file("~/project/deep/yrelay.toml", "port = 2\n");
+    let settings = world.settings();
+    assert_eq!(
+        (told(&settings, "port"), settings.files),
+        ("2 (yrelay.toml:1:8)".into(), vec!["yrelay.toml".into()])
+    );
+    world.set("YRELAY_CONFIG", &named.to_string_lossy());
+    assert!(told(&world.settings(), "port").starts_with("1 ("));
+    let world = world.say("yrelay service -c yrelay.toml");
+    let settings = world.settings();
+    assert_eq!(
+        (told(&settings, "port"), settings.files),
+        ("2 (yrelay.toml:1:8)".into(), vec!["yrelay.toml".into()])
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn documents_are_kept_in_the_state_directory() {
+    let at = |list: &[(&str, &str)]| {
+        let variable = |name: &str| Some(list.iter().find(|(key, _)| *key == name)?.1.to_owned());
+        crate::settings::search::Places::new(PathBuf::from("/w"), variable).state
+    };
+    for (list, expected) in [
+        (&[("HOME", "/home/jane")][..], Some("/home/jane/.local/state/yrelay")),
+        (&[("HOME", "/home/jane"), ("XDG_STATE_HOME", "/s")], Some("/s/yrelay")),
+        (&[("HOME", "/h"), ("XDG_STATE_HOME", "relative")], Some("/h/.local/state/yrelay")),
+        (&[("HOME", "")], None),
+    ] {
+        assert_eq!(at(list).as_deref(), expected.map(Path::new));
+    }
+}
