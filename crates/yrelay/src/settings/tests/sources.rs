@@ -3,9 +3,11 @@
 use super::*;
 use crate::settings::{ALL, Form, elva};
 
+type Put = Box<dyn Fn(&mut World, &str)>;
+
 /// A source: how a text gets there, and how it is told where it came from.
 struct Source {
-    put: Box<dyn Fn(&mut World, &str)>,
+    put: Put,
     origin: String,
 }
 
