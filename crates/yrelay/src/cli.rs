@@ -164,9 +164,11 @@ fn completions() -> Command {
 
 /// The option of a setting.
 fn option(setting: &'static Setting) -> Arg {
-    let mut arg = Arg::new(setting.name).value_name(setting.placeholder).help(setting.help);
+    let repeated = if setting.form.is_list() { "; may be repeated" } else { "" };
+    let help = format!("{}{repeated}", setting.help);
+    let mut arg = Arg::new(setting.name).value_name(setting.placeholder).help(help.clone());
     if !setting.more.is_empty() {
-        arg = arg.long_help(format!("{}\n\n{}", setting.help, setting.more));
+        arg = arg.long_help(format!("{help}\n\n{}", setting.more));
     }
     if setting.group != Group::Listen {
         arg = arg.help_heading(setting.group.heading());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::OpenOptions;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -107,9 +107,15 @@ pub(crate) fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
         Format::Text if on_stderr && leads_to_journal() => {
             builder.event_format(ForJournal::new()).init();
         }
-        Format::Text => builder.with_ansi(on_stderr && io::stderr().is_terminal()).init(),
+        Format::Text => builder.with_ansi(on_stderr && is_coloured()).init(),
     }
     Ok(())
+}
+
+/// Whether somebody sees colours, and wants to (no-color.org).
+fn is_coloured() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
+    io::stderr().is_terminal() && !unwanted
 }
 
 fn writer(file: Option<&Path>) -> anyhow::Result<BoxMakeWriter> {
@@ -118,6 +124,16 @@ fn writer(file: Option<&Path>) -> anyhow::Result<BoxMakeWriter> {
         format!("cannot write the log to {}; choose another --log FILE", path.display())
     })?;
     Ok(BoxMakeWriter::new(file))
+}
+
+/// A line on standard error before there is a log, or beside it.
+pub(crate) fn say(word: &str, text: &str) {
+    let priority = match word {
+        _ if !leads_to_journal() => "",
+        "error" => "<3>",
+        _ => "<4>",
+    };
+    let _ = writeln!(io::stderr(), "{priority}{word}: {}", text.replace('\n', " "));
 }
 
 /// Whether systemd reads our standard error for its journal. The variable alone does not say so:

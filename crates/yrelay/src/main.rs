@@ -32,14 +32,10 @@ fn main() -> ExitCode {
     match perform(cli::parse(env::args_os())) {
         Ok(code) => code,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            log::say("error", &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn complain(error: &str) {
-    let _ = writeln!(io::stderr(), "error: {}", error.replace('\n', " "));
 }
 
 fn perform(task: Task) -> anyhow::Result<ExitCode> {
@@ -54,7 +50,9 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let mut settings = settings(role, given)?;
             settings.config()?;
             settings.log()?;
-            warn(&settings);
+            for warning in &settings.warnings {
+                log::say("warning", warning);
+            }
             let _ = stdout.write_all(settings.show().as_bytes());
         }
         Task::Status { url, json, given } => {
@@ -67,7 +65,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
                     query::run(&url, trusted, json, &mut stdout, &mut io::stderr())
                 }
                 Err(fault) => {
-                    complain(&fault.to_string());
+                    log::say("error", &fault.to_string());
                     query::USAGE
                 }
             };
@@ -110,12 +108,6 @@ fn announce(relay: &Handle, settings: &Settings, config: &Config) {
             "everybody on this machine can see the password in the list of processes; \
              --password-file FILE keeps it to yourself"
         );
-    }
-}
-
-fn warn(settings: &Settings) {
-    for warning in &settings.warnings {
-        let _ = writeln!(io::stderr(), "warning: {warning}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod elva;
 mod faults;
+mod reference;
 mod sources;
 
 use std::ffi::OsString;

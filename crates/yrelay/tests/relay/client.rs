@@ -10,6 +10,7 @@ use yrs::{
 };
 
 use crate::socket::{Message, Socket};
+use crate::wait::{PATIENCE, now};
 
 /// "Who is present?": answered at once, and so a mark in the stream of what is sent to a client.
 const QUERY_AWARENESS: &[u8] = &[3];
@@ -176,7 +177,10 @@ impl Client {
 
     /// Reads up to the close frame and answers it.
     pub(crate) fn closed(&mut self) -> u16 {
+        let start = now();
         loop {
+            // Keep-alives would have it wait for ever.
+            assert!(start.elapsed() < PATIENCE, "it is not closed");
             match self.socket.read() {
                 Message::Close(code) => {
                     self.socket.close(code);
