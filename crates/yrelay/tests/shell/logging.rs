@@ -144,12 +144,11 @@ fn the_level_says_how_much() {
     let warned = ["-s", "ws://127.0.0.1:9", "-u", "jane", "-p", "hunter2"];
     let levels = |level: &[&str]| -> Vec<String> {
         let log = log(service(&[&warned, level].concat()));
-        let mut levels: Vec<_> = ["ERROR", "WARN", "INFO", "DEBUG"].map(str::to_owned).into();
+        let mut levels: Vec<_> = ["ERROR", "WARN", "INFO"].map(str::to_owned).into();
         levels.retain(|level| log.contains(&format!(" {level} ")));
         levels
     };
     assert_eq!(levels(&["--log-level", "error"]), [""; 0]);
     assert_eq!(levels(&["--log-level", "warn"]), ["WARN"]);
     assert_eq!(levels(&[]), ["WARN", "INFO"]);
-    assert_eq!(levels(&["-v"]), ["WARN", "INFO", "DEBUG"]);
 }
