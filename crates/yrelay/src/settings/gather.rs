@@ -20,8 +20,8 @@ const ELVA_CONFIG_VARIABLE: &str = "ELVA_CONFIG_PATH";
 /// More alike than this, a name is a slip of the pen.
 const ALIKE: f64 = 0.6;
 
-/// The environment, as far as it is text.
-#[derive(Debug, Default)]
+/// The environment, as far as it is text. It may hold passwords: it cannot be printed.
+#[derive(Default)]
 pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
 
 /// What the command line says.
