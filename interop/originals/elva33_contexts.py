@@ -38,6 +38,8 @@ def read(printed):
     for argument in service.cli.params:
         if context.get(argument.name) is None:
             context[argument.name] = argument.default
+    # Without any it prints a new one each time.
+    del context["identifier"]
     return context
 
 
