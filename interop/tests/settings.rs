@@ -1,4 +1,8 @@
-//! Settings files of ELVA, as its own programs read and write them.
+//! Settings files of ELVA, as its own programs read and write them. What is compared is what
+//! yrelay shows with what they show, and where they would connect to.
+
+// Lists of paths have colons in between.
+#![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,10 +100,10 @@ impl Atlas {
             &names,
             contexts.iter().zip(&self.worlds).map(|(context, world)| {
                 let mut expected = said(names.map(|name| (name, &context[name])));
-                // It is opened from where one stands.
-                let absolute =
-                    |log: &mut String| *log = world.working().join(&*log).display().to_string();
-                expected.get_mut(LOG).into_iter().for_each(absolute);
+                if let Some(log) = expected.get_mut(LOG) {
+                    // It is opened from where one stands.
+                    *log = world.working().join(&*log).display().to_string();
+                }
                 expected
             }),
         )
@@ -119,9 +123,10 @@ impl Atlas {
             let values =
                 paths.iter().filter_map(|(name, path)| Some((*name, found.pointer(path)?)));
             let mut expected = said(values);
-            // It writes this address without brackets, and reaches nobody so.
-            let bracket = |url: &mut String| *url = url.replace("//::1", "//[::1]");
-            expected.get_mut(SERVER).into_iter().for_each(bracket);
+            if let Some(url) = expected.get_mut(SERVER) {
+                // It writes this address without brackets, and reaches nobody so.
+                *url = url.replace("//::1", "//[::1]");
+            }
             // Without a level it logs nothing.
             let level = expected.entry(LOG_LEVEL).or_insert("info".to_owned());
             *level = level.to_lowercase();
