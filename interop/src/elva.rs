@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use crate::process::Process;
+use crate::world::World;
 use crate::{install, port};
 
 /// What a server of ELVA 0.33 keeps of a document.
@@ -20,7 +19,7 @@ pub enum Keeping {
 
 /// `elva --messages elva serve` of 0.33.
 pub struct Elva33Server {
-    home: TempDir,
+    home: World,
     port: u16,
     keeping: Keeping,
     process: Process,
@@ -29,7 +28,7 @@ pub struct Elva33Server {
 impl Elva33Server {
     /// Starts a server and waits until it listens.
     pub fn start(keeping: Keeping) -> Elva33Server {
-        let home = TempDir::new().expect("temporary directories can be made");
+        let home = World::new();
         let port = port::free();
         let process = Self::launch(&home, port, keeping);
         Elva33Server { home, port, keeping, process }
@@ -52,7 +51,7 @@ impl Elva33Server {
 
     /// Loses all that it has on disk, after `kill`.
     pub fn wipe(&mut self) {
-        self.home = TempDir::new().expect("temporary directories can be made");
+        self.home = World::new();
     }
 
     /// Starts it again on the same port, after `kill`.
@@ -60,13 +59,13 @@ impl Elva33Server {
         self.process = Self::launch(&self.home, self.port, self.keeping);
     }
 
-    fn launch(home: &TempDir, port: u16, keeping: Keeping) -> Process {
+    fn launch(home: &World, port: u16, keeping: Keeping) -> Process {
         let mut command = install::elva33();
         command.args(["--messages", "elva", "serve", "127.0.0.1", &port.to_string()]);
         match keeping {
             Keeping::Nothing => {}
             Keeping::Memory => drop(command.arg("--persistent")),
-            Keeping::Disk => drop(command.arg("--persistent").arg(home.path().join("documents"))),
+            Keeping::Disk => drop(command.arg("--persistent").arg(home.path("~/documents"))),
         }
         launch("ELVA 0.33 server", command, home, |line| line.contains("server listening on"))
     }
@@ -76,17 +75,26 @@ impl Elva33Server {
 pub struct Elva33Service {
     port: u16,
     _process: Process,
-    _home: TempDir,
+    _home: World,
 }
 
 impl Elva33Service {
     /// Starts a service below the server at `server_url` and waits until it is connected: before
     /// that it would drop what its clients send.
     pub fn start(server_url: &str) -> Elva33Service {
-        let home = TempDir::new().expect("temporary directories can be made");
         let port = port::free();
+        let arguments = ["--server", server_url, "service", "127.0.0.1", &port.to_string()];
+        Self::launch(World::new(), port, server_url, &arguments)
+    }
+
+    /// The same without options, where the settings of its world say the server and the port.
+    pub fn start_in(world: World, port: u16, server_url: &str) -> Elva33Service {
+        Self::launch(world, port, server_url, &["service"])
+    }
+
+    fn launch(home: World, port: u16, server_url: &str, arguments: &[&str]) -> Elva33Service {
         let mut command = install::elva33_service();
-        command.args(["--server", server_url, "service", "127.0.0.1", &port.to_string()]);
+        command.args(arguments);
         let connected = format!("connection to {server_url} opened");
         let process = launch("ELVA 0.33 service", command, &home, |line| line.contains(&connected));
         Elva33Service { port, _process: process, _home: home }
@@ -102,13 +110,13 @@ impl Elva33Service {
 pub struct Elva37Server {
     port: u16,
     _process: Process,
-    _home: TempDir,
+    _home: World,
 }
 
 impl Elva37Server {
     /// Starts a server and waits until it listens.
     pub fn start() -> Elva37Server {
-        let home = TempDir::new().expect("temporary directories can be made");
+        let home = World::new();
         let port = port::free();
         let mut command = install::elva37();
         command.args(["server", "--host", "127.0.0.1", "--port", &port.to_string()]);
@@ -132,20 +140,12 @@ fn url(port: u16) -> String {
 fn launch(
     name: &str,
     mut command: Command,
-    home: &TempDir,
+    home: &World,
     is_ready: impl Fn(&str) -> bool,
 ) -> Process {
-    at_home(&mut command, home);
+    home.enter(&mut command);
     install::impatient(&mut command);
     let process = Process::spawn(name, &mut command, Box::new(Some));
     process.ready(is_ready);
     process
-}
-
-/// Keeps the user's own configuration and data out of it.
-pub(crate) fn at_home(command: &mut Command, home: &TempDir) {
-    command.current_dir(home);
-    for name in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
-        command.env(name, home.path());
-    }
 }

@@ -96,6 +96,19 @@ pub(crate) fn gate() -> Command {
     python(&tools().pycrdt, "servers/gate.py", &[])
 }
 
+/// Python with ELVA 0.33.
+pub(crate) fn elva33_python(script: &str, arguments: &[&str]) -> Command {
+    let mut command = python(&tools().elva33, script, arguments);
+    // It prints with rich, which breaks lines to fit.
+    command.env("COLUMNS", "1000000");
+    command
+}
+
+/// Python with ELVA 0.37.
+pub(crate) fn elva37_python(script: &str) -> Command {
+    python(&tools().elva37, script, &[])
+}
+
 /// What a program with a clock of its own is to be started with.
 pub(crate) fn clock_library() -> &'static Path {
     let library = CLOCK_LIBRARY.get().and_then(Option::as_ref);
@@ -242,8 +255,8 @@ fn once(name: &str, stamp: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     directory
 }
 
-/// Runs a command to its end and shows its output only if it fails.
-fn run(command: &mut Command) {
+/// Runs a command to its end and returns what it printed; shows all its output if it fails.
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
@@ -252,6 +265,7 @@ fn run(command: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8(output.stdout).expect("programs write UTF-8")
 }
 
 /// Node resolves packages from where it is started if the script is an argument.

@@ -14,6 +14,8 @@
 //!   [`Relay`] is the program under test. Between them stand a [`Gate`], which asks for a login
 //!   and speaks TLS with what an [`Authority`] signs, and a [`Proxy`], which does to connections
 //!   what networks do.
+//! - A [`World`] has settings files and variables; relays and ELVA's programs start in it, or say
+//!   what they make of it ([`settings`], [`elva33_contexts`], [`elva37_settings`]).
 //! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
 //!   ([`clocks_ready`], Linux only).
 //! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
@@ -28,6 +30,7 @@ mod clock;
 mod elva;
 mod gate;
 mod install;
+mod originals;
 mod pair;
 mod port;
 mod process;
@@ -35,14 +38,18 @@ mod proxy;
 mod relay;
 mod state;
 mod wait;
+mod world;
 
 pub use certificate::{Authority, Certificate};
 pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
+pub use originals::{elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_settings};
 pub use pair::{Pair, side_by_side};
+pub use port::free as free_port;
 pub use proxy::Proxy;
-pub use relay::Relay;
+pub use relay::{Relay, settings};
 pub use state::State;
 pub use wait::{converge, eventually, eventually_eq, steady, within};
+pub use world::World;

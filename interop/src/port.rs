@@ -10,7 +10,7 @@ const FIRST: u32 = 20_000;
 const COUNT: u32 = 10_000;
 
 /// A port of 127.0.0.1 that nobody listens on and no other call returned.
-pub(crate) fn free() -> u16 {
+pub fn free() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Test binaries run side by side: each starts elsewhere.
     let start = process::id().wrapping_mul(127);

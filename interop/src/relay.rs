@@ -9,19 +9,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, str};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::clock::Clock;
-use crate::elva::at_home;
-use crate::port;
 use crate::process::Process;
+use crate::world::World;
+use crate::{install, port};
 
 /// The relay promises to stop within this.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// Its data directory, below where it stands.
+const DATA: &str = "data";
 
 /// `yrelay service`, with a data directory of its own.
 pub struct Relay {
-    home: TempDir,
+    world: World,
     port: u16,
     arguments: Vec<String>,
     clock: Option<Clock>,
@@ -39,12 +40,25 @@ impl Relay {
         Relay::build(arguments, Some(Clock::new()))
     }
 
+    /// Starts a relay with nothing but these arguments, and waits until it listens: on this port,
+    /// as the settings of its world say.
+    pub fn start_in(world: World, port: u16, arguments: &[&str]) -> Relay {
+        let arguments = ["service"].iter().chain(arguments).map(ToString::to_string).collect();
+        Relay::launched(world, port, arguments, None)
+    }
+
     fn build(arguments: &[&str], clock: Option<Clock>) -> Relay {
-        let home = TempDir::new().expect("temporary directories can be made");
+        let world = World::new();
         let port = port::free();
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let process = launch(&home, port, &arguments, clock.as_ref());
-        Relay { home, port, arguments, clock, process }
+        let own =
+            ["service", "127.0.0.1", &port.to_string(), "--data-dir", DATA].map(str::to_owned);
+        let further = arguments.iter().map(ToString::to_string);
+        Relay::launched(world, port, own.into_iter().chain(further).collect(), clock)
+    }
+
+    fn launched(world: World, port: u16, arguments: Vec<String>, clock: Option<Clock>) -> Relay {
+        let process = launch(&world, port, &arguments, clock.as_ref());
+        Relay { world, port, arguments, clock, process }
     }
 
     /// Starts a relay below the server at `server_url`.
@@ -57,9 +71,9 @@ impl Relay {
         format!("ws://127.0.0.1:{}/", self.port)
     }
 
-    /// Where it stores documents.
+    /// Where it stores documents, unless it was started in a world.
     pub fn data(&self) -> PathBuf {
-        data(&self.home)
+        self.world.working().join(DATA)
     }
 
     /// Kills it, as a power cut would.
@@ -74,7 +88,7 @@ impl Relay {
 
     /// Starts it again on the same port and data, after `kill` or `stop`.
     pub fn restart(&mut self) {
-        self.process = launch(&self.home, self.port, &self.arguments, self.clock.as_ref());
+        self.process = launch(&self.world, self.port, &self.arguments, self.clock.as_ref());
     }
 
     /// Stops the process where it is, until `thaw`: its machine sleeps.
@@ -140,29 +154,22 @@ impl Relay {
     }
 }
 
-fn data(home: &TempDir) -> PathBuf {
-    home.path().join("data")
+/// What `yrelay config` prints in this world.
+pub fn settings(world: &World) -> String {
+    let mut command = Command::new(binary());
+    world.enter(command.arg("config"));
+    install::run(&mut command)
 }
 
-fn launch(home: &TempDir, port: u16, arguments: &[String], clock: Option<&Clock>) -> Process {
+fn launch(world: &World, port: u16, arguments: &[String], clock: Option<&Clock>) -> Process {
     let mut command = Command::new(binary());
-    command.args(["service", "127.0.0.1", &port.to_string(), "--data-dir"]).arg(data(home));
-    command.args(arguments);
-    at_home(&mut command, home);
-    for (name, _) in env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| ["ELVA_", "YRELAY_"].iter().any(|p| name.starts_with(p)))
-        {
-            command.env_remove(name);
-        }
-    }
+    world.enter(command.args(arguments));
     if let Some(clock) = clock {
         clock.show(&mut command);
     }
     let process = Process::spawn("yrelay", &mut command, Box::new(Some));
-    let listens = format!("listening on ws://127.0.0.1:{port}");
-    process.ready(|line| line.starts_with(&listens));
+    let listens = ["127.0.0.1", "localhost"].map(|host| format!("listening on ws://{host}:{port}"));
+    process.ready(|line| listens.iter().any(|listens| line.starts_with(listens)));
     process
 }
 

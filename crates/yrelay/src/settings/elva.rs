@@ -4,7 +4,7 @@
 //! files key by key, but takes `app` as a whole from the first file that has one, and puts that
 //! above all files. ELVA 0.37 has a table for each of its commands (`[connect]`, `[basic]`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use yrelay::status::Role;
 
@@ -48,10 +48,9 @@ pub(crate) fn layers(files: &[File], role: Role, places: &Places) -> Result<Vec<
         Role::Service => "app.service.",
         Role::Serve => "app.server.",
     };
-    let is_app = |key: &String| key.starts_with("app.");
     let mut flats = files.iter().filter(|file| !file.is_above);
     let mut layers = Vec::new();
-    if let Some(file) = flats.clone().find(|file| file.leaves.keys().any(is_app)) {
+    if let Some(file) = flats.clone().find(|file| file.has_apps) {
         layers.push(flat(file, app, places)?);
         layers.push(flat(file, "app.default.", places)?);
     }
@@ -116,7 +115,9 @@ fn url(host: &str, port: Option<u16>, tls: Option<bool>) -> String {
     let scheme = if tls.unwrap_or(!is_local) { "wss" } else { "ws" };
     let is_address = is_local || host.parse::<IpAddr>().is_ok();
     let port = port.or(is_address.then_some(PORT)).map_or(String::new(), |port| format!(":{port}"));
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    // ELVA 0.37 forgets the brackets, so that who is to reach such an address writes them there.
+    let is_bare = host.parse::<Ipv6Addr>().is_ok();
+    let host = if is_bare { format!("[{host}]") } else { host.to_owned() };
     format!("{scheme}://{host}{port}/")
 }
 
@@ -164,6 +165,9 @@ mod tests {
             ("localhost", Some(8000), Some(true), "wss://localhost:8000/"),
             ("10.0.0.7", None, None, "wss://10.0.0.7:41536/"),
             ("::1", None, None, "ws://[::1]:41536/"),
+            ("[::1]", None, None, "wss://[::1]/"),
+            ("[2001:db8::7]", Some(8000), Some(false), "ws://[2001:db8::7]:8000/"),
+            ("elva.example.org:8443", None, None, "wss://elva.example.org:8443/"),
             ("", Some(8000), None, ""),
         ] {
             assert_eq!(url(host, port, tls), expected);

@@ -25,6 +25,8 @@ pub(crate) struct File {
     pub(crate) is_elvas: bool,
     /// ELVA's, but further up than the nearest: ELVA 0.33 passes it by.
     pub(crate) is_above: bool,
+    /// It has tables for ELVA's programs, be they empty.
+    pub(crate) has_apps: bool,
     /// By their path in the file: `server`, `app.service.server`.
     pub(crate) leaves: BTreeMap<String, Leaf>,
 }
@@ -84,7 +86,8 @@ impl File {
         let mut leaves = BTreeMap::new();
         let locate = |at| place(&shown, text, at);
         flatten("", table.get_ref(), &locate, &mut leaves);
-        Ok(Self { path: path.to_owned(), shown, is_elvas, is_above: false, leaves })
+        let has_apps = table.get_ref().contains_key("app");
+        Ok(Self { path: path.to_owned(), shown, is_elvas, is_above: false, has_apps, leaves })
     }
 
     /// What a leaf says of a setting.

@@ -117,6 +117,10 @@ fn elva_33_merges_its_files_by_key_but_takes_the_tables_of_one() {
     assert_eq!(told(&settings, "host"), "near (elva.toml:2:8)");
     assert_eq!(told(&settings, "port"), "4 (~/.config/elva/elva.toml:2:8)");
     assert!(told(&settings, "user").starts_with("named ("));
+    // Even where they are empty.
+    world.file("~/project/deep/elva.toml", "[app.service]\n# host = 'near'\n");
+    let settings = world.settings();
+    assert_eq!(told(&settings, "port"), "4 (~/.config/elva/elva.toml:2:8)");
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! What ELVA's programs make of settings.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::install;
+use crate::world::World;
+
+/// What `elva context -a service` of 0.33 says in each of these worlds, and the defaults of the
+/// service where it says nothing: one process goes through all of them.
+pub fn elva33_contexts(worlds: &[World]) -> Vec<Value> {
+    ask(install::elva33_python("originals/elva33_contexts.py", &["inside"]), worlds)
+}
+
+/// The same, with a process for each: slow.
+pub fn elva33_contexts_by_command(worlds: &[World]) -> Vec<Value> {
+    ask(install::elva33_python("originals/elva33_contexts.py", &["outside"]), worlds)
+}
+
+/// What ELVA 0.37 prints as its settings in this world, with these arguments.
+pub fn elva37_context(world: &World, arguments: &[&str]) -> String {
+    let mut command = install::elva37();
+    world.enter(command.args(arguments).arg("context"));
+    install::run(&mut command)
+}
+
+/// The settings of ELVA 0.37 in each of these worlds, and where it would connect to.
+pub fn elva37_settings(worlds: &[World]) -> Vec<Value> {
+    ask(install::elva37_python("originals/elva37_settings.py"), worlds)
+}
+
+/// Tells a script of the worlds, and reads what it says: a line for each.
+fn ask(mut command: Command, worlds: &[World]) -> Vec<Value> {
+    let told: Value = worlds.iter().map(World::told).collect();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("Python starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let writer = thread::spawn(move || drop(stdin.write_all(told.to_string().as_bytes())));
+    let output = child.wait_with_output().expect("Python ends");
+    writer.join().expect("writing does not panic");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = str::from_utf8(&output.stdout).expect("scripts write UTF-8").lines();
+    let said: Vec<Value> = said.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(said.len(), worlds.len());
+    said
+}
