@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use yrelay::config::{Config, Storage};
 use yrelay::status::Role;
 
+use crate::printable::printable;
+use crate::settings::SERVER;
 use crate::settings::gather::Settings;
 use crate::settings::value::Origin;
-use crate::settings::{PORT, SERVER};
 
 /// Where clients connect, where documents are kept and how many, which server is above, where to
 /// look. `url` is where it listens.
 pub(crate) fn banner(settings: &Settings, config: &Config, url: &str, documents: usize) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: String| {
-        let _ = writeln!(text, "  {name:9} {words}");
+        let _ = writeln!(text, "  {name:9} {}", printable(&words));
     };
     line("clients", format!("{url}/<identifier>"));
     line("store", store(settings, &config.storage, documents));
@@ -22,10 +23,7 @@ pub(crate) fn banner(settings: &Settings, config: &Config, url: &str, documents:
         line("upstream", upstream(settings, config));
     }
     let page = url.replacen("ws", "http", 1);
-    // Another process finds what stands in files and variables, but no options.
-    let is_found = config.port != 0
-        && config.role == Role::Service
-        && !matches!(settings.of(&PORT).origin, Origin::Option(_));
+    let is_found = config.port != 0 && settings.own_url_is_found();
     let option = if is_found { String::new() } else { format!(" --url {page}") };
     line("status", format!("{page}/-/status   or: yrelay status{option}"));
     text

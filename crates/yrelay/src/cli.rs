@@ -174,7 +174,7 @@ fn option(setting: &'static Setting) -> Arg {
         arg = arg.help_heading(setting.group.heading());
     }
     if setting.form != Form::Argument {
-        arg = arg.long(setting.name.replace('_', "-"));
+        arg = arg.long(setting.long());
     }
     if let Some(short) = setting.short {
         arg = arg.short(short);
@@ -246,7 +246,7 @@ fn given(levels: &[&ArgMatches]) -> Given {
         let config = matches.get_many::<PathBuf>(CONFIG_OPTION);
         given.config.extend(config.into_iter().flatten().cloned());
         if let Ok(Some(count)) = matches.try_get_one::<u8>(VERBOSE) {
-            verbose += count;
+            verbose = count.saturating_add(verbose);
         }
         for setting in settings::ALL {
             if let Some(value) = given_value(matches, setting) {

@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Full, Wri
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::printable::printable;
+
 /// What is asked of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Log {
@@ -133,7 +135,7 @@ pub(crate) fn say(word: &str, text: &str) {
         "error" => "<3>",
         _ => "<4>",
     };
-    let _ = writeln!(io::stderr(), "{priority}{word}: {}", text.replace('\n', " "));
+    let _ = writeln!(io::stderr(), "{priority}{word}: {}", printable(text));
 }
 
 /// Whether systemd reads our standard error for its journal. The variable alone does not say so:
@@ -230,6 +232,14 @@ mod tests {
         let told = told(|| tracing::warn!(reason = %"one\n<0>two\0<0>three\r\n", "a\nb\n"));
         assert_eq!(told.lines().count(), 1, "{told:?}");
         assert!(told.ends_with("a b  reason=one <0>two <0>three\n"), "{told:?}");
+    }
+
+    #[test]
+    fn our_own_records_are_told_in_more_detail_than_those_of_libraries() {
+        let filters = ["error", "warn", "info", "debug", "trace"]
+            .map(|level| level.parse::<Level>().unwrap().filter());
+        let expected = ["error", "warn", "warn,yrelay=info", "info,yrelay=debug", "trace"];
+        assert_eq!(filters, expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod banner;
 mod cli;
 mod log;
+mod printable;
 mod query;
 mod settings;
 mod signals;
@@ -20,7 +21,7 @@ use yrelay::{clock, limits};
 use crate::cli::Task;
 use crate::settings::PASSWORD;
 use crate::settings::gather::{Given, Settings, Variables};
-use crate::settings::value::Origin;
+use crate::settings::value::{Fault, Origin};
 use crate::signals::Signals;
 
 /// What shells show for a program that Ctrl-C ended.
@@ -39,57 +40,86 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: Task) -> anyhow::Result<ExitCode> {
-    let variables = Variables::of_the_process();
+    let variables = Variables::new(env::vars_os());
     let settings = |role, given: Given| {
         Settings::gather(role, given, &variables, env::current_dir().unwrap_or_default())
     };
-    let mut stdout = io::stdout();
     match task {
         Task::Run(role, given) => run(settings(role, given)?, &variables)?,
         Task::Config(role, given) => {
             let mut settings = settings(role, given)?;
+            warn(&settings);
             settings.config()?;
             settings.log()?;
-            for warning in &settings.warnings {
-                log::say("warning", warning);
-            }
-            let _ = stdout.write_all(settings.show().as_bytes());
+            print(&settings.show(variables.get("RUST_LOG").as_deref()))?;
         }
-        Task::Status { url, json, given } => {
-            let asked = settings(Role::Service, given).and_then(|settings| {
-                let url = url.map_or_else(|| settings.own_url(), Ok)?;
-                Ok((url, settings.authorities()?))
-            });
-            let code = match asked {
-                Ok((url, trusted)) => {
-                    query::run(&url, trusted, json, &mut stdout, &mut io::stderr())
-                }
-                Err(fault) => {
-                    log::say("error", &fault.to_string());
-                    query::USAGE
-                }
-            };
-            return Ok(ExitCode::from(code));
-        }
+        Task::Status { url, json, given } => return Ok(status(url, json, given, settings)),
         Task::Completions(shell) => {
-            clap_complete::generate(shell, &mut cli::command(), "yrelay", &mut stdout);
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "yrelay", &mut script);
+            print(&String::from_utf8(script)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Asks the relay at the address, or else the one that the settings name.
+fn status(
+    url: Option<String>,
+    json: bool,
+    given: Given,
+    settings: impl Fn(Role, Given) -> Result<Settings, Fault>,
+) -> ExitCode {
+    let is_plain = |url: &String| !url.starts_with("https:") && !url.starts_with("wss:");
+    let asked = match url {
+        // Then no settings are needed, and none can be wrong.
+        Some(url) if is_plain(&url) => Ok((url, Vec::new())),
+        url => settings(Role::Service, given).and_then(|settings| {
+            warn(&settings);
+            Ok((url.map_or_else(|| settings.own_url(), Ok)?, settings.authorities()?))
+        }),
+    };
+    let code = match asked {
+        Ok((url, trusted)) => query::run(&url, trusted, json, &mut io::stdout(), &mut io::stderr()),
+        Err(fault) => {
+            log::say("error", &fault.to_string());
+            query::USAGE
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Writes to standard output. Whoever closed it does not want to know.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn warn(settings: &Settings) {
+    for warning in &settings.warnings {
+        log::say("warning", warning);
+    }
+}
+
 /// Runs a relay until a signal ends it.
 fn run(mut settings: Settings, variables: &Variables) -> anyhow::Result<()> {
-    log::start(&settings.log()?, variables.get("RUST_LOG").as_deref())?;
+    let log = settings.log()?;
+    log::start(&log, variables.get("RUST_LOG").as_deref())?;
+    if log.file.is_some() {
+        warn(&settings);
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     let config = settings.config()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let relay = handle::start(config.clone())?;
         announce(&relay, &settings, &config);
-        for warning in &settings.warnings {
-            tracing::warn!("{warning}");
-        }
         attend(relay, &mut signals).await
     })
 }
@@ -97,13 +127,14 @@ fn run(mut settings: Settings, variables: &Variables) -> anyhow::Result<()> {
 /// Says where it listens; at a terminal, the rest too.
 fn announce(relay: &Handle, settings: &Settings, config: &Config) {
     let mut text = format!("listening on {}\n", relay.url);
-    let mut stdout = io::stdout();
-    if stdout.is_terminal() {
+    if io::stdout().is_terminal() {
         text += &banner::banner(settings, config, &relay.url, relay.stored);
     }
-    // Whoever closed our output does not want to know.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    if settings.get(&PASSWORD).is_some_and(|value| matches!(value.origin, Origin::Option(_))) {
+    if let Err(error) = print(&text) {
+        tracing::warn!(%error, "cannot say on standard output where it listens");
+    }
+    let password = settings.get(&PASSWORD);
+    if password.is_some_and(|value| matches!(value.origin, Origin::Option(_))) {
         tracing::warn!(
             "everybody on this machine can see the password in the list of processes; \
              --password-file FILE keeps it to yourself"

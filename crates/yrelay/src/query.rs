@@ -13,7 +13,8 @@ use yrelay::connector::{ConnectError, Connector, PageError};
 use yrelay::status::{Document, Status, UpstreamState};
 use yrelay::target::{Target, TargetError};
 
-use self::table::{printable, table};
+use self::table::table;
+use crate::printable::printable;
 
 /// Where a relay says how it stands.
 const PATH: &str = "/-/status";
@@ -52,11 +53,11 @@ impl Verdict {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// Never repeats the address: it may hold a password.
-    #[error("--url: {0}")]
+    #[error("no address of a relay: {0}; write it like http://localhost:8000")]
     Address(String),
     #[error(
-        "no relay answers at {at}: {why}; start it with `yrelay service`, or name another with \
-         --url"
+        "no relay answers at {at}: {why}; is it running (`yrelay service`), or is another meant \
+         (--url)?"
     )]
     Nobody { at: String, why: String },
     #[error("no relay shows its status at {at}{PATH}: {why}; name another with --url")]
@@ -253,12 +254,15 @@ mod tests {
             assert_eq!(target(url).unwrap().to_string(), asked, "{url}");
         }
         for (url, words) in [
-            ("ftp://a", "--url: it must begin with http:// or https://"),
-            ("http://jane:hunter2@a", "--url: it holds a login; leave out everything up to the @"),
-            ("", "--url: the host is missing"),
-            ("localhost:http", "--url: the port must be a number from 1 to 65535"),
+            ("ftp://a", "it must begin with http:// or https://"),
+            ("http://jane:hunter2@a", "it holds a login; leave out everything up to the @"),
+            ("", "the host is missing"),
+            ("localhost:http", "the port must be a number from 1 to 65535"),
         ] {
-            assert_eq!(shown(url, false), (USAGE, String::new(), format!("error: {words}\n")));
+            let words = format!(
+                "error: no address of a relay: {words}; write it like http://localhost:8000\n"
+            );
+            assert_eq!(shown(url, false), (USAGE, String::new(), words));
         }
     }
 
@@ -335,8 +339,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let error = format!(
-            "error: no relay answers at http://{address}: connection refused; start it with \
-             `yrelay service`, or name another with --url\n"
+            "error: no relay answers at http://{address}: connection refused; is it running \
+             (`yrelay service`), or is another meant (--url)?\n"
         );
         assert_eq!(shown(&format!("{address}/"), false), (NOT_RUNNING, String::new(), error));
     }

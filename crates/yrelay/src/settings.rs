@@ -5,8 +5,10 @@ pub(crate) mod configure;
 pub(crate) mod elva;
 pub(crate) mod file;
 pub(crate) mod gather;
+pub(crate) mod merge;
 pub(crate) mod search;
 pub(crate) mod show;
+pub(crate) mod unknown;
 pub(crate) mod value;
 
 use yrelay::status::Role;
@@ -93,8 +95,13 @@ impl Setting {
     pub(crate) fn option(&self) -> String {
         match self.form {
             Form::Argument => self.placeholder.to_owned(),
-            _ => format!("--{}", self.name.replace('_', "-")),
+            _ => format!("--{}", self.long()),
         }
+    }
+
+    /// `data-dir`.
+    pub(crate) fn long(&self) -> String {
+        self.name.replace('_', "-")
     }
 
     /// `YRELAY_DATA_DIR`.

@@ -143,7 +143,7 @@ impl fmt::Display for Target {
 }
 
 /// The host as a URL has it.
-pub(crate) fn bracketed(host: &str) -> String {
+pub fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 

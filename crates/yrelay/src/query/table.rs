@@ -4,6 +4,7 @@ use bytesize::ByteSize;
 use yrelay::status::{Document, Role, Status, Upstream, UpstreamState};
 
 use super::{Verdict, verdict_on};
+use crate::printable::printable;
 
 /// Longer identifiers are shown whole, and push only their own line aside.
 const IDENTIFIER_WIDTH_MAX: usize = 40;
@@ -133,18 +134,6 @@ fn summary(documents: &[&Document]) -> String {
         count(Verdict::Stuck, "stuck"),
     ];
     format!("{}.\n", counts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-}
-
-/// Text that others wrote, without what a terminal would obey: control characters, and those that
-/// turn the direction of writing.
-pub(crate) fn printable(text: &str) -> String {
-    let obeyed =
-        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        if obeyed(c) { printable.extend(c.escape_default()) } else { printable.push(c) }
-    }
-    printable
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! From settings to what the relay takes: each value checked, each fault with its place.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,10 +16,11 @@ use yrelay::listen;
 use yrelay::login::{Login, Password};
 use yrelay::origin::Rules;
 use yrelay::status::Role;
-use yrelay::target::{Address, Target};
+use yrelay::target::{Address, Target, bracketed};
 
+use super::file::Found;
 use super::gather::Settings;
-use super::value::{Fault, Origin, duration_ms, size, switch};
+use super::value::{Fault, Origin, duration_ms, port, size, switch};
 use super::{
     ALLOW_HOST, ALLOW_ORIGIN, DATA_DIR, EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT,
     LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PORT, SERVER,
@@ -49,28 +52,38 @@ impl Settings {
     pub(crate) fn log(&self) -> Result<Log, Fault> {
         Ok(Log {
             file: self.get(&LOG).map(|path| path.text().into()),
-            level: self.of(&LOG_LEVEL).parse()?,
-            format: self.of(&LOG_FORMAT).parse()?,
+            level: self.of(&LOG_LEVEL).parse_with(word)?,
+            format: self.of(&LOG_FORMAT).parse_with(word)?,
         })
     }
 
     pub(crate) fn port(&self) -> Result<u16, Fault> {
-        let no_port = |text: &str| format!("{text:?} is no port: write a number from 0 to 65535");
-        self.of(&PORT).parse_with(|text| text.parse().map_err(|_| no_port(text)))
+        self.of(&PORT).parse_with(port)
     }
 
     /// Where another process finds a relay with these settings.
     pub(crate) fn own_url(&self) -> Result<String, Fault> {
-        let port = self.of(&PORT);
-        if self.port()? == 0 {
-            return Err(port.origin.fault("0 is any free port: name the relay with --url URL"));
+        let port = self.port()?;
+        if port == 0 {
+            let origin = self.of(&PORT).origin;
+            return Err(origin.fault("0 is any free port: name the relay with --url URL"));
         }
-        let host = match self.of(&HOST).text() {
-            "0.0.0.0" | "::" => "localhost".to_owned(),
-            host if host.contains(':') => format!("[{host}]"),
-            host => host.to_owned(),
+        let host = self.of(&HOST);
+        let host = match host.text() {
+            "0.0.0.0" | "::" => "localhost",
+            host => host,
         };
-        Ok(format!("http://{host}:{}", port.text()))
+        Ok(format!("http://{}:{port}", bracketed(host)))
+    }
+
+    /// Whether another process finds the same relay by itself.
+    pub(crate) fn own_url_is_found(&self) -> bool {
+        let is_found = |setting| match self.of(setting).origin {
+            Origin::Default => true,
+            Origin::Key { found, .. } => found != Found::Named,
+            Origin::Option(_) | Origin::Variable(_) => false,
+        };
+        self.role == Role::Service && is_found(&HOST) && is_found(&PORT)
     }
 
     fn bounds(&self) -> Result<Bounds, Fault> {
@@ -125,8 +138,7 @@ impl Settings {
             })
         })?;
         let login = self.login()?;
-        let insecure = self.of(&INSECURE_LOGIN).parse_with(switch)?;
-        let private = target.secure || target.is_loopback() || insecure;
+        let private = target.secure || target.is_loopback() || self.is_insecure_login()?;
         if !private && login.as_ref().is_some_and(Login::has_password) {
             return Err(server.origin.fault(format!(
                 "the password would go to {} unencrypted: write wss:// for ws://, or add \
@@ -135,6 +147,19 @@ impl Settings {
             )));
         }
         Ok(Some(Upstream { target, login, authorities: self.authorities()? }))
+    }
+
+    /// A file that was merely found does not decide it for passwords from elsewhere.
+    fn is_insecure_login(&self) -> Result<bool, Fault> {
+        let value = self.of(&INSECURE_LOGIN);
+        let origins = [&PASSWORD, &PASSWORD_FILE].map(|setting| self.of(setting).origin);
+        let decides = match &value.origin {
+            Origin::Key { found: Found::Upward, .. } => {
+                origins.iter().any(|origin| origin.is_same_file(&value.origin))
+            }
+            _ => true,
+        };
+        Ok(value.parse_with(switch)? && decides)
     }
 
     fn messages(&self) -> Result<(), Fault> {
@@ -185,7 +210,7 @@ impl Settings {
     pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, Fault> {
         let paths = self.of(&TLS_CA);
         let mut authorities = Vec::new();
-        for path in paths.texts.iter().filter(|path| !path.is_empty()) {
+        for path in &paths.texts {
             let found = certificates(Path::new(path)).map_err(|reason| {
                 paths
                     .origin
@@ -195,6 +220,11 @@ impl Settings {
         }
         Ok(authorities)
     }
+}
+
+/// One of a few words.
+fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.to_lowercase().parse().map_err(|error: T::Err| error.to_string())
 }
 
 /// The certificates in a file; of a directory, those in all its files.

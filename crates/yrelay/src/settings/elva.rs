@@ -17,8 +17,8 @@ use super::{ALL, LOG_LEVEL, SERVER, Setting};
 const PORT: u16 = 41_536;
 /// To these ELVA 0.37 goes without TLS.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Keys and tables of ELVA that mean nothing here.
-const FOREIGN: [&str; 14] = [
+/// Keys and tables that ELVA has, be they read here or not.
+const NAMES: [&str; 15] = [
     "app",
     "basic",
     "chat",
@@ -31,6 +31,7 @@ const FOREIGN: [&str; 14] = [
     "name",
     "render",
     "room",
+    "server",
     "tls",
     "user",
 ];
@@ -39,7 +40,12 @@ pub(crate) const CONNECT: &str = "connect.host";
 
 /// Whether ELVA has a key or table of this name.
 pub(crate) fn knows(name: &str) -> bool {
-    FOREIGN.contains(&name)
+    NAMES.contains(&name)
+}
+
+/// Whether something is read of a table of this name.
+pub(crate) fn reads(table: &str) -> bool {
+    ["app", "basic", "connect", "log", "tls"].contains(&table)
 }
 
 /// What files say that ELVA would merge, the strongest first.
@@ -71,10 +77,8 @@ fn flat(file: &File, prefix: &str, places: &Places) -> Result<Layer, Fault> {
         }
     }
     let key = format!("{prefix}level");
-    if let Some(level) = file.leaves.get(&key)
-        && let Some(text) = level.text().and_then(level_of_python)
-    {
-        layer.entry(LOG_LEVEL.name).or_insert(Value::new(text, level.origin(&key, file.is_elvas)));
+    if let Some(level) = file.text(&key).and_then(level_of_python) {
+        layer.entry(LOG_LEVEL.name).or_insert(Value::new(level, file.origin(&key)));
     }
     Ok(layer)
 }
@@ -87,7 +91,7 @@ fn tables(files: &[File], places: &Places) -> Result<Layer, Fault> {
         let Some(file) = having(setting.elva_key) else { continue };
         let mut value = file.value(setting, setting.elva_key, places)?;
         if setting.name == LOG_LEVEL.name {
-            let Some(text) = level_of_python(value.text()) else { continue };
+            let Some(text) = level_of_37(value.text()) else { continue };
             value.texts = vec![text.to_owned()];
         }
         layer.insert(setting.name, value);
@@ -97,7 +101,7 @@ fn tables(files: &[File], places: &Places) -> Result<Layer, Fault> {
     };
     if let Some(mut server) = value(CONNECT, &SERVER)? {
         let port = value("connect.port", &SERVER)?;
-        let port = port.map(|port| port.parse::<u16>()).transpose()?;
+        let port = port.map(|port| port.parse_with(super::value::port)).transpose()?;
         let tls = value("tls.on", &SERVER)?;
         let tls = tls.map(|on| on.parse_with(super::value::switch)).transpose()?;
         server.texts = vec![url(server.text(), port, tls)];
@@ -132,20 +136,31 @@ fn level_of_python(text: &str) -> Option<&'static str> {
     }
 }
 
+/// The same, or how often `-v` was written.
+fn level_of_37(text: &str) -> Option<&'static str> {
+    match text.parse::<i64>() {
+        Ok(..=0) => None,
+        Ok(1) => Some("info"),
+        Ok(2..) => Some("debug"),
+        Err(_) => level_of_python(text),
+    }
+}
+
 /// What ELVA 0.37 would do with its settings for a server, and this relay does not.
 pub(crate) fn not_done<'a>(files: impl Iterator<Item = &'a File>) -> Vec<String> {
     let mut words = Vec::new();
     for file in files {
-        for (key, leaf) in file.in_order() {
-            let word = match (key, leaf.text()) {
+        for key in file.keys() {
+            let word = match (key, file.text(key)) {
                 ("basic.command", _) => "no program is run for a password: use password_file",
+                ("basic.secret", Some("REDACTED")) => "this is what ELVA shows in place of it",
                 ("tls.certificate", _) => "no certificate is shown to the server",
                 ("tls.mode", Some("NONE" | "OPTIONAL")) | ("tls.hostname", Some("false")) => {
                     "the server's certificate is verified all the same"
                 }
                 _ => continue,
             };
-            words.push(format!("{}: {key}: {word}", leaf.key_place));
+            words.push(format!("{}: {key}: {word}", file.key_place(key)));
         }
     }
     words

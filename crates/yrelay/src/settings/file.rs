@@ -14,12 +14,23 @@ use super::value::{Fault, Origin, Value};
 /// More is no settings file. The bound is for `-c /dev/zero`.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// One settings file, read.
-#[derive(Debug)]
+/// How a file came to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// By its name.
+    Named,
+    /// On the way up from where one stands. Who wrote it may be anybody.
+    Upward,
+    /// In the user's directory for settings.
+    AtHome,
+}
+
+/// One settings file, read. It may hold passwords: it cannot be printed.
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     /// As people are told of it.
     pub(crate) shown: String,
+    pub(crate) found: Found,
     /// Written for ELVA: keys of others are nobody's mistake, and paths are relative to where one
     /// stands.
     pub(crate) is_elvas: bool,
@@ -29,17 +40,15 @@ pub(crate) struct File {
     pub(crate) has_apps: bool,
     /// By their path in the file: `server`, `app.service.server`.
     pub(crate) leaves: BTreeMap<String, Leaf>,
+    text: String,
+    /// Where its lines begin.
+    lines: Vec<usize>,
 }
 
-/// A value that is no table.
-#[derive(Debug)]
+/// A value that is no table, with the bytes of the file where key and value begin.
 pub(crate) struct Leaf {
-    /// Line and column of the value.
-    place: String,
-    /// Line and column of the key.
-    pub(crate) key_place: String,
-    /// Byte of the key in the file.
-    pub(crate) at: usize,
+    key_at: usize,
+    value_at: usize,
     content: Content,
 }
 
@@ -50,44 +59,41 @@ enum Content {
     Other,
 }
 
-impl std::fmt::Debug for Content {
-    /// It may be a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("content")
-    }
-}
-
 impl File {
     /// Reads a file, if it is there.
     pub(crate) fn read(
         path: &Path,
+        found: Found,
         is_elvas: bool,
         places: &Places,
     ) -> Result<Option<Self>, Fault> {
         let shown = places.shown(path);
-        match content(path) {
-            Ok(text) => Self::parse(path, shown, is_elvas, &text).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault(format!("cannot read {shown}: {error}"))),
-        }
+        let text = match content(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Fault(format!("cannot read {shown}: {error}"))),
+        };
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let path = path.to_owned();
+        let leaves = BTreeMap::new();
+        let (is_above, has_apps) = (false, false);
+        let mut file =
+            Self { path, shown, found, is_elvas, is_above, has_apps, leaves, text, lines };
+        file.parse()?;
+        Ok(Some(file))
     }
 
-    pub(crate) fn parse(
-        path: &Path,
-        shown: String,
-        is_elvas: bool,
-        text: &str,
-    ) -> Result<Self, Fault> {
-        let table = DeTable::parse(text).map_err(|error| {
+    fn parse(&mut self) -> Result<(), Fault> {
+        let table = DeTable::parse(&self.text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             // No more than the message: the line itself may hold a password.
-            Fault(format!("{}: {}", place(&shown, text, at), error.message()))
+            Fault(format!("{}: {}", self.place(at), error.message()))
         })?;
+        self.has_apps = table.get_ref().contains_key("app");
         let mut leaves = BTreeMap::new();
-        let locate = |at| place(&shown, text, at);
-        flatten("", table.get_ref(), &locate, &mut leaves);
-        let has_apps = table.get_ref().contains_key("app");
-        Ok(Self { path: path.to_owned(), shown, is_elvas, is_above: false, has_apps, leaves })
+        flatten("", table.get_ref(), &mut leaves);
+        self.leaves = leaves;
+        Ok(())
     }
 
     /// What a leaf says of a setting.
@@ -97,9 +103,8 @@ impl File {
         key: &str,
         places: &Places,
     ) -> Result<Value, Fault> {
-        let leaf = &self.leaves[key];
-        let origin = leaf.origin(key, self.is_elvas);
-        let mut texts = match &leaf.content {
+        let origin = self.origin(key);
+        let mut texts = match &self.leaves[key].content {
             Content::Text(text) => vec![text.clone()],
             Content::List(texts) if setting.form.is_list() => texts.clone(),
             Content::List(_) => return Err(origin.fault("takes one value, not a list of them")),
@@ -107,34 +112,50 @@ impl File {
         };
         if setting.form.is_path() {
             let base = if self.is_elvas { None } else { self.path.parent() };
-            for text in &mut texts {
-                *text = places.absolute(text, base);
+            for text in texts.iter_mut().filter(|text| !text.is_empty()) {
+                *text = places.absolute(text, base).map_err(|reason| origin.fault(reason))?;
             }
         }
         Ok(Value { texts, origin })
     }
-}
 
-impl File {
-    /// All leaves in their order in the file.
-    pub(crate) fn in_order(&self) -> Vec<(&str, &Leaf)> {
-        let mut leaves: Vec<_> = self.leaves.iter().map(|(key, leaf)| (&**key, leaf)).collect();
-        leaves.sort_by_key(|(_, leaf)| leaf.at);
-        leaves
-    }
-}
-
-impl Leaf {
-    pub(crate) fn origin(&self, key: &str, is_elvas: bool) -> Origin {
-        Origin::Key { place: self.place.clone(), key: key.to_owned(), is_elvas }
-    }
-
-    /// Its text, if it has one.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match &self.content {
+    /// The text of a leaf, if it has one.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        match &self.leaves.get(key)?.content {
             Content::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// Where the value of a key stands.
+    pub(crate) fn origin(&self, key: &str) -> Origin {
+        Origin::Key {
+            place: self.place(self.leaves[key].value_at),
+            key: key.to_owned(),
+            is_elvas: self.is_elvas,
+            found: self.found,
+        }
+    }
+
+    /// Where a key stands.
+    pub(crate) fn key_place(&self, key: &str) -> String {
+        self.place(self.leaves[key].key_at)
+    }
+
+    /// All keys in their order in the file.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<_> =
+            self.leaves.iter().map(|(key, leaf)| (leaf.key_at, &**key)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// `elva.toml:3:8`, counted in characters from 1.
+    fn place(&self, at: usize) -> String {
+        let line = self.lines.partition_point(|begin| *begin <= at);
+        let before = self.lines.get(line - 1).and_then(|begin| self.text.get(*begin..at));
+        let column = before.map_or(1, |before| before.chars().count() + 1);
+        format!("{}:{line}:{column}", self.shown)
     }
 }
 
@@ -147,36 +168,27 @@ fn content(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// `elva.toml:3:8`, counted in characters from 1.
-fn place(shown: &str, text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    format!("{shown}:{line}:{column}")
-}
-
-fn flatten(
-    prefix: &str,
-    table: &DeTable<'_>,
-    locate: &impl Fn(usize) -> String,
-    leaves: &mut BTreeMap<String, Leaf>,
-) {
+fn flatten(prefix: &str, table: &DeTable<'_>, leaves: &mut BTreeMap<String, Leaf>) {
     for (key, value) in table {
-        let path = format!("{prefix}{}", key.get_ref());
-        if let DeValue::Table(table) = value.get_ref() {
-            flatten(&format!("{path}."), table, locate, leaves);
-            continue;
-        }
+        // A dot within a key is none between keys.
+        let name = match key.get_ref().contains('.') {
+            true => format!("\"{}\"", key.get_ref()),
+            false => key.get_ref().to_string(),
+        };
+        let path = format!("{prefix}{name}");
         let content = match value.get_ref() {
+            DeValue::Table(table) => {
+                flatten(&format!("{path}."), table, leaves);
+                continue;
+            }
             DeValue::Array(list) => {
                 let texts = list.iter().map(|item| scalar(item.get_ref()));
                 texts.collect::<Option<_>>().map_or(Content::Other, Content::List)
             }
-            scalar_value => scalar(scalar_value).map_or(Content::Other, Content::Text),
+            other => scalar(other).map_or(Content::Other, Content::Text),
         };
-        let place = locate(value.span().start);
-        let at = key.span().start;
-        leaves.insert(path, Leaf { place, key_place: locate(at), at, content });
+        let (key_at, value_at) = (key.span().start, value.span().start);
+        leaves.insert(path, Leaf { key_at, value_at, content });
     }
 }
 

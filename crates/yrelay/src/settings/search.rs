@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::file::{File, Found};
 use super::value::Fault;
-use crate::settings::file::File;
 
 /// Our own settings file.
-const OURS: &str = "yrelay.toml";
+pub(crate) const OURS: &str = "yrelay.toml";
 /// The one of ELVA.
 const ELVAS: &str = "elva.toml";
 
@@ -23,12 +23,14 @@ pub(crate) struct Places {
 }
 
 /// The files of one search, the one that counts most first.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
+#[derive(Default)]
+pub(crate) struct Files {
     /// Each for itself: those that were named, ours that is nearest, ours of the user.
     pub(crate) ours: Vec<File>,
     /// ELVA's, which ELVA merges.
     pub(crate) elvas: Vec<File>,
+    /// Those that were passed by: a line each.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Places {
@@ -72,59 +74,94 @@ impl Places {
 
     /// A path from a file or a variable: `~/` is home, all else is relative to `base` or else to
     /// where one stands.
-    pub(crate) fn absolute(&self, text: &str, base: Option<&Path>) -> String {
+    pub(crate) fn absolute(&self, text: &str, base: Option<&Path>) -> Result<String, String> {
         let path = match (text.strip_prefix("~/"), &self.home) {
             (Some(below), Some(home)) => home.join(below),
             _ => base.unwrap_or(Path::new("")).join(text),
         };
-        path.display().to_string()
+        let path = path.into_os_string().into_string();
+        path.map_err(|path| format!("{} is not valid UTF-8", Path::new(&path).display()))
     }
 
-    /// Reads what is there: files that were `named` for us, files that were named for ELVA, and
-    /// those that are found.
-    pub(crate) fn find(&self, named: &[PathBuf], elvas: &[PathBuf]) -> Result<Found, Fault> {
-        let mut found = Found::default();
+    /// Reads what is there: files that were `named` for us (`by` what), files that were named for
+    /// ELVA, and those that are found.
+    pub(crate) fn find(
+        &self,
+        named: &[PathBuf],
+        by: &str,
+        elvas: &[PathBuf],
+    ) -> Result<Files, Fault> {
+        let mut files = Files::default();
         for path in named {
             let is_elvas = path.file_name().is_some_and(|name| name == ELVAS);
-            let file = File::read(&self.working.join(path), is_elvas, self)?;
-            let missing = || Fault(format!("--config: there is no file {}", path.display()));
-            found.ours.push(file.ok_or_else(missing)?);
+            let file = File::read(&self.working.join(path), Found::Named, is_elvas, self)?;
+            let missing = || Fault(format!("{by}: there is no file {}", path.display()));
+            files.ours.push(file.ok_or_else(missing)?);
         }
-        let upward = |name| self.working.ancestors().map(move |place| place.join(name));
-        found.ours.extend(self.first(upward(OURS), false)?);
-        let users = self.settings.iter().map(|place| place.join("yrelay").join(OURS));
-        found.ours.extend(self.first(users, false)?);
+        let ours = self.upward(OURS, false, &mut files.ignored)?;
+        files.ours.extend(ours.into_iter().next());
+        files.ours.extend(self.at_home(&["yrelay", OURS], false)?);
         for path in elvas {
-            found.elvas.extend(File::read(&self.working.join(path), true, self)?);
+            files.elvas.extend(File::read(&self.working.join(path), Found::Named, true, self)?);
         }
-        let mut is_above = false;
-        for path in upward(ELVAS) {
-            if let Some(file) = self.there(&path, true)? {
-                found.elvas.push(File { is_above, ..file });
-                is_above = true;
-            }
-        }
-        let users = self.settings.iter().map(|place| place.join("elva").join(ELVAS));
-        found.elvas.extend(self.first(users, true)?);
-        found.forget_doubles();
-        Ok(found)
+        let mut upward = self.upward(ELVAS, true, &mut files.ignored)?;
+        upward.iter_mut().skip(1).for_each(|file| file.is_above = true);
+        files.elvas.extend(upward);
+        files.elvas.extend(self.at_home(&["elva", ELVAS], true)?);
+        files.forget_doubles();
+        Ok(files)
     }
 
-    fn first(
+    /// The files of this name from where one stands to the root.
+    fn upward(
         &self,
-        mut paths: impl Iterator<Item = PathBuf>,
+        name: &str,
         is_elvas: bool,
-    ) -> Result<Option<File>, Fault> {
-        paths.find_map(|path| self.there(&path, is_elvas).transpose()).transpose()
+        ignored: &mut Vec<String>,
+    ) -> Result<Vec<File>, Fault> {
+        let mut files = Vec::new();
+        for path in self.working.ancestors().map(|place| place.join(name)) {
+            // Nobody asked for it, so directories of that name do not matter.
+            if !path.is_file() {
+                continue;
+            }
+            if is_others(&path) {
+                let shown = self.shown(&path);
+                ignored.push(format!(
+                    "{shown} is ignored: it belongs to another user; name it with --config if you \
+                     trust it"
+                ));
+                continue;
+            }
+            files.extend(File::read(&path, Found::Upward, is_elvas, self)?);
+        }
+        Ok(files)
     }
 
-    /// Reads what is a file; nobody asked for it, so directories of that name do not matter.
-    fn there(&self, path: &Path, is_elvas: bool) -> Result<Option<File>, Fault> {
-        if path.is_file() { File::read(path, is_elvas, self) } else { Ok(None) }
+    fn at_home(&self, below: &[&str], is_elvas: bool) -> Result<Option<File>, Fault> {
+        let paths = self.settings.iter().map(|place| place.join(below.iter().collect::<PathBuf>()));
+        match paths.into_iter().find(|path| path.is_file()) {
+            Some(path) => File::read(&path, Found::AtHome, is_elvas, self),
+            None => Ok(None),
+        }
     }
 }
 
-impl Found {
+/// Whether a file belongs to somebody else. What strangers leave on the way up, as in /tmp, must
+/// not say where our documents and passwords go.
+#[cfg(unix)]
+fn is_others(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    path.metadata().is_ok_and(|file| !trusted.contains(&file.uid()))
+}
+
+#[cfg(not(unix))]
+fn is_others(_: &Path) -> bool {
+    false
+}
+
+impl Files {
     /// All files, the one that counts most first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &File> {
         self.ours.iter().chain(&self.elvas)

@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 use yrelay::status::Role;
 
 use super::gather::Settings;
-use super::value::switch;
-use super::{ALL, DATA_DIR, Form, PORT, Setting};
+use super::value::{port, switch};
+use super::{ALL, DATA_DIR, EPHEMERAL, Form, PORT, Setting};
+use crate::printable::printable;
 
 /// Secrets never show.
 const REDACTED: &str = "[redacted]";
 
 impl Settings {
     /// All settings as TOML. Fit to be saved as `yrelay.toml`.
-    pub(crate) fn show(&self) -> String {
+    pub(crate) fn show(&self, rust_log: Option<&str>) -> String {
         let mut text = String::new();
         let command = if self.role == Role::Service { "service" } else { "serve" };
         let _ = writeln!(text, "# The settings of `yrelay {command}`, and where they come from.");
         for file in &self.files {
-            let _ = writeln!(text, "# Read: {file}");
+            let _ = writeln!(text, "# Read: {}", printable(file));
         }
         let lines: Vec<_> = ALL
             .iter()
@@ -26,8 +27,11 @@ impl Settings {
             .map(|setting| self.line(setting))
             .collect();
         let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+        if let Some(filter) = rust_log {
+            let _ = writeln!(text, "# Instead of log_level, RUST_LOG: {}", printable(filter));
+        }
         for (line, origin) in lines {
-            let _ = writeln!(text, "{line:width$}  # {origin}");
+            let _ = writeln!(text, "{line:width$}  # {}", printable(&origin));
         }
         text
     }
@@ -35,8 +39,9 @@ impl Settings {
     fn line(&self, setting: &Setting) -> (String, String) {
         let name = setting.name;
         let Some(value) = self.get(setting) else {
-            let found = self.places.state.as_ref().filter(|_| setting.name == DATA_DIR.name);
-            return match found {
+            let is_kept = switch(self.of(&EPHEMERAL).text()) != Ok(true);
+            let found = self.places.state.as_ref();
+            return match found.filter(|_| setting.name == DATA_DIR.name && is_kept) {
                 Some(path) => {
                     (format!("{name} = {}", quoted(&path.display().to_string())), "default".into())
                 }
@@ -56,14 +61,25 @@ impl Settings {
                 let texts: Vec<_> = value.texts.iter().map(|text| shown(text)).collect();
                 format!("{name} = [{}]", texts.join(", "))
             }
-            Form::Argument if name == PORT.name => format!("{name} = {}", value.text()),
+            Form::Argument if name == PORT.name => {
+                format!("{name} = {}", value.parse_with(port).unwrap_or_default())
+            }
             _ => format!("{name} = {}", shown(value.text())),
         };
         (line, value.origin.to_string())
     }
 }
 
-/// What JSON makes of a text, TOML reads as the same.
+/// What JSON makes of a text, TOML reads as the same, but for control characters that JSON leaves
+/// as they are.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut quoted = String::new();
+    for c in serde_json::Value::from(text).to_string().chars() {
+        if c.is_control() {
+            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
 }

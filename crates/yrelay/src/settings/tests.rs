@@ -16,6 +16,10 @@ use super::value::Fault;
 use super::{Setting, named};
 use crate::cli::{self, Task};
 
+/// Where the platform has settings.
+const SETTINGS: &str =
+    if cfg!(target_os = "macos") { "~/Library/Application Support" } else { "~/.config" };
+
 /// A machine: a directory to stand in, a home, variables, a command line.
 struct World {
     root: TempDir,
@@ -51,12 +55,12 @@ impl World {
     }
 
     fn set(&mut self, name: &str, text: &str) {
-        self.variables.0.insert(name.to_owned(), text.to_owned());
+        self.variables.texts.insert(name.to_owned(), text.to_owned());
     }
 
-    /// Writes a file; `~` is the home.
+    /// Writes a file; `~` is the home, and `~/.config` the directory for settings.
     fn file(&self, path: &str, text: &str) -> PathBuf {
-        let path = self.path(&path.replace('~', "home/jane"));
+        let path = self.path(&path.replace("~/.config", SETTINGS).replace('~', "home/jane"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         path
@@ -93,12 +97,14 @@ impl World {
     }
 
     fn without_root(&self, text: &str) -> String {
-        text.replace(&*self.path("").to_string_lossy(), "/").replace('\\', "/")
+        let text = text.replace(&*self.path("").to_string_lossy(), "/");
+        text.replace('\\', "/").replace(SETTINGS, "~/.config")
     }
 }
 
 /// A setting as `text (origin)`.
 fn told(settings: &Settings, name: &str) -> String {
     let value = settings.of(named(name).unwrap());
-    format!("{} ({})", value.texts.join(","), value.origin)
+    let told = format!("{} ({})", value.texts.join(","), value.origin);
+    told.replace('\\', "/").replace(SETTINGS, "~/.config")
 }

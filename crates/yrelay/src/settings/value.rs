@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Setting;
+use super::file::Found;
 
 /// Where a value stands: what an error must name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(crate) enum Origin {
     /// `YRELAY_SERVER`.
     Variable(String),
     /// `elva.toml:3:8`, and the key there.
-    Key { place: String, key: String, is_elvas: bool },
+    Key { place: String, key: String, is_elvas: bool, found: Found },
 }
 
 /// What one source says of a setting; a list has any number of texts, all else has one. Secrets
@@ -56,6 +57,17 @@ impl Origin {
         }
     }
 
+    /// Whether both stand in one file.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Key { place: one, .. }, Self::Key { place: other, .. }) => {
+                let file = |place: &'_ str| place.rsplitn(3, ':').nth(2).map(str::to_owned);
+                file(one) == file(other)
+            }
+            _ => false,
+        }
+    }
+
     /// A fault of the value that stands here.
     pub(crate) fn fault(&self, reason: impl fmt::Display) -> Fault {
         match self {
@@ -90,12 +102,7 @@ impl Value {
         Self { texts: parts.filter(|part| !part.is_empty()).collect(), origin }
     }
 
-    /// The value as what it should be.
-    pub(crate) fn parse<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, Fault> {
-        self.parse_with(|text| text.parse::<T>().map_err(|error| error.to_string()))
-    }
-
-    /// The same, read by a function.
+    /// The value as what it should be, read by a function.
     pub(crate) fn parse_with<T>(
         &self,
         read: impl Fn(&str) -> Result<T, String>,
@@ -119,6 +126,12 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
         "false" | "no" | "off" | "0" => Ok(false),
         _ => Err(format!("{text:?} is neither true nor false")),
     }
+}
+
+/// A port; 0 is any.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    let no_port = |_| format!("{text:?} is no port: write a number from 0 to 65535");
+    text.parse().map_err(no_port)
 }
 
 /// A size in bytes, with its unit.

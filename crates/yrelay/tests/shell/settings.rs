@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use base64::Engine as _;
 use tempfile::TempDir;
 
 use crate::common::*;
@@ -62,6 +62,7 @@ impl Machine {
         command
     }
 
+    #[cfg(target_os = "linux")]
     fn without_root(&self, text: &str) -> String {
         text.replace(&*self.path().to_string_lossy(), "/home/jane")
     }
@@ -98,18 +99,87 @@ fn narrow(text: &str) -> String {
 }
 
 #[test]
+fn config_of_a_server_has_no_server_above() {
+    let mut command = program(&["config", "serve", "--data-dir", "/x", "--memory", "64MiB"]);
+    command.env("RUST_LOG", "yrelay=debug");
+    insta::assert_snapshot!("config_serve", stdout(command));
+}
+
+#[test]
 fn what_config_prints_is_a_settings_file() {
-    let machine = Machine::new();
-    machine.file("project/elva.toml", "server = 'wss://far/'\nuser = 'jane'\nlog = 'a\\b'\n");
-    let first = stdout(machine.program(&["config"]));
-    machine.file("project/yrelay.toml", &first);
-    let second = stdout(machine.program(&["config"]));
     let values = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(|line| line.split("  #").next().unwrap().trim_end().to_owned()).collect()
     };
-    assert_eq!(values(&first), values(&second));
-    assert!(second.contains("user = \"jane\"") && second.contains("# yrelay.toml:"), "{second}");
+    for arguments in [
+        &[][..],
+        &["-s", "wss://jane:hunter2@far", "-l", "a\\b", "--tls-ca", "ca.pem"],
+        &["--ephemeral", "--opaque", "a\u{7f}b\u{9b}\n", "--opaque", "c\"d"],
+        &["localhost", "08001"],
+    ] {
+        let machine = Machine::new();
+        machine.file("project/ca.pem", &certificate());
+        let first = stdout(machine.program(&[&["config", "service"], arguments].concat()));
+        machine.file("project/yrelay.toml", &first);
+        let second = stdout(machine.program(&["config"]));
+        assert_eq!(values(&first), values(&second));
+        assert!(second.contains("# yrelay.toml:"), "{second}");
+        assert!(second.chars().all(|c| c == '\n' || !c.is_control()), "{second:?}");
+    }
+}
+
+fn certificate() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["far".to_owned()]).unwrap();
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+}
+
+#[test]
+fn names_in_files_do_nothing_to_a_terminal() {
+    let machine = Machine::new();
+    machine.file("project/yrelay.toml", "\"a\\u001b]0;x\\u0007\\nb\" = 1\n");
+    let shown = output(machine.program(&["config"]));
+    let stderr = String::from_utf8(shown.stderr).unwrap();
+    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    assert!(!stderr.contains(['\u{1b}', '\u{7}']), "{stderr:?}");
+    fails(machine.program(&["service", "-c", "x\u{1b}[31m\ny"]), &["x\\u{1b}[31m\\ny"]);
+}
+
+#[test]
+fn warnings_are_in_the_log_and_beside_it() {
+    let machine = Machine::new();
+    machine.file("project/yrelay.toml", "sevrer = 'x'\nephemeral = true\n");
+    let log_of = |arguments: &[&str]| {
+        let mut running = Running::run(&mut machine.program(arguments));
+        running.signal("TERM");
+        running.log()
+    };
+    let warning = "yrelay.toml:1:1: unknown key `sevrer`: did you mean `server`?";
+    let log = log_of(&["service", "localhost", "0"]);
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(log.contains(" WARN "), "{log}");
+    let beside = log_of(&["service", "localhost", "0", "-l", "log"]);
+    assert_eq!(beside, format!("warning: {warning}\n"));
+    let log = fs::read_to_string(machine.path().join("project/log")).unwrap();
+    assert!(log.contains(warning), "{log}");
+    // What is wrong may be what the warning is about.
+    let failed = output(machine.program(&["service", "-u", "jane"]));
+    let stderr = String::from_utf8(failed.stderr).unwrap();
+    assert!(stderr.contains(warning) && stderr.contains("\nerror: --user: belongs to"), "{stderr}");
+}
+
+/// A disk that takes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    for arguments in [&["config"][..], &["completions", "bash"]] {
+        let mut command = program(arguments);
+        command.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let mut child = command.spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -130,10 +200,17 @@ fn positions_win_over_files_and_files_over_defaults() {
     machine.file("project/yrelay.toml", &settings);
     let running = Running::run(machine.program(&["service"]).stderr(Stdio::null()));
     assert_eq!(running.url, format!("ws://127.0.0.1:{port}"));
-    let other = Running::run(machine.program(&["service", "localhost", "0"]).stderr(Stdio::null()));
+    let mut other = machine.program(&["service", "localhost", "0"]);
+    let other = Running::run(other.stderr(Stdio::null()));
     assert!(other.url.starts_with("ws://localhost:") && other.port() != port);
     // And that is where its status is looked for.
     assert!(stdout(machine.program(&["status"])).starts_with("yrelay "));
+    machine.file("project/other.toml", "port = 9\n");
+    assert_eq!(output(machine.program(&["status", "-c", "other.toml"])).status.code(), Some(1));
+    // Who is asked by name needs no settings.
+    machine.file("project/yrelay.toml", "port = 'eighty'\n");
+    assert_eq!(output(machine.program(&["status"])).status.code(), Some(2));
+    stdout(machine.program(&["status", "--url", &running.url]));
 }
 
 #[test]
@@ -208,7 +285,7 @@ fn bash_completes() {
 }
 
 /// What a program shows at a terminal, up to a line that begins so.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn at_a_terminal(mut command: Command, last: &str) -> String {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use std::io::{BufRead as _, BufReader};
@@ -250,11 +327,14 @@ fn at_a_terminal_a_banner_follows_the_first_line() {
     store_two_documents(&machine.path().join(".local/state/yrelay"));
     all += &shown(&machine, &["service"]);
     all += &shown(&machine, &["service", "--ephemeral", "-s", "ws://127.0.0.1:9"]);
+    machine.file("project/other.toml", "host = '127.0.0.1'\n");
+    all += &shown(&machine, &["service", "-c", "other.toml"]);
     all += &shown(&machine, &["serve", "127.0.0.1", "0"]);
     insta::assert_snapshot!("banner", all);
 }
 
-fn store_two_documents(directory: &Path) {
+#[cfg(target_os = "linux")]
+fn store_two_documents(directory: &std::path::Path) {
     let running =
         Running::start(&["service", "127.0.0.1", "0", "--data-dir", &directory.to_string_lossy()]);
     for name in ["/one", "/two"] {
@@ -271,6 +351,7 @@ fn store_two_documents(directory: &Path) {
 }
 
 /// Reads until these bytes have come.
+#[cfg(target_os = "linux")]
 fn wait_for(client: &mut std::net::TcpStream, bytes: &[u8]) {
     use std::io::Read as _;
     let mut come = Vec::new();

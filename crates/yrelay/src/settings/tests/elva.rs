@@ -15,6 +15,7 @@ level = 10
 
 [app.default]
 host = "127.0.0.1"
+port = 8101
 
 [app.editor]
 theme = "dark"
@@ -69,7 +70,7 @@ fn flat_keys_and_tables_are_read_as_elva_33_reads_them() {
     world.file("~/project/elva.toml", OF_33);
     let settings = world.settings();
     for (name, expected) in [
-        ("server", "wss://elva.example.org/sync/ (~/project/elva.toml:19:10)"),
+        ("server", "wss://elva.example.org/sync/ (~/project/elva.toml:20:10)"),
         ("user", "jane (~/project/elva.toml:3:8)"),
         ("password", "hunter2 (~/project/elva.toml:4:12)"),
         // What the editors speak: the service speaks ELVA's, as the original does.
@@ -77,7 +78,7 @@ fn flat_keys_and_tables_are_read_as_elva_33_reads_them() {
         ("log", "elva.log (~/project/elva.toml:8:7)"),
         ("log_level", "debug (~/project/elva.toml:9:9)"),
         ("host", "127.0.0.1 (~/project/elva.toml:12:8)"),
-        ("port", "8100 (~/project/elva.toml:20:8)"),
+        ("port", "8100 (~/project/elva.toml:21:8)"),
     ] {
         assert_eq!(told(&settings, name), expected);
     }
@@ -88,7 +89,7 @@ fn flat_keys_and_tables_are_read_as_elva_33_reads_them() {
     assert_eq!(upstream.target.to_string(), "wss://elva.example.org/sync/");
     assert_eq!(upstream.login.unwrap().user(), "jane");
     let settings = world.say("yrelay serve").settings();
-    assert_eq!(told(&settings, "port"), "9000 (~/project/elva.toml:23:8)");
+    assert_eq!(told(&settings, "port"), "9000 (~/project/elva.toml:24:8)");
 }
 
 #[test]
@@ -165,18 +166,22 @@ fn elva_37_merges_all_files_up_to_the_root_deeply() {
 #[test]
 fn editors_that_come_here_are_no_server_above() {
     let world = World::new();
-    for host in ["localhost", "127.0.0.1", "::1"] {
-        world.file("~/elva.toml", &format!("[connect]\nhost = '{host}'\nport = 8000\n"));
+    for (host, tls) in [("localhost", false), ("127.0.0.1", false), ("::1", false), ("::1", true)] {
+        let tls = format!("[tls]\non = {tls}\n");
+        world.file("~/elva.toml", &format!("{tls}[connect]\nhost = '{host}'\nport = 8000\n"));
         let mut settings = world.settings();
         assert!(settings.config().unwrap().upstream.is_none(), "{host}");
         assert_eq!(told(&settings, "server"), " (default)", "{host}");
     }
     let mut settings = world.say("yrelay service localhost 8001").settings();
     let upstream = settings.config().unwrap().upstream.unwrap();
-    assert_eq!(upstream.target.to_string(), "ws://[::1]:8000/");
+    assert_eq!(upstream.target.to_string(), "wss://[::1]:8000/");
     // Who says so with the words of the service has made a mistake, as with the original.
     let mut world = World::new();
     world.set("ELVA_SERVER", "ws://localhost:8000");
+    assert!(world.settings().config().unwrap().upstream.is_some());
+    let world = World::new();
+    world.file("~/elva.toml", "server = 'ws://localhost:8000'\n");
     assert!(world.settings().config().unwrap().upstream.is_some());
 }
 
@@ -184,8 +189,50 @@ fn editors_that_come_here_are_no_server_above() {
 fn what_elva_37_would_do_for_its_server_and_we_do_not_is_said() {
     let world = World::new();
     let tls = "[tls]\nmode = 'NONE'\nhostname = false\ncertificate = 'me.pem'\n";
-    world.file("~/elva.toml", &format!("{tls}[basic]\ncommand = 'pass elva'\n"));
+    world.file(
+        "~/elva.toml",
+        &format!("{tls}[basic]\nsecret = 'REDACTED'\nuser = 'x'\ncommand = 'pass elva'\n"),
+    );
     assert_eq!(world.settings().warnings, [""; 0]);
     let world = world.say("yrelay service -s wss://far");
     insta::assert_snapshot!(world.settings().warnings.join("\n"));
+}
+
+#[test]
+fn levels_are_those_of_python() {
+    let level = |text: &str| {
+        let world = World::new();
+        world.file("~/elva.toml", text);
+        told(&world.settings(), "log_level").split(' ').next().unwrap().to_owned()
+    };
+    for (text, expected) in [
+        ("level = 'CRITICAL'", "error"),
+        ("level = 40", "error"),
+        ("level = 'WARNING'", "warn"),
+        ("level = 20", "info"),
+        ("level = 'DEBUG'", "debug"),
+        ("level = 'unheard of'", "info"),
+        ("level = 'DEBUG'\nlog_level = 'trace'", "trace"),
+        ("[log]\nlevel = 1", "info"),
+        ("[log]\nlevel = 2", "debug"),
+        ("[log]\nlevel = 0", "info"),
+        ("[log]\nlevel = 'DEBUG'", "debug"),
+    ] {
+        assert_eq!(level(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_named_file_of_elvas_is_elvas() {
+    let world = World::new().say("yrelay service -c ../../../../else/elva.toml");
+    world.file("else/elva.toml", "log = 'x.log'\ncolour = 1\n");
+    let settings = world.settings();
+    assert!(told(&settings, "log").starts_with("x.log ("));
+    assert_eq!(settings.warnings, [""; 0]);
+    let world = World::new();
+    let other = world.file("else/other.toml", "log = 'x.log'\nname = 'Jane'\ncolour = 1\n");
+    let world = world.say(&format!("yrelay service -c {}", other.display()));
+    let settings = world.settings();
+    assert!(world.without_root(&told(&settings, "log")).starts_with("/else/"));
+    assert_eq!(settings.warnings.len(), 1);
 }

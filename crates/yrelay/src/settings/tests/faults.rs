@@ -117,6 +117,48 @@ fn a_user_without_a_password_gives_nothing_away() {
 }
 
 #[test]
+fn a_file_that_was_found_does_not_let_a_password_from_elsewhere_go_unencrypted() {
+    let world = World::new();
+    world.file("~/.config/elva/elva.toml", "user = 'jane'\npassword = 'hunter2'\n");
+    world.file("~/project/yrelay.toml", "server = 'ws://evil'\ninsecure_login = true\n");
+    assert!(world.fault().starts_with("~/project/yrelay.toml:1:10: server: the password would go"));
+    let login = "user = 'jane'\npassword = 'hunter2'\n";
+    let whole = format!("server = 'ws://far'\ninsecure_login = true\n{login}");
+    world.file("~/project/yrelay.toml", &whole);
+    assert!(world.settings().config().is_ok());
+    world.file("~/project/yrelay.toml", "server = 'ws://far'\n");
+    world.file("~/.config/yrelay/yrelay.toml", "insecure_login = true\n");
+    assert!(world.settings().config().is_ok());
+}
+
+#[test]
+fn places_are_counted_in_characters() {
+    let world = World::new();
+    world.file(
+        "~/elva.toml",
+        "# \u{fc}\nconnect = { identifier = '\u{fc}\u{fc}', host = 'far', port = 'x' }\n",
+    );
+    assert_eq!(
+        world.fault(),
+        "~/elva.toml:2:53: connect.port: \"x\" is no port: write a number from 0 to 65535"
+    );
+}
+
+#[test]
+fn variables_that_are_no_text_are_named() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bad = || OsString::from_vec(b"/tmp/\xff".to_vec());
+        let mut world = World::new();
+        world.variables = Variables::new([("YRELAY_DATA_DIR".into(), bad())].into_iter());
+        assert_eq!(world.fault(), "YRELAY_DATA_DIR: it is not valid UTF-8");
+        world.variables = Variables::new([("OTHER".into(), bad())].into_iter());
+        assert!(world.gather().is_ok());
+    }
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named() {
     let world = World::new();
     world.file("else/latin", "");
@@ -140,10 +182,9 @@ fn files_that_cannot_be_read_are_named() {
 #[test]
 fn slips_of_the_pen_are_warned_about_and_elvas_own_keys_are_not() {
     let mut world = World::new();
-    let ours = "sevrer = 'x'\ndata-dir = 'x'\ncolour = 1\nname = 'Jane'\n[app.editor]\nx = 1\n[servers]\nx = 1\n[connect]\ny = 1\n";
+    let ours = "sevrer = 'x'\ndata-dir = 'x'\ncolour = 1\nname = 'Jane'\n[app.editor]\nx = 1\n[servers]\nx = 1\n[connect]\ny = 1\n[memory]\nmax = 1\n[app.service]\nsevrer = 1\n\"a.b\" = 1\n";
     world.file("~/project/yrelay.toml", ours);
-    let elvas =
-        "sevrer = 'x'\ncolour = 1\nname = 'Jane'\n[rooms]\nx = 1\n[app.service]\nhots = 1\n";
+    let elvas = "sevrer = 'x'\ncolour = 1\nname = 'Jane'\n[rooms]\nx = 1\n[app.service]\nsevrer = 1\n\"a\\u001b[31m\" = 1\n";
     world.file("~/elva.toml", elvas);
     world.set("YRELAY_SEVRER", "x");
     world.set("YRELAY_COLOUR", "x");

@@ -14,7 +14,7 @@ struct Source {
 fn file(path: &'static str, before: String, quoted: bool, shown: &str, place: &str) -> Source {
     let put = move |world: &mut World, text: &str| {
         let text = if quoted { format!("{text:?}") } else { text.to_owned() };
-        let there = world.path(&path.replace('~', "home/jane"));
+        let there = world.path(&path.replace("~/.config", SETTINGS).replace('~', "home/jane"));
         let old = fs::read_to_string(there).unwrap_or_default();
         world.file(path, &format!("{old}{before}{text}\n"));
     };
@@ -131,7 +131,7 @@ fn a_setting_has_one_name_and_no_other_has_it() {
     }
     // What is ours is none of ELVA's that mean nothing here, but for those with two meanings.
     let both = ALL.iter().filter(|setting| elva::knows(setting.name));
-    assert_eq!(both.map(|setting| setting.name).collect::<Vec<_>>(), ["user", "log"]);
+    assert_eq!(both.map(|setting| setting.name).collect::<Vec<_>>(), ["server", "user", "log"]);
 }
 
 #[test]
@@ -183,11 +183,24 @@ fn a_login_in_an_address_belongs_to_its_source() {
     assert_eq!(told(&settings, "user"), "jane (ELVA_SERVER)");
     assert_eq!(told(&settings, "password"), "hunter2 (ELVA_SERVER)");
     assert!(settings.get(named("password_file").unwrap()).is_none());
-    let world = world.say("yrelay -u ann service -s wss://jo:x@far --password-file y");
-    let settings = world.settings();
-    assert_eq!(told(&settings, "user"), "ann (--user)");
-    assert_eq!(told(&settings, "password_file"), "y (--password-file)");
-    assert_eq!(told(&settings, "password"), " (default)");
+}
+
+#[test]
+fn a_login_in_an_address_goes_to_that_address_and_for_that_user_only() {
+    let login = |line: &str| {
+        let mut world = World::new().say(line);
+        world.set("ELVA_SERVER", "wss://jane:hunter2@far/x");
+        let settings = world.settings();
+        [told(&settings, "user"), told(&settings, "password")]
+    };
+    let none = " (default)".to_owned();
+    assert_eq!(login("yrelay service -s wss://evil"), [none.clone(), none.clone()]);
+    assert_eq!(login("yrelay service -u ann"), ["ann (--user)".into(), none.clone()]);
+    assert_eq!(login("yrelay service -u jane")[1], "hunter2 (ELVA_SERVER)");
+    let beside = "yrelay -u ann service -s wss://jo:x@far --password-file y";
+    assert_eq!(login(beside), ["ann (--user)".into(), none]);
+    let other = "yrelay service -s wss://jane:x@far -p y";
+    assert_eq!(login(other), ["jane (--server)", "y (--password)"]);
 }
 
 #[test]
@@ -266,9 +279,13 @@ fn a_file_is_named_by_a_variable_too_and_read_once() {
         (told(&settings, "port"), settings.files),
         ("2 (yrelay.toml:1:8)".into(), vec!["yrelay.toml".into()])
     );
-    world.set("YRELAY_CONFIG", &named.to_string_lossy());
+    world.set("YRELAY_CONFIG", &format!(":{}", named.display()));
     assert!(told(&world.settings(), "port").starts_with("1 ("));
+    world.set("YRELAY_CONFIG", "~/x.toml");
+    assert_eq!(world.fault(), "YRELAY_CONFIG: there is no file /home/jane/x.toml");
+    world.set("ELVA_CONFIG_PATH", &world.file("else/elva", "user = 'x'\n").to_string_lossy());
     let world = world.say("yrelay service -c yrelay.toml");
+    assert_eq!(told(&world.settings(), "user"), " (default)");
     let settings = world.settings();
     assert_eq!(
         (told(&settings, "port"), settings.files),
@@ -291,4 +308,75 @@ fn documents_are_kept_in_the_state_directory() {
     ] {
         assert_eq!(at(list).as_deref(), expected.map(Path::new));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_one_under_all_its_names() {
+    let world = World::new();
+    let file = world.file("~/yrelay.toml", "port = 1\n");
+    std::os::unix::fs::symlink(&file, world.working().join("yrelay.toml")).unwrap();
+    let world = world.say("yrelay service -c ../../yrelay.toml");
+    assert_eq!(world.settings().files.len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_directory_for_settings_can_be_another() {
+    let mut world = World::new();
+    world.file("else/yrelay/yrelay.toml", "port = 1\n");
+    world.set("XDG_CONFIG_HOME", &world.path("else").to_string_lossy());
+    assert!(told(&world.settings(), "port").starts_with("1 ("));
+    world.set("XDG_CONFIG_HOME", "else");
+    assert_eq!(told(&world.settings(), "port"), "8000 (default)");
+}
+
+/// What strangers leave in a directory that all may write to.
+#[cfg(unix)]
+#[test]
+fn files_of_strangers_on_the_way_up_are_passed_by() {
+    use std::os::unix::fs::chown;
+    let world = World::new();
+    let ours = world.file("~/yrelay.toml", "server = 'ws://evil'\n");
+    let elvas = world.file("~/project/elva.toml", "server = 'ws://evil'\n");
+    if [&ours, &elvas].iter().any(|path| chown(path, Some(12_345), None).is_err()) {
+        return; // only root can give files away
+    }
+    let settings = world.settings();
+    assert_eq!(told(&settings, "server"), " (default)");
+    insta::assert_snapshot!(settings.warnings.join("\n"));
+    let named = world.say("yrelay service -c ../elva.toml");
+    assert!(told(&named.settings(), "server").starts_with("ws://evil ("));
+}
+
+#[test]
+fn a_relay_with_these_settings_is_found_by_another_process() {
+    let url = |line: &str| World::new().say(line).settings().own_url();
+    assert_eq!(url("yrelay service"), Ok("http://localhost:8000".into()));
+    assert_eq!(url("yrelay service :: 9"), Ok("http://localhost:9".into()));
+    assert_eq!(url("yrelay service 0.0.0.0 09"), Ok("http://localhost:9".into()));
+    assert_eq!(url("yrelay service ::1 9"), Ok("http://[::1]:9".into()));
+    let any = url("yrelay service localhost 0").unwrap_err().to_string();
+    assert_eq!(any, "PORT: 0 is any free port: name the relay with --url URL");
+    let found = |world: World| world.settings().own_url_is_found();
+    assert!(found(World::new()));
+    for line in ["service 127.0.0.2", "service localhost 9", "serve"] {
+        assert!(!found(World::new().say(&format!("yrelay {line}"))), "{line}");
+    }
+    let mut world = World::new();
+    world.file("~/yrelay.toml", "port = 9\n");
+    assert!(found(world));
+    world = World::new().say("yrelay service -c x.toml");
+    world.file("~/project/deep/x.toml", "port = 9\n");
+    assert!(!found(world));
+    world = World::new();
+    world.set("YRELAY_PORT", "9");
+    assert!(!found(world));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_library() {
+    let mut settings = World::new().settings();
+    assert_eq!(settings.config().unwrap().bounds, yrelay::config::Bounds::default());
+    assert_eq!(settings.log().unwrap(), crate::log::Log::default());
 }
