@@ -66,7 +66,13 @@ impl DocumentId {
 
     /// Takes the path of a request: its first `/` is cut off, the rest percent-decoded once.
     pub fn from_path(path: &str) -> Result<Self, IdError> {
-        let encoded = path.strip_prefix('/').unwrap_or(path);
+        Self::from_encoded(path.strip_prefix('/').unwrap_or(path))
+    }
+
+    /// Takes an identifier as it travels on a link: percent-encoded, perhaps with the query behind
+    /// it that the program had in its address.
+    pub fn from_encoded(encoded: &str) -> Result<Self, IdError> {
+        let encoded = encoded.split('?').next().unwrap_or_default();
         let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| IdError::NotUtf8)?;
         Self::new(&decoded)
     }

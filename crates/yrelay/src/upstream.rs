@@ -12,7 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
@@ -186,11 +186,8 @@ impl Relay {
     async fn link_frame(self: &Rc<Self>, peer: PeerId, frame: &Bytes) {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
-        let found = link::decode(frame).map(|(name, bytes)| {
-            let state = self.state.borrow();
-            let names = state.link.as_ref().map(|link| &link.names);
-            (names.and_then(|names| names.get(name)).cloned(), bytes)
-        });
+        let found = link::decode(frame)
+            .map(|(name, bytes)| (self.with(|state, relay| state.recall(relay, name)), bytes));
         match found {
             Ok((Some(id), bytes)) => {
                 self.admit(&id).await;
@@ -198,7 +195,7 @@ impl Relay {
                     self.input(&id, Input::Frame { peer, bytes });
                 }
             }
-            // It left memory: whatever came meanwhile is asked for when it is attached again.
+            // Whatever comes is asked for when it is attached again.
             Ok((None, _)) => self.metrics.unknown_documents.count(),
             Err(error) => {
                 self.metrics.reject("link_frame");
@@ -237,6 +234,24 @@ impl State {
         for action in actions {
             self.act(relay, action);
         }
+    }
+
+    /// The document of which a server has said something. Where that does not keep documents itself
+    /// (or may not), somebody may ask for one that has left memory here: it is loaded again.
+    fn recall(&mut self, relay: &Relay, name: &str) -> Option<DocumentId> {
+        let link = self.link.as_ref()?;
+        if let Some(id) = link.names.get(name) {
+            return Some(id.clone());
+        }
+        let id = DocumentId::from_encoded(name).ok()?;
+        if link.machine.habit() == Habit::Keeps
+            || link.machine.parked_because(&id).is_some()
+            || !self.stored.contains_key(&id)
+        {
+            return None;
+        }
+        self.open(relay, &id).used_at = None;
+        Some(id)
     }
 
     /// The link has room for one message of about so many bytes.

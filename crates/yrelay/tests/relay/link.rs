@@ -346,3 +346,27 @@ fn a_document_that_is_named_opaque_is_passed_on_unread() {
     });
     assert_eq!(relay.pages.document("secret/plans")["opaque"], true);
 }
+
+/// Where a server only passes on, those who keep documents answer whoever asks, be it late.
+#[test]
+fn a_document_that_has_left_memory_is_there_for_whoever_asks_over_a_server_that_keeps_none() {
+    let directory = TempDir::new().unwrap();
+    Client::synced(Relay::alone(directory.path()).address(), "notes", 1).save("x");
+    let server = Server::listener();
+    let relay = Relay::below(&server, directory.path());
+    server.until("it goes up once", |state| state.frames().any(|(_, m)| m[..2] != [0, 0]));
+    eventually("it leaves memory", || relay.pages.metric("documents") == 0);
+    let seen = server.with(|state| state.frames().count());
+    server.with(|state| {
+        state.send(&frame("unheard-of", &wire::sync_step1(&[0])));
+        state.send(&frame("notes", &wire::sync_step1(&[0])));
+    });
+    server.until("somebody who came later is answered", |state| {
+        let late = Editor::new(2);
+        for (_, message) in state.frames().skip(seen).filter(|(_, m)| m[..2] != [0, 0]) {
+            late.apply(&message[3..]);
+        }
+        late.text() == "x"
+    });
+    assert!(!server.with(|state| state.knows("unheard-of")));
+}
