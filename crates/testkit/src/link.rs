@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
@@ -281,9 +281,7 @@ impl Service {
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
         let target = match net.peek(end) {
             Some(Packet::Frame(frame) | Packet::Garbage(frame)) => {
-                let names = self.memory().link.as_ref().map(|link| &link.names);
-                let known = |(name, _)| names.and_then(|names| names.get(name)).cloned();
-                link::decode(&frame).ok().and_then(known)
+                link::decode(&frame).ok().and_then(|(name, _)| self.recall(net, name))
             }
             _ => None,
         };
@@ -302,6 +300,23 @@ impl Service {
             // Its document has left memory.
             (Some(Packet::Frame(_)), None) | (None, _) => {}
         }
+    }
+
+    /// The document of which the server says something. If that does not keep documents, one that
+    /// has left memory is loaded again.
+    fn recall(&mut self, net: &mut Network, name: &str) -> Option<DocumentId> {
+        let memory = self.memory();
+        let link = memory.link.as_ref()?;
+        if let Some(id) = link.names.get(name) {
+            return Some(id.clone());
+        }
+        let id = DocumentId::from_encoded(name).ok()?;
+        let keeps = link.machine.habit() == Habit::Keeps;
+        if keeps || link.machine.parked_because(&id).is_some() || !memory.stored.contains_key(&id) {
+            return None;
+        }
+        self.open(net, &id);
+        Some(id)
     }
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
