@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::close::CloseReason;
+use crate::downlink::Downlink;
 use crate::event::{Habit, Input, Output, Standing};
 use crate::id::PeerId;
 use crate::log::Log;
@@ -40,6 +41,8 @@ pub struct Document {
     /// All clients, and those that get live updates.
     everyone: Arc<[PeerId]>,
     live: Arc<[PeerId]>,
+    /// Links below.
+    links: BTreeMap<PeerId, Downlink>,
     uplink: Option<Uplink>,
     /// The uplink has been announced as ready and not yet given room.
     uplink_ready: bool,
@@ -82,6 +85,7 @@ impl Document {
             clients: BTreeMap::new(),
             everyone: Arc::new([]),
             live: Arc::new([]),
+            links: BTreeMap::new(),
             uplink: None,
             uplink_ready: false,
             habit: None,
@@ -120,6 +124,7 @@ impl Document {
         match input {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
+            Input::AttachLink { peer } => self.attach_link(peer),
             Input::AttachUpstream { peer, habit, narrow } => {
                 self.habit = None;
                 self.attach_upstream(now, Uplink::new(peer, habit, narrow));
@@ -150,6 +155,7 @@ impl Document {
             |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
+            && !self.links.values().any(Downlink::is_ready)
             && self.log.is_saved()
             && !self.log.is_compacting()
             && self.uplink.as_ref().is_none_or(|up| up.is_idle() && !waits_for_proof(up))
@@ -161,6 +167,7 @@ impl Document {
         let incomplete = self.replica.is_incomplete();
         Standing {
             clients: self.clients.len(),
+            links: self.links.len(),
             saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved(),
             failing: self.log.is_failing(),
             confirmed: (proves && self.kind != Kind::Opaque)
@@ -220,6 +227,11 @@ impl Document {
         }
     }
 
+    fn attach_link(&mut self, peer: PeerId) {
+        let link = self.links.entry(peer).or_default();
+        link.announce(self.awareness.living_not_from(peer));
+    }
+
     fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
         uplink.note_ids(self.replica.held());
@@ -241,6 +253,9 @@ impl Document {
             self.awareness.detach(now, peer, Role::Upstream);
             self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
             self.answer_waiting(now);
+        } else if self.links.remove(&peer).is_some() {
+            self.awareness.detach(now, peer, Role::Link);
+            self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
         } else if self.clients.remove(&peer).is_some() {
             self.log.forget_acks_of(peer);
             self.reckon_audience();
@@ -263,6 +278,12 @@ impl Document {
     }
 
     fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness) {
+                self.out.push(Output::Send { peer, bytes });
+            }
+            return;
+        }
         match &mut self.uplink {
             Some(uplink) if uplink.peer == peer => {
                 self.uplink_ready = false;
@@ -379,6 +400,11 @@ impl Document {
     fn plan(&mut self) {
         if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
             self.unconfirm();
+        }
+        for (peer, link) in &mut self.links {
+            if link.is_ready() && !std::mem::replace(&mut link.is_announced, true) {
+                self.out.push(Output::Ready { peer: *peer });
+            }
         }
         let Some(uplink) = &self.uplink else { return };
         let habit = uplink.habit();

@@ -32,6 +32,11 @@ pub enum Input {
         /// Its number.
         peer: PeerId,
     },
+    /// A relay below has this document open, on a link that carries many.
+    AttachLink {
+        /// The link's number, the same for all its documents.
+        peer: PeerId,
+    },
     /// The upstream link is up.
     AttachUpstream {
         /// Its number: a new one for each time.
@@ -175,6 +180,8 @@ pub enum Habit {
 pub struct Standing {
     /// Attached clients.
     pub clients: usize,
+    /// Attached links below.
+    pub links: usize,
     /// All of it is on disk.
     pub saved: bool,
     /// The store failed to save it at the last attempt.

@@ -26,7 +26,10 @@ pub mod awareness;
 pub mod backoff;
 pub mod close;
 
+mod downlink;
+mod frames;
 mod log;
+mod outflow;
 mod peer;
 mod uplink;
 

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::decode::{DecodeError, Fault, Reader, put_var_bytes};
 
 const ID: [u8; 2] = [2, 0];
+/// As ELVA had it for some months after 0.33.
+const ID_LATER: [u8; 2] = *b"ID";
 
 /// The prefix of every frame of one document.
 pub fn prefix(name: &str) -> Bytes {
@@ -19,12 +21,31 @@ pub fn prefix(name: &str) -> Bytes {
 
 /// Splits a frame into the document's name and its message.
 pub fn decode(frame: &Bytes) -> Result<(&str, Bytes), DecodeError> {
+    let Parts { name, message, .. } = split(frame)?;
+    Ok((name, message))
+}
+
+/// A frame in its parts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// All before the message: how the other side frames this document.
+    pub prefix: Bytes,
+    /// The name of the document, as the other side writes it.
+    pub name: &'a str,
+    /// The message.
+    pub message: Bytes,
+}
+
+/// Splits a frame into its parts.
+pub fn split(frame: &Bytes) -> Result<Parts<'_>, DecodeError> {
     let mut reader = Reader::new(frame);
-    if reader.take(ID.len())? != ID {
+    if ![ID, ID_LATER].iter().any(|id| frame.starts_with(id)) && frame.len() >= ID.len() {
         return Err(DecodeError { offset: 0, fault: Fault::NoPrefix });
     }
+    reader.take(ID.len())?;
     let name = reader.var_str()?;
-    Ok((name, frame.slice(reader.offset()..)))
+    let at = reader.offset();
+    Ok(Parts { prefix: frame.slice(..at), name, message: frame.slice(at..) })
 }
 
 #[cfg(test)]
@@ -40,6 +61,16 @@ mod tests {
         let (name, message) = decode(&frame).unwrap();
         assert_eq!(name, "a/b");
         assert_eq!(message, [0, 0, 1, 0].as_slice());
+    }
+
+    #[test]
+    fn a_prefix_is_kept_as_the_other_side_writes_it() {
+        for magic in [ID, ID_LATER] {
+            let frame = Bytes::from([&magic[..], b"\x05a%20b", &[0, 0, 1, 0]].concat());
+            let parts = split(&frame).unwrap();
+            assert_eq!((parts.name, &parts.message[..]), ("a%20b", &[0, 0, 1, 0][..]));
+            assert_eq!(parts.prefix, frame.slice(..8));
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::state_vector::StateVector;
 pub enum Role {
     /// A program on its own WebSocket, speaking plain Yjs.
     Client,
+    /// A relay below, on a connection that carries many documents.
+    Link,
     /// The remote server.
     Upstream,
 }

@@ -3,7 +3,6 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
-mod frames;
 mod proof;
 mod pull;
 
@@ -14,14 +13,15 @@ use bytes::Bytes;
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::event::Habit;
+use crate::frames::Frames;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
+use crate::outflow::Outflow;
 use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::{Millis, limits};
 
-use frames::Frames;
 use proof::Proof;
 
 /// The upstream as one document sees it.
@@ -35,14 +35,10 @@ pub(crate) struct Uplink {
     gap: bool,
     /// A step 1 of ours that is not wholly answered.
     asked: Option<Asked>,
-    /// Their step 1 is to be answered, with whatever is wanted.
-    answer: bool,
     /// What the upstream lacks.
-    want: Want,
+    flow: Outflow,
     /// What somebody behind a server that only passes on lacks, and when it is answered.
     joiner: Option<(Millis, Want)>,
-    /// The one message that holds all of `want`, as its author wrote it.
-    fresh: Option<Bytes>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
     frames: Frames,
@@ -95,10 +91,8 @@ impl Uplink {
             ask: false,
             gap: false,
             asked: None,
-            answer: false,
-            want: Want::default(),
+            flow: Outflow::default(),
             joiner: None,
-            fresh: None,
             awareness: BTreeSet::new(),
             frames: Frames::default(),
             habit,
@@ -175,7 +169,7 @@ impl Uplink {
 
     /// Whether all has been sent.
     pub(crate) fn is_sent(&self) -> bool {
-        self.stage == Stage::Live && self.want.is_empty()
+        self.stage == Stage::Live && self.flow.is_sent()
     }
 
     /// Local news. `message` is the whole of it as one message, if its author's bytes may be
@@ -185,11 +179,7 @@ impl Uplink {
         if self.stage != Stage::Live {
             return; // the push will carry it
         }
-        let alone = self.want.is_empty() && !self.answer;
-        self.fresh =
-            message.filter(|message| alone && message.len() <= limits::CHUNK_BYTES_MAX).cloned();
-        self.want.structs.merge(&news.structs);
-        self.want.deletes.merge(&news.deletes);
+        self.flow.changed(news, message);
     }
 
     pub(crate) fn announce(&mut self, ids: impl IntoIterator<Item = u64>) {
@@ -250,8 +240,7 @@ impl Uplink {
 
     /// They have shown that they hold this.
     pub(crate) fn holds(&mut self, named: &Want) {
-        self.fresh = None;
-        self.want.subtract(named);
+        self.flow.holds(named);
         if let Some((_, want)) = &mut self.joiner {
             want.subtract(named);
         }
@@ -280,11 +269,10 @@ impl Uplink {
         };
         let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
         let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
-        self.fresh = None;
-        self.want = Want { structs, deletes: replica.deletes().clone() };
-        self.want.subtract(&asked.named);
-        self.want.subtract(&asked.sent);
-        self.answer = true;
+        let mut want = Want { structs, deletes: replica.deletes().clone() };
+        want.subtract(&asked.named);
+        want.subtract(&asked.sent);
+        self.flow.set(want, true);
         self.silent = false;
         self.trusted = true;
         self.stage = Stage::Live;
@@ -318,10 +306,9 @@ impl Uplink {
         }
         if self.stage == Stage::Live
             && let Some((_, want)) = self.joiner.take_if(|(at, _)| now >= *at)
+            && !want.is_empty()
         {
-            self.fresh = None;
-            self.want.merge(&want);
-            self.answer |= !want.is_empty();
+            self.flow.add_to_answer(&want);
         }
         self.gap &= replica.is_incomplete();
         let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
@@ -341,12 +328,12 @@ impl Uplink {
 
     fn push(&mut self, replica: &Replica) {
         self.silent = true;
-        self.fresh = None;
-        self.want = Want::everything(replica);
+        let mut want = Want::everything(replica);
         if let Some(asked) = &self.asked {
-            self.want.subtract(&asked.named);
+            want.subtract(&asked.named);
         }
-        self.answer = !self.want.is_empty();
+        let answer = !want.is_empty();
+        self.flow.set(want, answer);
         self.stage = Stage::Live;
     }
 
@@ -364,7 +351,7 @@ impl Uplink {
     }
 
     fn proof_due(&self) -> Option<Millis> {
-        if !self.proves() || !self.is_sent() || self.answer {
+        if !self.proves() || !self.is_sent() || self.flow.answers() {
             return None;
         }
         Some(self.proof.due()?.max(self.may_ask_from()?))

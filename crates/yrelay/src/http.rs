@@ -36,6 +36,10 @@ pub trait Routes {
     fn rooms(&self) -> Vec<Room>;
     /// Takes a WebSocket for a document. Must not block: it spawns what it needs on the `LocalSet`.
     fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer);
+    /// Whether relays may connect from below.
+    fn takes_links(&self) -> bool;
+    /// Takes a WebSocket for many documents. Must not block, either.
+    fn attach_link(&self, peer: SocketAddr, reader: Reader, writer: Writer);
 }
 
 /// What every connection needs to know.
@@ -51,6 +55,14 @@ pub struct Site {
 }
 
 type Response = hyper::Response<Full<Bytes>>;
+
+/// What a WebSocket is for.
+enum Purpose {
+    /// Plain Yjs messages of one document.
+    Document(DocumentId),
+    /// Those of many, each behind a prefix.
+    Link,
+}
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -79,11 +91,14 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     if let Err(error) = connection.await {
         tracing::debug!(%peer, %error, "request failed");
     }
-    let Some((id, upgrade)): Option<(DocumentId, OnUpgrade)> = upgrade.take() else { return };
+    let Some((purpose, upgrade)): Option<(Purpose, OnUpgrade)> = upgrade.take() else { return };
     // The 101 is written: there is nothing to wait for.
     if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
         let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
-        site.routes.attach(id, peer, reader, writer);
+        match purpose {
+            Purpose::Document(id) => site.routes.attach(id, peer, reader, writer),
+            Purpose::Link => site.routes.attach_link(peer, reader, writer),
+        }
     }
 }
 
@@ -91,7 +106,7 @@ fn answer(
     site: &Site,
     mut request: Request<Incoming>,
     on_loopback: bool,
-    upgrade: &Cell<Option<(DocumentId, OnUpgrade)>>,
+    upgrade: &Cell<Option<(Purpose, OnUpgrade)>>,
 ) -> Response {
     if let Err(refusal) = site.rules.check(request.headers(), on_loopback) {
         return refused(site, refusal);
@@ -103,9 +118,9 @@ fn answer(
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
     }
-    match handshake(&request) {
-        Ok(id) => {
-            upgrade.set(Some((id, hyper::upgrade::on(&mut request))));
+    match handshake(&request, site.routes.takes_links()) {
+        Ok(purpose) => {
+            upgrade.set(Some((purpose, hyper::upgrade::on(&mut request))));
             switching(request.headers())
         }
         Err((status, line)) => {
@@ -139,17 +154,23 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
-/// The document that a WebSocket is for, or why there is none.
-fn handshake(request: &Request<Incoming>) -> Result<DocumentId, (StatusCode, String)> {
+/// What a WebSocket is for, or why there is none.
+fn handshake(
+    request: &Request<Incoming>,
+    takes_links: bool,
+) -> Result<Purpose, (StatusCode, String)> {
     let bad = |line: &str| Err((StatusCode::BAD_REQUEST, line.to_owned()));
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return bad("WebSockets begin with GET and HTTP/1.1");
     }
-    let id = DocumentId::from_path(request.uri().path()).map_err(|error| {
-        let missing = error == IdError::Missing;
-        let status = if missing { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        (status, error.to_string())
-    })?;
+    let purpose = match DocumentId::from_path(request.uri().path()) {
+        Ok(id) => Purpose::Document(id),
+        Err(IdError::Missing) if takes_links => Purpose::Link,
+        Err(IdError::Missing) => {
+            return Err((StatusCode::FORBIDDEN, IdError::Missing.to_string()));
+        }
+        Err(error) => return bad(&error.to_string()),
+    };
     let headers = request.headers();
     if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
         return Err((StatusCode::UPGRADE_REQUIRED, "this is WebSocket version 13".into()));
@@ -157,7 +178,7 @@ fn handshake(request: &Request<Incoming>) -> Result<DocumentId, (StatusCode, Str
     if !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         return bad("the Sec-WebSocket-Key header is missing");
     }
-    Ok(id)
+    Ok(purpose)
 }
 
 fn switching(headers: &HeaderMap) -> Response {

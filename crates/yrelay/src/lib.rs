@@ -34,6 +34,8 @@ pub mod store;
 mod connection;
 mod holder;
 mod jobs;
+mod link_server;
+mod pace;
 mod refusals;
 mod state;
 mod upstream;

@@ -35,6 +35,12 @@ pub const LINK_SLOW_MS: u64 = 500;
 /// minutes on a slow link.
 pub const LINK_UNSENT_BYTES: u32 = 4 << 10;
 
+/// Documents that one link below may join: it never leaves one but by closing.
+pub const LINK_DOCUMENTS_MAX: usize = 65_536;
+/// What may wait for a link below beside what it has been given room for: an answer that is being
+/// written when the next comes due.
+pub const LINK_BELOW_ROOM_BYTES: usize = 256 << 10;
+
 /// Pings of a peer that leaves our answers unread.
 pub const PONGS_OWED_MAX: usize = 1_024;
 

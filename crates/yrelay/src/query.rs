@@ -168,6 +168,7 @@ mod tests {
         Document {
             identifier: identifier.into(),
             clients: 1,
+            links: 0,
             saved: true,
             confirmed: Some(true),
             synced: true,

@@ -11,9 +11,9 @@ use crate::http::Routes;
 use crate::metrics::Gauges;
 use crate::relay::Relay;
 use crate::state::{Shelved, Slot, State};
-use crate::status::{Document, Room, Status, Upstream, UpstreamState};
+use crate::status::{Document, Role, Room, Status, Upstream, UpstreamState};
 use crate::ws::{Reader, Writer};
-use crate::{clock, connection};
+use crate::{clock, connection, link_server};
 
 /// The relay as HTTP sees it.
 pub struct Front(pub Rc<Relay>);
@@ -62,6 +62,14 @@ impl Routes for Front {
     fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer) {
         spawn_local(connection::run(self.0.clone(), id, peer, reader, writer));
     }
+
+    fn takes_links(&self) -> bool {
+        self.0.role == Role::Serve
+    }
+
+    fn attach_link(&self, peer: SocketAddr, reader: Reader, writer: Writer) {
+        spawn_local(link_server::run(self.0.clone(), peer, reader, writer));
+    }
 }
 
 impl State {
@@ -72,6 +80,7 @@ impl State {
         Document {
             identifier: id.to_string(),
             clients: slot.clients.len(),
+            links: slot.links.len(),
             saved: standing.saved,
             confirmed,
             synced: standing.saved && up,
@@ -94,6 +103,7 @@ impl State {
         Document {
             identifier: id.to_string(),
             clients: 0,
+            links: 0,
             saved: true,
             confirmed,
             synced: confirmed.unwrap_or(true),

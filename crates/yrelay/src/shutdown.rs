@@ -5,7 +5,7 @@
 //! 2. Frames are read no more.
 //! 3. What is queued is committed, and acknowledged.
 //! 4. Who was present here is withdrawn, and what the upstream lacks is sent while there is time.
-//! 5. Clients and the link get a close frame.
+//! 5. Clients and links get a close frame.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn withdraw(relay: &Rc<Relay>) {
 
 fn close(relay: &Rc<Relay>) {
     relay.with(|state, _| {
-        for outbox in state.client_outboxes() {
+        for outbox in state.outboxes_below() {
             outbox.close(connection::going_away());
         }
         state.end_link();

@@ -21,6 +21,7 @@ use yrelay_core::offers::Offers;
 use yrelay_core::upstream::Event;
 
 use crate::jobs::{Compacted, Job};
+use crate::link_server::Links;
 use crate::outbox::Outbox;
 use crate::refusals::Refusals;
 use crate::relay::Relay;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     /// What the store holds of documents that are not in memory.
     pub(crate) stored: BTreeMap<DocumentId, Shelved>,
     pub(crate) link: Option<Link>,
+    pub(crate) links: Links,
     pub(crate) clients: HashMap<PeerId, Client>,
     /// When which document, or the link (`None`), is to be woken.
     pub(crate) timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
@@ -90,6 +92,7 @@ impl State {
             documents: HashMap::new(),
             stored: stored.into_iter().map(shelved).collect(),
             link,
+            links: Links::default(),
             clients: HashMap::new(),
             timers: BinaryHeap::new(),
             refusals: Refusals::default(),
@@ -130,6 +133,9 @@ impl State {
                 self.jobs.push(Job::Load(id.clone()));
             }
             self.attach_upstream(relay, id);
+            for peer in self.links.of(id) {
+                self.input(relay, id, Input::AttachLink { peer });
+            }
         }
         #[expect(clippy::expect_used, reason = "inserted above where it was not there")]
         self.documents.get_mut(id).expect("it is in memory now")
@@ -168,7 +174,13 @@ impl State {
                     // It was given room for this one, so the queue takes it.
                     let _ = outbox.push(framed);
                 }
-                None => self.send(relay, peer, bytes),
+                None => match self.links.framed(peer, &bytes) {
+                    Some((framed, outbox)) => {
+                        count_sent(relay, &framed);
+                        let _ = outbox.push(framed);
+                    }
+                    None => self.send(relay, peer, bytes),
+                },
             },
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
@@ -183,7 +195,7 @@ impl State {
             Output::Close { peer, reason } => self.close(relay, id, peer, reason),
             Output::Rejected { peer, reason } => {
                 relay.metrics.reject(reason.label());
-                tracing::warn!(document = %id, %peer, %reason, "refused a message of the upstream");
+                tracing::warn!(document = %id, %peer, %reason, "refused a message on a link");
             }
             Output::Ignored { peer, kind } => {
                 relay.metrics.ignored_messages.count();
@@ -198,13 +210,14 @@ impl State {
         relay.timer_changed.notify_one();
     }
 
-    pub(crate) fn client_outboxes(&self) -> impl Iterator<Item = &Outbox> {
-        self.clients.values().map(|client| &client.outbox)
+    /// The queues to all who are below.
+    pub(crate) fn outboxes_below(&self) -> impl Iterator<Item = &Outbox> {
+        self.clients.values().map(|client| &client.outbox).chain(self.links.outboxes())
     }
 
     /// Whether nobody is connected any more, neither below nor above.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.clients.is_empty() && self.upstream_peer().is_none()
+        self.clients.is_empty() && self.links.is_empty() && self.upstream_peer().is_none()
     }
 
     pub(crate) fn spawn(&mut self, job: Job) {
@@ -225,8 +238,11 @@ impl State {
         if let Some(client) = self.clients.get(&peer) {
             client.ready.notify_one();
         } else if self.upstream_outbox(peer).is_some() {
-            let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty());
+            let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty())
+                || self.links.has(id);
             self.link_event(relay, Event::Ready { document: id.clone(), open });
+        } else {
+            self.links.ready(peer);
         }
     }
 
@@ -240,8 +256,9 @@ impl State {
         relay.metrics.reject(reason.label());
         let code = self.refusals.code(clock::now_ms(), id, reason);
         tracing::info!(document = %id, %peer, %reason, code, "closing");
-        if let Some(client) = self.clients.get(&peer) {
-            client.outbox.close(Close::new(code, reason.to_string()));
+        let client = self.clients.get(&peer).map(|client| &client.outbox);
+        if let Some(outbox) = client.or_else(|| self.links.outbox(peer)) {
+            outbox.close(Close::new(code, reason.to_string()));
         }
     }
 
@@ -250,7 +267,7 @@ impl State {
     fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
         tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
         let Some(slot) = self.drop_document(id) else { return };
-        for peer in slot.clients {
+        for peer in slot.clients.into_iter().chain(self.links.of(id)) {
             self.close(relay, id, peer, CloseReason::Internal);
         }
         let shelved = Shelved { bytes: 0, unconfirmed: true };

@@ -68,6 +68,9 @@ pub struct Document {
     /// Local clients.
     #[serde(default)]
     pub clients: usize,
+    /// Relays below that have it open.
+    #[serde(default)]
+    pub links: usize,
     /// All of it is on this machine's disk.
     pub saved: bool,
     /// The upstream has proved that it holds all of it; `null` where it can prove nothing.
@@ -154,6 +157,7 @@ mod tests {
         let document = Document {
             identifier: "notes".into(),
             clients: 2,
+            links: 1,
             saved: true,
             confirmed: None,
             synced: false,
@@ -188,6 +192,7 @@ mod tests {
             "documents": [{
                 "identifier": "notes",
                 "clients": 2,
+                "links": 1,
                 "saved": true,
                 "confirmed": null,
                 "synced": false,

@@ -2,7 +2,6 @@
 //! it, each message behind its document's prefix.
 
 mod attempt;
-mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +20,7 @@ use crate::config;
 use crate::connector::Connector;
 use crate::jobs::Job;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::pump::{Ended, pump};
 use crate::relay::Relay;
 use crate::state::{State, seed};
@@ -29,7 +29,6 @@ use crate::ws::{Frame, Reader, Writer};
 use crate::{clock, limits};
 
 use attempt::Door;
-use pace::Pace;
 
 /// The way up.
 pub(crate) struct Link {

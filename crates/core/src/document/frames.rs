@@ -34,7 +34,7 @@ enum Arrival {
 impl Document {
     pub(super) fn frame(&mut self, now: Millis, peer: PeerId, frame: &Bytes) {
         let Some(role) = self.role(peer) else { return };
-        if self.kind == Kind::Unknown && role == Role::Client && frame.starts_with(FERNET) {
+        if self.kind == Kind::Unknown && role != Role::Upstream && frame.starts_with(FERNET) {
             self.kind = Kind::Opaque;
         }
         if self.kind == Kind::Opaque {
@@ -57,12 +57,21 @@ impl Document {
         if self.clients.contains_key(&peer) {
             return Some(Role::Client);
         }
+        if self.links.contains_key(&peer) {
+            return Some(Role::Link);
+        }
         self.uplink.as_ref().filter(|up| up.peer == peer).map(|_| Role::Upstream)
     }
 
     fn pass_on(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
         self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
-        let refused = role == Role::Client
+        for (link_peer, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
+            if !link.forward(frame.clone()) {
+                // What it would miss nobody can tell it later but the programs behind it.
+                self.out.push(Output::Close { peer: *link_peer, reason: CloseReason::TooSlow });
+            }
+        }
+        let refused = role != Role::Upstream
             && self.uplink.as_mut().is_some_and(|up| !up.forward(frame.clone()));
         if refused {
             self.close(now, peer, CloseReason::Backlogged);
@@ -113,6 +122,10 @@ impl Document {
     }
 
     fn step_1(&mut self, now: Millis, peer: PeerId, role: Role, theirs: StateVector) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.step_1(&theirs, &self.replica);
+            return;
+        }
         if role == Role::Upstream {
             let Some(uplink) = &mut self.uplink else { return };
             let proof = uplink.step_1(now, &theirs, &self.replica, &mut self.random);
@@ -145,6 +158,9 @@ impl Document {
         self.admit(role)?;
         self.is_yjs();
         let news = self.replica.apply(&update);
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.said(&update);
+        }
         if let Some(uplink) = &mut self.uplink {
             uplink.note_ids(&news.structs);
         }
@@ -193,16 +209,19 @@ impl Document {
         news: &Applied,
         pieces: &[(Update, Bytes)],
     ) {
-        let local = role == Role::Client;
+        let local = role != Role::Upstream;
+        let whole = match pieces {
+            [(_, message)] => Some(message),
+            _ => None,
+        };
         if local {
             self.unconfirmed = true;
             if let Some(uplink) = &mut self.uplink {
-                let whole = match pieces {
-                    [(_, message)] => Some(message),
-                    _ => None,
-                };
                 uplink.changed(now, news, whole);
             }
+        }
+        for (_, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
+            link.changed(news, whole);
         }
         // More than one message's worth is too much for some readers as one, and for the queues of
         // others as many: whoever is up to date pulls it, as a joiner does.
@@ -258,7 +277,9 @@ impl Document {
             }
             Some(_) => {}
             None => {
-                if let Some(uplink) = &mut self.uplink {
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.ask_for_gap(now);
+                } else if let Some(uplink) = &mut self.uplink {
                     uplink.ask();
                 }
             }
@@ -281,14 +302,17 @@ impl Document {
         }
         if let Some(uplink) = &mut self.uplink {
             match role {
-                Role::Client => uplink.announce(announced.changed.iter().copied()),
+                Role::Client | Role::Link => uplink.announce(announced.changed.iter().copied()),
                 Role::Upstream => uplink.passes_on(now),
             }
+        }
+        for (_, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
+            link.announce(announced.changed.iter().copied());
         }
         if announced.whole && !announced.changed.is_empty() {
             self.broadcast(now, Audience::Everyone, None, wire::awareness(body));
         } else {
-            self.tell_awareness(now, &announced.changed);
+            self.tell_clients_awareness(now, &announced.changed);
         }
         self.schedule(now + limits::AWARENESS_EXPIRY_MS);
         if announced.refused > 0

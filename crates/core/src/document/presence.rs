@@ -5,8 +5,15 @@ use super::audience::Audience;
 use crate::{Millis, wire};
 
 impl Document {
-    /// Everybody here hears how these ids stand.
+    /// Everybody below hears how these ids stand.
     pub(super) fn tell_awareness(&mut self, now: Millis, ids: &[u64]) {
+        for link in self.links.values_mut() {
+            link.announce(ids.iter().copied());
+        }
+        self.tell_clients_awareness(now, ids);
+    }
+
+    pub(super) fn tell_clients_awareness(&mut self, now: Millis, ids: &[u64]) {
         if let Some(entries) = self.awareness.encode(ids.iter().copied()) {
             self.broadcast(now, Audience::Everyone, None, wire::awareness(&entries));
         }

@@ -13,7 +13,7 @@ impl Uplink {
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
-            || (self.pushes() && (self.answer || !self.want.is_empty()))
+            || (self.pushes() && self.flow.is_ready())
     }
 
     fn pushes(&self) -> bool {
@@ -50,25 +50,10 @@ impl Uplink {
     }
 
     fn pull_update(&mut self, bytes_max: usize, replica: &Replica) -> Option<Bytes> {
-        if let Some(message) = self.fresh.take().filter(|message| message.len() <= bytes_max) {
-            let sent = std::mem::take(&mut self.want);
-            self.note_sent(|| sent);
-            return Some(message);
-        }
-        let chunk = replica.take_chunk(&mut self.want, bytes_max);
-        let answers = self.answer && chunk.as_ref().is_none_or(|chunk| chunk.complete);
-        self.answer &= !answers;
-        let Some(chunk) = chunk else {
-            return answers.then(|| wire::sync_step2(wire::EMPTY_UPDATE));
-        };
-        self.note_sent(|| Want::of(&chunk.update));
-        let bytes = chunk.update.bytes();
-        Some(if answers { wire::sync_step2(bytes) } else { wire::update(bytes) })
-    }
-
-    fn note_sent(&mut self, sent: impl FnOnce() -> Want) {
+        let (message, sent) = self.flow.pull(bytes_max, replica)?;
         if let Some(asked) = &mut self.asked {
-            asked.sent.merge(&sent());
+            asked.sent.merge(&sent.want());
         }
+        Some(message)
     }
 }

@@ -1,4 +1,4 @@
-//! Frames of an opaque document on their way up.
+//! Frames of an opaque document that wait for a link.
 
 use std::collections::VecDeque;
 
@@ -8,14 +8,14 @@ use crate::limits;
 
 /// A bounded queue. Nothing in it can be merged or asked for again, as nobody here can read it.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     queue: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Frames {
     /// Refused if too many wait; the first always finds place.
-    pub(super) fn push(&mut self, frame: Bytes) -> bool {
+    pub(crate) fn push(&mut self, frame: Bytes) -> bool {
         let bytes = self.bytes + frame.len();
         let fits =
             bytes <= limits::OPAQUE_BYTES_MAX && self.queue.len() < limits::OPAQUE_FRAMES_MAX;
@@ -27,13 +27,13 @@ impl Frames {
         true
     }
 
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
         let frame = self.queue.pop_front()?;
         self.bytes -= frame.len();
         Some(frame)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 }

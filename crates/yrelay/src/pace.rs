@@ -7,34 +7,34 @@ use yrelay_core::limits::CHUNK_BYTES_MAX;
 use crate::limits;
 
 /// Grows and shrinks with the time that messages take to leave.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_max: usize,
     /// The last message, if how long it takes says anything.
     pulled: usize,
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes_max: limits::LINK_PULL_BYTES, pulled: 0 }
     }
 
     /// The largest message that should be queued next.
-    pub(super) fn bytes_max(&self) -> usize {
+    pub(crate) fn bytes_max(&self) -> usize {
         self.bytes_max
     }
 
     /// A message of so many bytes was queued, and somebody waits for it to leave.
-    pub(super) fn pulled(&mut self, bytes: usize) {
+    pub(crate) fn pulled(&mut self, bytes: usize) {
         self.pulled = bytes;
     }
 
     /// Nobody waits: when it leaves will not be noticed.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.pulled = 0;
     }
 
     /// It has left, after so long. Small ones say nothing.
-    pub(super) fn drained(&mut self, ms: u64) {
+    pub(crate) fn drained(&mut self, ms: u64) {
         if std::mem::take(&mut self.pulled) < self.bytes_max / 2 {
             return;
         }
