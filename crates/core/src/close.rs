@@ -17,6 +17,8 @@ pub enum CloseReason {
     TooBig,
     /// It does not read fast enough: its queue is full. Everything it misses is in its next sync.
     TooSlow,
+    /// A link that has joined more documents than one may.
+    TooManyDocuments,
     /// The document could not be loaded from the store.
     LoadFailed,
     /// Too much of the document waits to be saved.
@@ -38,7 +40,7 @@ impl CloseReason {
         match self {
             Self::TextFrame => 1003,
             Self::Malformed(_) => 1007,
-            Self::AwarenessLimits => 1008,
+            Self::AwarenessLimits | Self::TooManyDocuments => 1008,
             Self::TooBig => 1009,
             Self::TooSlow | Self::LoadFailed | Self::Unsaved | Self::Backlogged => 1013,
             Self::Internal => 1011,
@@ -60,6 +62,7 @@ impl CloseReason {
             Self::AwarenessLimits => "awareness_limits",
             Self::TooBig => "too_big",
             Self::TooSlow => "too_slow",
+            Self::TooManyDocuments => "too_many_documents",
             Self::LoadFailed => "load_failed",
             Self::Unsaved => "unsaved",
             Self::Backlogged => "backlogged",
@@ -78,6 +81,7 @@ impl fmt::Display for CloseReason {
             Self::AwarenessLimits => f.write_str("awareness states too large or too many"),
             Self::TooBig => f.write_str("message too big"),
             Self::TooSlow => f.write_str("reading too slowly: reconnect to catch up"),
+            Self::TooManyDocuments => f.write_str("too many documents on one connection"),
             Self::LoadFailed => f.write_str("the document could not be loaded: try again later"),
             Self::Unsaved => f.write_str("changes cannot be saved at the moment: try again later"),
             Self::Backlogged => f.write_str("the upstream is not keeping up: try again later"),

@@ -80,7 +80,7 @@ impl State {
         Document {
             identifier: id.to_string(),
             clients: slot.clients.len(),
-            links: slot.links.len(),
+            links: standing.links,
             saved: standing.saved,
             confirmed,
             synced: standing.saved && up,

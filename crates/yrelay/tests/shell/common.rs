@@ -77,6 +77,14 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
+    fn takes_links(&self) -> bool {
+        false
+    }
+
+    fn attach_link(&self, _: SocketAddr, _: Reader, _: Writer) {
+        panic!("it takes no links");
+    }
+
     fn attach(&self, id: DocumentId, _: SocketAddr, reader: Reader, writer: Writer) {
         let this = self.0.clone();
         let number = this.next.replace(this.next.get() + 1);
