@@ -17,6 +17,8 @@ pub enum CloseReason {
     TooBig,
     /// It does not read fast enough: its queue is full. Everything it misses is in its next sync.
     TooSlow,
+    /// Frames of a link got lost on the way.
+    FramesLost,
     /// A link that has joined more documents than one may.
     TooManyDocuments,
     /// The document could not be loaded from the store.
@@ -46,6 +48,7 @@ impl CloseReason {
             Self::Internal => 1011,
             Self::Resync => 1012,
             Self::GoingAway => 1001,
+            Self::FramesLost => 4500,
         }
     }
 
@@ -62,6 +65,7 @@ impl CloseReason {
             Self::AwarenessLimits => "awareness_limits",
             Self::TooBig => "too_big",
             Self::TooSlow => "too_slow",
+            Self::FramesLost => "frames_lost",
             Self::TooManyDocuments => "too_many_documents",
             Self::LoadFailed => "load_failed",
             Self::Unsaved => "unsaved",
@@ -81,6 +85,7 @@ impl fmt::Display for CloseReason {
             Self::AwarenessLimits => f.write_str("awareness states too large or too many"),
             Self::TooBig => f.write_str("message too big"),
             Self::TooSlow => f.write_str("reading too slowly: reconnect to catch up"),
+            Self::FramesLost => f.write_str("frames were lost on the way: reconnect"),
             Self::TooManyDocuments => f.write_str("too many documents on one connection"),
             Self::LoadFailed => f.write_str("the document could not be loaded: try again later"),
             Self::Unsaved => f.write_str("changes cannot be saved at the moment: try again later"),

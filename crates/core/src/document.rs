@@ -5,6 +5,7 @@
 
 mod answers;
 mod audience;
+mod fellows;
 mod frames;
 mod held;
 mod presence;
@@ -18,7 +19,7 @@ use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::close::CloseReason;
 use crate::downlink::Downlink;
-use crate::event::{Habit, Input, Output, Standing};
+use crate::event::{Dialect, Habit, Input, Output, Standing};
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Role, Stage};
@@ -50,6 +51,10 @@ pub struct Document {
     habit: Option<Habit>,
     /// The upstream has not confirmed all.
     unconfirmed: bool,
+    /// There never is an upstream.
+    is_top: bool,
+    /// Whoever is above the upstream had all when this was last told.
+    above: bool,
     random: Random,
     wake_at: Option<Millis>,
     out: Vec<Output>,
@@ -90,6 +95,8 @@ impl Document {
             uplink_ready: false,
             habit: None,
             unconfirmed: true, // until the store says otherwise
+            is_top: false,
+            above: false,
             random: Random::new(seed),
             wake_at: None,
             out: Vec::new(),
@@ -99,6 +106,12 @@ impl Document {
     /// A document that is known to be end-to-end encrypted, whatever its frames look like.
     pub fn opaque(seed: u64) -> Self {
         Self { kind: Kind::Opaque, ..Self::new(seed) }
+    }
+
+    /// A document of a relay that has nobody above it.
+    #[must_use]
+    pub fn at_the_top(self) -> Self {
+        Self { is_top: true, ..self }
     }
 
     /// The one entry point.
@@ -114,6 +127,9 @@ impl Document {
             (Phase::Failed, Input::Attach { peer }) => {
                 self.out.push(Output::Close { peer, reason: CloseReason::LoadFailed });
             }
+            (Phase::Failed, Input::AttachLink { peer, .. }) => {
+                self.out.push(Output::Close { peer, reason: CloseReason::LoadFailed });
+            }
             (Phase::Failed, _) => {}
         }
         self.plan();
@@ -124,10 +140,10 @@ impl Document {
         match input {
             Input::Loaded { .. } | Input::LoadFailed => unreachable!("it is loaded once"),
             Input::Attach { peer } => self.attach(now, peer),
-            Input::AttachLink { peer } => self.attach_link(peer),
-            Input::AttachUpstream { peer, habit, narrow } => {
+            Input::AttachLink { peer, dialect } => self.attach_link(peer, dialect),
+            Input::AttachUpstream { peer, habit, dialect } => {
                 self.habit = None;
-                self.attach_upstream(now, Uplink::new(peer, habit, narrow));
+                self.attach_upstream(now, Uplink::new(peer, habit, dialect));
             }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
@@ -155,7 +171,7 @@ impl Document {
             |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
-            && !self.links.values().any(Downlink::is_ready)
+            && self.links.values().all(Downlink::is_idle)
             && self.log.is_saved()
             && !self.log.is_compacting()
             && self.uplink.as_ref().is_none_or(|up| up.is_idle() && !waits_for_proof(up))
@@ -172,6 +188,7 @@ impl Document {
             failing: self.log.is_failing(),
             confirmed: (proves && self.kind != Kind::Opaque)
                 .then_some(!self.unconfirmed && !incomplete),
+            above: self.has_above(),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
             withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
             incomplete,
@@ -227,9 +244,14 @@ impl Document {
         }
     }
 
-    fn attach_link(&mut self, peer: PeerId) {
-        let link = self.links.entry(peer).or_default();
+    fn attach_link(&mut self, peer: PeerId, dialect: Dialect) {
+        let link = self.links.entry(peer).or_insert_with(|| Downlink::new(dialect));
         link.announce(self.awareness.living_not_from(peer));
+    }
+
+    /// Whether whoever is above, to the top, has all.
+    fn has_above(&self) -> bool {
+        self.is_top || (self.above && !self.unconfirmed)
     }
 
     fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
@@ -279,7 +301,8 @@ impl Document {
 
     fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
         if let Some(link) = self.links.get_mut(&peer) {
-            if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness) {
+            let above = self.is_top || (self.above && !self.unconfirmed);
+            if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness, above) {
                 self.out.push(Output::Send { peer, bytes });
             }
             return;
@@ -287,7 +310,8 @@ impl Document {
         match &mut self.uplink {
             Some(uplink) if uplink.peer == peer => {
                 self.uplink_ready = false;
-                let message = uplink.pull(now, bytes_max, &self.replica, &self.awareness);
+                let version = self.log.last_seq();
+                let message = uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
                 if let Some(bytes) = message {
                     self.out.push(Output::Send { peer, bytes });
                 }
@@ -299,6 +323,9 @@ impl Document {
     fn saved(&mut self, now: Millis, seq: u64) {
         for ack in self.log.saved(seq) {
             self.send(now, ack.peer, ack.message);
+        }
+        for link in self.links.values_mut() {
+            link.saved(seq);
         }
         if self.log.is_saved() {
             for client in self.clients.values_mut() {
@@ -401,7 +428,9 @@ impl Document {
         if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
             self.unconfirm();
         }
+        let above = self.has_above();
         for (peer, link) in &mut self.links {
+            link.above(above);
             if link.is_ready() && !std::mem::replace(&mut link.is_announced, true) {
                 self.out.push(Output::Ready { peer: *peer });
             }

@@ -1,32 +1,42 @@
-//! One document's conversation with a link below: a relay with programs behind it, in the dialect
-//! of ELVA.
+//! One document's conversation with a link below: a relay with programs behind it.
 //!
-//! Behind such a link is a crowd, not a replica: each step 1 is another program's, and an answer
+//! Behind a link in ELVA's dialect is a crowd, not a replica: each step 1 is another program's, and an answer
 //! goes to all of them. So each is answered with all that it lacks, and with a step 1 of ours, as
 //! ELVA's server does; and nothing that somebody there holds is taken for held by all, but what
 //! they say themselves, since the relay below passes that on among them. They are never told that
-//! something is saved: they know no such word.
+//! something is saved: they know no such word. Behind one of our own is a replica, which says what
+//! it holds, is told what it lacks, and may ask when all is saved.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use crate::awareness::Awareness;
+use crate::event::Dialect;
+use crate::fellow::Digest;
 use crate::frames::Frames;
 use crate::outflow::Outflow;
 use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
-use crate::{Millis, limits, wire};
+use crate::{Millis, fellow, limits, wire};
 
 /// A link below, as one document sees it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Downlink {
+    dialect: Dialect,
     flow: Outflow,
-    /// A step 1 is to be sent, behind the answer to theirs.
+    /// What we hold is to be said: behind the answer to an ELVA, before it to one of ours.
     ask: bool,
+    /// It was said on this link.
+    asked: bool,
     /// When they were last asked to close a gap.
     asked_at: Option<Millis>,
+    /// What they hold, until they are answered, and how long that waits at most.
+    pub(crate) waiting: Option<(Millis, StateVector, Digest)>,
+    /// Their last question, and what must be saved before it is answered.
+    question: Option<(u64, u64)>,
+    receipt: Receipt,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
     frames: Frames,
@@ -34,12 +44,72 @@ pub(crate) struct Downlink {
     pub(crate) is_announced: bool,
 }
 
+/// The word that all is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receipt {
+    None,
+    /// To be sent.
+    Due(u64),
+    /// It was sent; whether it said that those above have it as well.
+    Sent(u64, bool),
+}
+
 impl Downlink {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            flow: Outflow::default(),
+            ask: false,
+            asked: false,
+            asked_at: None,
+            waiting: None,
+            question: None,
+            receipt: Receipt::None,
+            awareness: BTreeSet::new(),
+            frames: Frames::default(),
+            is_announced: false,
+        }
+    }
+
+    /// Whether it is a yrelay, and says so.
+    pub(crate) fn is_fellow(&self) -> bool {
+        self.dialect == Dialect::Own
+    }
+
     /// Somebody there has a document open.
     pub(crate) fn step_1(&mut self, theirs: &StateVector, replica: &Replica) {
         let structs = replica.missing_from(theirs);
         self.flow.add_to_answer(&Want { structs, deletes: replica.deletes().clone() });
         self.ask = true;
+    }
+
+    /// A yrelay is answered, which has said what it holds.
+    pub(crate) fn answer(&mut self, replica: &Replica) {
+        if let Some((_, vector, digest)) = self.waiting.take() {
+            self.flow.set(Want::lacking(&vector, &digest, replica), true);
+            self.ask |= !self.asked;
+        }
+    }
+
+    /// They ask when all so far is saved, which is so once this sequence number is.
+    pub(crate) fn question(&mut self, version: u64, after: u64) {
+        self.question = Some((version, after));
+    }
+
+    /// All up to here is saved.
+    pub(crate) fn saved(&mut self, seq: u64) {
+        if let Some((version, _)) = self.question.take_if(|(_, after)| *after <= seq) {
+            self.receipt = Receipt::Due(version);
+        }
+    }
+
+    /// Whether those above have all: who was told that they have not is told again.
+    pub(crate) fn above(&mut self, above: bool) {
+        if let Receipt::Sent(version, false) = self.receipt
+            && above
+        {
+            self.receipt = Receipt::Due(version);
+        }
     }
 
     /// They have said this themselves: all of them hold it.
@@ -50,7 +120,10 @@ impl Downlink {
     /// News from elsewhere. `message` is the whole of it as one message, if its author's bytes may
     /// be passed on.
     pub(crate) fn changed(&mut self, news: &Applied, message: Option<&Bytes>) {
-        self.flow.changed(news, message);
+        // One of ours is answered first: that will hold it.
+        if !self.is_fellow() || self.asked || self.ask {
+            self.flow.changed(news, message);
+        }
     }
 
     /// These are to hear how these ids stand.
@@ -73,19 +146,34 @@ impl Downlink {
 
     /// Whether [`Downlink::pull`] has something to send.
     pub(crate) fn is_ready(&self) -> bool {
-        self.flow.is_ready() || self.ask || !self.awareness.is_empty() || !self.frames.is_empty()
+        self.flow.is_ready()
+            || self.ask
+            || matches!(self.receipt, Receipt::Due(_))
+            || !self.awareness.is_empty()
+            || !self.frames.is_empty()
     }
 
-    /// The next message: its link has room for one.
+    /// Whether nothing is under way, and what is known of it may be forgotten. (One of ours leaves
+    /// when nobody there has the document open any more.)
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.is_ready() && !self.is_fellow()
+    }
+
+    /// The next message: its link has room for one. `above`: those above have all.
     pub(crate) fn pull(
         &mut self,
         bytes_max: usize,
         replica: &Replica,
         awareness: &Awareness,
+        above: bool,
     ) -> Option<Bytes> {
         self.is_announced = false;
         if let Some(frame) = self.frames.pop() {
-            return Some(frame);
+            return Some(if self.is_fellow() { fellow::opaque(&frame) } else { frame });
+        }
+        if self.is_fellow() && std::mem::take(&mut self.ask) {
+            self.asked = true;
+            return Some(fellow::have(&replica.state_vector(), replica.deletes()));
         }
         while let Some(id) = self.awareness.pop_first() {
             if let Some(entries) = awareness.encode([id]) {
@@ -94,6 +182,10 @@ impl Downlink {
         }
         if let Some((message, _)) = self.flow.pull(bytes_max, replica) {
             return Some(message);
+        }
+        if let Receipt::Due(version) = self.receipt {
+            self.receipt = Receipt::Sent(version, above);
+            return Some(fellow::saved(version, above));
         }
         std::mem::take(&mut self.ask).then(|| wire::sync_step1(&replica.state_vector().encode()))
     }

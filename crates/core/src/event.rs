@@ -34,8 +34,10 @@ pub enum Input {
     },
     /// A relay below has this document open, on a link that carries many.
     AttachLink {
-        /// The link's number, the same for all its documents.
+        /// Its number.
         peer: PeerId,
+        /// How it speaks.
+        dialect: Dialect,
     },
     /// The upstream link is up.
     AttachUpstream {
@@ -43,9 +45,8 @@ pub enum Input {
         peer: PeerId,
         /// What is known of it already.
         habit: Habit,
-        /// It garbles client ids of 2^32 and above, as ELVA's 0.33 does: content under such ids
-        /// would come back from it a second time.
-        narrow: bool,
+        /// How it speaks.
+        dialect: Dialect,
     },
     /// A peer sent a frame.
     Frame {
@@ -149,6 +150,11 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// The upstream does not take this document.
+    Refused {
+        /// Why, in words.
+        reason: String,
+    },
     /// A well-framed message of an unknown type was ignored, with the rest of its frame.
     Ignored {
         /// Whose.
@@ -161,6 +167,17 @@ pub enum Output {
         /// When.
         at: Millis,
     },
+}
+
+/// How the other end of a link speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// ELVA's, as of 0.33. Its server garbles client ids of 2^32 and above: content under such ids
+    /// would come back from it a second time.
+    #[default]
+    Elva,
+    /// `yrelay.1` ([`crate::fellow`]).
+    Own,
 }
 
 /// How an upstream treats a step 1, as far as is known.
@@ -188,6 +205,8 @@ pub struct Standing {
     pub failing: bool,
     /// The upstream has proved that it holds it all; `None` where it can prove nothing.
     pub confirmed: Option<bool>,
+    /// Whoever is above the upstream, to the top, has confirmed it all as well.
+    pub above: bool,
     /// All of it went up the present link.
     pub sent: bool,
     /// Kept from the upstream: it would double content under wide client ids.

@@ -13,6 +13,7 @@ pub mod id;
 pub mod limits;
 
 pub mod decode;
+pub mod fellow;
 pub mod json;
 pub mod link;
 pub mod wire;

@@ -12,7 +12,8 @@ use bytes::Bytes;
 
 use crate::awareness::Awareness;
 use crate::backoff::Random;
-use crate::event::Habit;
+use crate::event::{Dialect, Habit};
+use crate::fellow::Digest;
 use crate::frames::Frames;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
@@ -52,11 +53,26 @@ pub(crate) struct Uplink {
     trusted: bool,
     /// That trust was misplaced, and the document has not been told yet.
     doubted: bool,
-    /// It garbles client ids of 2^32 and above.
-    narrow: bool,
+    /// How it speaks.
+    dialect: Dialect,
+    /// In our own dialect: it has sent all that it has.
+    answered: bool,
+    /// In our own dialect: when all is saved that was sent, is to be asked, or has been.
+    receipt: Receipt,
     /// The document has such ids.
     wide: bool,
     proof: Proof,
+}
+
+/// The word that all is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receipt {
+    /// It has come, for this version.
+    Here(u64),
+    /// It is to be asked for, once all is sent.
+    Due,
+    /// It was asked for; something else may have changed since.
+    Asked { version: u64, more: bool },
 }
 
 #[derive(Debug, PartialEq)]
@@ -83,8 +99,9 @@ struct Asked {
 }
 
 impl Uplink {
-    /// `habit`: what is known of it already. `narrow`: it garbles wide client ids.
-    pub(crate) fn new(peer: PeerId, habit: Habit, narrow: bool) -> Self {
+    /// `habit`: what is known of it already.
+    pub(crate) fn new(peer: PeerId, habit: Habit, dialect: Dialect) -> Self {
+        let habit = if dialect == Dialect::Own { Habit::Keeps } else { habit };
         Self {
             peer,
             stage: Stage::Dormant,
@@ -100,7 +117,9 @@ impl Uplink {
             broadcasts: false,
             trusted: false,
             doubted: false,
-            narrow,
+            dialect,
+            answered: false,
+            receipt: Receipt::Due,
             wide: false,
             proof: Proof::default(),
         }
@@ -117,7 +136,15 @@ impl Uplink {
 
     /// Whether its answer is worth waiting for before a client is told that there is nothing.
     pub(crate) fn may_answer(&self) -> bool {
+        if self.is_fellow() {
+            return !self.answered;
+        }
         !self.silent && !self.broadcasts && matches!(self.stage, Stage::Dormant | Stage::Greeting)
+    }
+
+    /// Whether it is a yrelay, and says so.
+    pub(crate) fn is_fellow(&self) -> bool {
+        self.dialect == Dialect::Own
     }
 
     /// Whether it can prove what it holds.
@@ -132,7 +159,7 @@ impl Uplink {
 
     /// Whether the document is kept from it. A server that only passes on reads no ids.
     pub(crate) fn withholds(&self) -> bool {
-        self.wide && self.narrow && self.proves()
+        self.wide && !self.is_fellow() && self.proves()
     }
 
     /// Whether a proof may still come.
@@ -180,6 +207,10 @@ impl Uplink {
             return; // the push will carry it
         }
         self.flow.changed(news, message);
+        self.receipt = match self.receipt {
+            Receipt::Asked { version, .. } => Receipt::Asked { version, more: true },
+            Receipt::Here(_) | Receipt::Due => Receipt::Due,
+        };
     }
 
     pub(crate) fn announce(&mut self, ids: impl IntoIterator<Item = u64>) {
@@ -200,7 +231,9 @@ impl Uplink {
 
     /// Their awareness: only a server that passes on what others send has any.
     pub(crate) fn passes_on(&mut self, now: Millis) {
-        self.doubt(now);
+        if !self.is_fellow() {
+            self.doubt(now);
+        }
     }
 
     /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
@@ -220,12 +253,20 @@ impl Uplink {
 
     /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
     pub(crate) fn waits_for_answer(&self) -> bool {
-        self.asked.is_some()
+        match self.dialect {
+            Dialect::Elva => self.asked.is_some(),
+            Dialect::Own if self.stage == Stage::Dormant => false,
+            Dialect::Own => !self.answered || !matches!(self.receipt, Receipt::Here(_)),
+        }
     }
 
     /// Their step 2 was applied, `whole` being all it held.
     pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
         self.holds(&Want::of(update));
+        if self.is_fellow() {
+            self.answered = true;
+            return;
+        }
         let patience_ms = self.patience_ms();
         match &mut self.asked {
             Some(asked) if asked.answered.is_none() => {
@@ -246,6 +287,36 @@ impl Uplink {
         }
         if let Some(asked) = &mut self.asked {
             asked.named.merge(named);
+        }
+    }
+
+    /// A yrelay says what it holds. Returns whether that lacks something of what we hold.
+    pub(crate) fn have(
+        &mut self,
+        vector: &StateVector,
+        digest: &Digest,
+        replica: &Replica,
+    ) -> bool {
+        let want = Want::lacking(vector, digest, replica);
+        let lacks = !want.is_empty();
+        self.flow.set(want, true);
+        self.stage = Stage::Live;
+        self.trusted = true;
+        self.receipt = Receipt::Due;
+        lacks
+    }
+
+    /// All is saved there that came before the question with this version. Returns whether that is
+    /// all there is.
+    pub(crate) fn saved(&mut self, version: u64) -> bool {
+        match self.receipt {
+            Receipt::Asked { version: asked, more } if asked == version => {
+                self.receipt = if more { Receipt::Due } else { Receipt::Here(version) };
+                !more
+            }
+            // Once more, as those above it now have all.
+            Receipt::Here(had) => had == version,
+            Receipt::Asked { .. } | Receipt::Due => false,
         }
     }
 
@@ -351,7 +422,7 @@ impl Uplink {
     }
 
     fn proof_due(&self) -> Option<Millis> {
-        if !self.proves() || !self.is_sent() || self.flow.answers() {
+        if self.is_fellow() || !self.proves() || !self.is_sent() || self.flow.answers() {
             return None;
         }
         Some(self.proof.due()?.max(self.may_ask_from()?))

@@ -43,6 +43,13 @@ pub enum Event {
     },
     /// A document has found out how the server treats a step 1.
     Habit(Habit),
+    /// The server does not take a document.
+    Refused {
+        /// Which.
+        document: DocumentId,
+        /// Why, in words.
+        reason: String,
+    },
     /// A document has something to send.
     Ready {
         /// Which.
@@ -211,6 +218,13 @@ impl Upstream {
             Event::Failed { failure, reason } => self.failed(now, failure, reason, actions),
             Event::Closed { code, reason } => self.closed(now, code, reason, actions),
             Event::Habit(habit) => self.learn(habit),
+            Event::Refused { document, reason } => {
+                let until = self.parking.refuse(now, &document, &reason);
+                self.open.retain(|waiting| *waiting != document);
+                self.idle.retain(|waiting| *waiting != document);
+                actions.push(Action::Park { document });
+                actions.push(Action::WakeAt { at: until });
+            }
             Event::Ready { document, open } => {
                 let queue = if open { &mut self.open } else { &mut self.idle };
                 queue.push_back(document);

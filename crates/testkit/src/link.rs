@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::event::{Dialect, Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
@@ -260,7 +260,8 @@ impl Service {
         link.names.insert(id.to_encoded(), id.clone());
         connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
         let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), narrow: true };
+        let input =
+            Input::AttachUpstream { peer, habit: link.machine.habit(), dialect: Dialect::Elva };
         self.input(net, id, input);
     }
 

@@ -50,6 +50,7 @@ impl Service {
             }
             Output::Close { peer, reason } => self.close(net, id, peer, reason),
             Output::Rejected { reason, .. } => self.refuse(id, &format!("refused: {reason}")),
+            Output::Refused { reason } => unreachable!("no such server refuses: {reason}"),
             Output::Ignored { kind, .. } => self.refuse(id, &format!("of type {kind}")),
             Output::WakeAt { at } => {
                 let event = Event::Service(self.number, self.life, Timer::Document(id.clone()));

@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use yrelay_core::fellow;
 
 use crate::socket::Stream;
 use crate::target::Target;
@@ -42,6 +43,16 @@ pub enum ConnectError {
     /// What answered is no WebSocket server.
     #[error("no WebSocket server: {0}")]
     NotWebSocket(&'static str),
+}
+
+/// A WebSocket that was opened.
+pub struct Opened {
+    /// What comes.
+    pub reader: Reader,
+    /// What goes.
+    pub writer: Writer,
+    /// The server grants our own subprotocol, as some do with any that is offered.
+    pub is_granted: bool,
 }
 
 /// Opens WebSockets to one server.
@@ -71,15 +82,17 @@ impl Connector {
     pub async fn connect(
         &self,
         authorization: Option<&HeaderValue>,
-    ) -> Result<(Reader, Writer), ConnectError> {
+    ) -> Result<Opened, ConnectError> {
         let stream = dial(&self.target).await?;
         let work = async {
             let stream = self.secure(stream).await?;
             upgrade(&self.target, authorization, stream).await
         };
         let late = || ConnectError::Unreachable(no_answer(limits::UPGRADE_MS));
-        let upgraded = clock::timeout(limits::UPGRADE_MS, work).await.ok_or_else(late)??;
-        Ok(ws::join(upgraded, limits::UPSTREAM_MESSAGE_BYTES_MAX))
+        let (upgraded, is_granted) =
+            clock::timeout(limits::UPGRADE_MS, work).await.ok_or_else(late)??;
+        let (reader, writer) = ws::join(upgraded, limits::UPSTREAM_MESSAGE_BYTES_MAX);
+        Ok(Opened { reader, writer, is_granted })
     }
 
     async fn secure(&self, stream: TcpStream) -> Result<Stream, ConnectError> {
@@ -148,7 +161,7 @@ async fn upgrade(
     target: &Target,
     authorization: Option<&HeaderValue>,
     stream: Stream,
-) -> Result<Upgraded, ConnectError> {
+) -> Result<(Upgraded, bool), ConnectError> {
     let key = ws::key().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
     let request = request(target, authorization, &key)?;
     let (mut sender, connection) =
@@ -156,7 +169,10 @@ async fn upgrade(
     tokio::task::spawn_local(connection.with_upgrades());
     let response = sender.send_request(request).await.map_err(|e| http_words(&e))?;
     check(&response, &key)?;
-    hyper::upgrade::on(response).await.map_err(|e| http_words(&e))
+    let granted = text(response.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
+    let is_granted = granted.is_some_and(|granted| granted.trim() == fellow::SUBPROTOCOL);
+    let upgraded = hyper::upgrade::on(response).await.map_err(|e| http_words(&e))?;
+    Ok((upgraded, is_granted))
 }
 
 fn request(
@@ -169,6 +185,7 @@ fn request(
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_PROTOCOL, fellow::SUBPROTOCOL)
         .header(header::SEC_WEBSOCKET_KEY, key);
     if let Some(authorization) = authorization {
         request = request.header(header::AUTHORIZATION, authorization);

@@ -17,6 +17,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use yrelay_core::event::Dialect;
+use yrelay_core::fellow;
 use yrelay_core::id::{DocumentId, IdError};
 
 use crate::metrics::Metrics;
@@ -36,10 +38,10 @@ pub trait Routes {
     fn rooms(&self) -> Vec<Room>;
     /// Takes a WebSocket for a document. Must not block: it spawns what it needs on the `LocalSet`.
     fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer);
-    /// Whether relays may connect from below.
-    fn takes_links(&self) -> bool;
+    /// Whether relays that offer to speak so may connect from below.
+    fn takes_links(&self, dialect: Dialect) -> bool;
     /// Takes a WebSocket for many documents. Must not block, either.
-    fn attach_link(&self, peer: SocketAddr, reader: Reader, writer: Writer);
+    fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer);
 }
 
 /// What every connection needs to know.
@@ -61,7 +63,7 @@ enum Purpose {
     /// Plain Yjs messages of one document.
     Document(DocumentId),
     /// Those of many, each behind a prefix.
-    Link,
+    Link(Dialect),
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -97,7 +99,7 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
         let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
         match purpose {
             Purpose::Document(id) => site.routes.attach(id, peer, reader, writer),
-            Purpose::Link => site.routes.attach_link(peer, reader, writer),
+            Purpose::Link(dialect) => site.routes.attach_link(peer, dialect, reader, writer),
         }
     }
 }
@@ -118,7 +120,7 @@ fn answer(
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
     }
-    match handshake(&request, site.routes.takes_links()) {
+    match handshake(&request, &*site.routes) {
         Ok(purpose) => {
             upgrade.set(Some((purpose, hyper::upgrade::on(&mut request))));
             switching(request.headers())
@@ -157,7 +159,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 /// What a WebSocket is for, or why there is none.
 fn handshake(
     request: &Request<Incoming>,
-    takes_links: bool,
+    routes: &dyn Routes,
 ) -> Result<Purpose, (StatusCode, String)> {
     let bad = |line: &str| Err((StatusCode::BAD_REQUEST, line.to_owned()));
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
@@ -165,7 +167,9 @@ fn handshake(
     }
     let purpose = match DocumentId::from_path(request.uri().path()) {
         Ok(id) => Purpose::Document(id),
-        Err(IdError::Missing) if takes_links => Purpose::Link,
+        Err(IdError::Missing) if routes.takes_links(offered(request.headers())) => {
+            Purpose::Link(offered(request.headers()))
+        }
         Err(IdError::Missing) => {
             return Err((StatusCode::FORBIDDEN, IdError::Missing.to_string()));
         }
@@ -179,6 +183,12 @@ fn handshake(
         return bad("the Sec-WebSocket-Key header is missing");
     }
     Ok(purpose)
+}
+
+/// How a relay offers to speak.
+fn offered(headers: &HeaderMap) -> Dialect {
+    let own = has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, fellow::SUBPROTOCOL);
+    if own { Dialect::Own } else { Dialect::Elva }
 }
 
 fn switching(headers: &HeaderMap) -> Response {

@@ -37,9 +37,10 @@ pub const LINK_UNSENT_BYTES: u32 = 4 << 10;
 
 /// Documents that one link below may join: it never leaves one but by closing.
 pub const LINK_DOCUMENTS_MAX: usize = 65_536;
-/// What may wait for a link below beside what it has been given room for: an answer that is being
-/// written when the next comes due.
-pub const LINK_BELOW_ROOM_BYTES: usize = 256 << 10;
+/// A server that grants our subprotocol says hello in this time, or does not speak it.
+pub const HELLO_MS: u64 = 2_000;
+/// On a link of our own the number of frames is told so long after a frame, at most.
+pub const COUNT_MS: u64 = 10_000;
 
 /// Pings of a peer that leaves our answers unread.
 pub const PONGS_OWED_MAX: usize = 1_024;

@@ -1,8 +1,8 @@
 //! Links from below: relays that carry many documents on one connection, each message behind the
 //! document's prefix. Each document of a link is a peer of that document.
 //!
-//! A link joins a document with its first frame for it and leaves it with its end. What goes down
-//! is pulled, one message of one document after the other, as the link has room: however slow it
+//! A link joins a document with its first frame for it. One in ELVA's dialect leaves it with its
+//! end; one of our own says so. What goes down is pulled, one message of one document after the other, as the link has room: however slow it
 //! is, it holds up nobody and needs no queue.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,7 +12,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use yrelay_core::close::CloseReason;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Dialect, Input};
+use yrelay_core::fellow::{self, Counts, Refusal};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::Event;
@@ -38,6 +39,10 @@ pub(crate) struct Links {
 /// One connection.
 struct LinkBelow {
     outbox: Outbox,
+    /// What was offered, until the first frame shows what is spoken.
+    dialect: Dialect,
+    is_known: bool,
+    counts: Counts,
     /// By the prefix that the other side puts before the messages of a document: it is spelt the
     /// same on the way back.
     peers: HashMap<Bytes, PeerId>,
@@ -62,13 +67,10 @@ impl Links {
         self.links.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Who has joined this document.
-    pub(crate) fn of(&self, id: &DocumentId) -> Vec<PeerId> {
-        self.joined.get(id).cloned().unwrap_or_default()
+    /// Who has joined this document, and how they speak.
+    pub(crate) fn of(&self, id: &DocumentId) -> Vec<(PeerId, Dialect)> {
+        let joined = self.joined.get(id).into_iter().flatten();
+        joined.filter_map(|peer| Some((*peer, self.link_of(*peer)?.dialect))).collect()
     }
 
     /// Whether anybody has joined this document.
@@ -76,11 +78,47 @@ impl Links {
         self.joined.contains_key(id)
     }
 
-    /// A message of a document as it goes to this peer, and the queue for it.
-    pub(crate) fn framed(&self, peer: PeerId, message: &[u8]) -> Option<(Bytes, Outbox)> {
+    fn link_of(&self, peer: PeerId) -> Option<&LinkBelow> {
+        self.links.get(&self.members.get(&peer)?.link)
+    }
+
+    /// Sends a message of a document to this peer, if it is one of a link: it was given room, so
+    /// the queue takes it. Returns how long the frame is.
+    pub(crate) fn send(&mut self, peer: PeerId, message: &[u8]) -> Option<usize> {
         let member = self.members.get(&peer)?;
-        let link = self.links.get(&member.link)?;
-        Some(([&member.prefix[..], message].concat().into(), link.outbox.clone()))
+        let frame = [&member.prefix[..], message].concat();
+        let bytes = frame.len();
+        self.links.get_mut(&member.link)?.push(frame.into());
+        Some(bytes)
+    }
+
+    /// A document does not go on with this peer. A relay of ours is told so, and tries again; for
+    /// any other, what it would miss is reason to begin anew, but for its own faults.
+    pub(crate) fn close(&mut self, peer: PeerId, code: u16, reason: CloseReason) {
+        let Some(member) = self.members.get(&peer) else { return };
+        let Some(link) = self.links.get_mut(&member.link) else { return };
+        if link.dialect == Dialect::Own && reason == CloseReason::LoadFailed {
+            let refused = fellow::refused(Refusal::TryLater, &reason.to_string());
+            link.push([&member.prefix[..], &refused].concat().into());
+            self.leave(peer);
+        } else if reason != CloseReason::LoadFailed {
+            link.outbox.close(Close::new(code, reason.to_string()));
+        }
+    }
+
+    /// Forgets a peer. Returns its document.
+    fn leave(&mut self, peer: PeerId) -> Option<DocumentId> {
+        let member = self.members.remove(&peer)?;
+        if let Some(link) = self.links.get_mut(&member.link) {
+            link.peers.remove(&member.prefix);
+        }
+        if let Some(joined) = self.joined.get_mut(&member.document) {
+            joined.retain(|other| *other != peer);
+            if joined.is_empty() {
+                self.joined.remove(&member.document);
+            }
+        }
+        Some(member.document)
     }
 
     /// A document has something for this peer.
@@ -92,16 +130,16 @@ impl Links {
         }
     }
 
-    /// The connection over which this peer is here, if it is one of a link.
-    pub(crate) fn outbox(&self, peer: PeerId) -> Option<&Outbox> {
-        let member = self.members.get(&peer)?;
-        Some(&self.links.get(&member.link)?.outbox)
-    }
-
-    fn connected(&mut self, outbox: &Outbox) -> (u64, Rc<Notify>) {
+    fn connected(&mut self, outbox: &Outbox, dialect: Dialect) -> (u64, Rc<Notify>) {
         self.count += 1;
+        if dialect == Dialect::Own {
+            let _ = outbox.push(fellow::hello());
+        }
         let link = LinkBelow {
             outbox: outbox.clone(),
+            dialect,
+            is_known: false,
+            counts: Counts::default(),
             peers: HashMap::new(),
             ready: VecDeque::new(),
             wanted: Rc::default(),
@@ -113,18 +151,8 @@ impl Links {
 
     fn ended(&mut self, number: u64) -> Vec<(PeerId, DocumentId)> {
         let Some(link) = self.links.remove(&number) else { return Vec::new() };
-        let mut left = Vec::new();
-        for peer in link.peers.into_values() {
-            let Some(member) = self.members.remove(&peer) else { continue };
-            if let Some(joined) = self.joined.get_mut(&member.document) {
-                joined.retain(|other| *other != peer);
-                if joined.is_empty() {
-                    self.joined.remove(&member.document);
-                }
-            }
-            left.push((peer, member.document));
-        }
-        left
+        let peers = link.peers.into_values();
+        peers.filter_map(|peer| Some((peer, self.leave(peer)?))).collect()
     }
 
     fn next_ready(&mut self, number: u64) -> Option<(PeerId, DocumentId)> {
@@ -138,10 +166,45 @@ impl Links {
     }
 }
 
+impl LinkBelow {
+    fn push(&mut self, frame: Bytes) {
+        self.counts.sent();
+        let _ = self.outbox.push(frame);
+    }
+
+    /// Learns from the first frame how the other side speaks, and counts on. Returns whether the
+    /// frame was for that only. Where frames were lost, the connection ends.
+    fn takes_for_itself(&mut self, frame: &[u8]) -> bool {
+        if !std::mem::replace(&mut self.is_known, true) {
+            let is_hello = self.dialect == Dialect::Own && fellow::is_hello(frame);
+            if is_hello {
+                return true;
+            }
+            // It did not wait for ours.
+            self.dialect = Dialect::Elva;
+        }
+        if self.dialect == Dialect::Elva {
+            return false;
+        }
+        self.counts.received(frame).unwrap_or_else(|lost| {
+            let reason = CloseReason::FramesLost;
+            tracing::warn!(%lost, "a link below is to be opened anew");
+            self.outbox.close(Close::new(reason.code(), reason.to_string()));
+            true
+        })
+    }
+}
+
 /// Serves a link until one side ends it.
-pub(crate) async fn run(relay: Rc<Relay>, address: SocketAddr, reader: Reader, writer: Writer) {
+pub(crate) async fn run(
+    relay: Rc<Relay>,
+    address: SocketAddr,
+    dialect: Dialect,
+    reader: Reader,
+    writer: Writer,
+) {
     let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
-    let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox));
+    let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect));
     relay.link_event(Event::ClientCame);
     tracing::info!(link = number, %address, "a relay has connected");
     let take = async |frame| match frame {
@@ -151,6 +214,7 @@ pub(crate) async fn run(relay: Rc<Relay>, address: SocketAddr, reader: Reader, w
     let ended = tokio::select! {
         ended = pump(reader, writer, &outbox, take) => ended,
         () = give_room(&relay, number, &outbox, &wanted) => return,
+        () = tell_counts(&relay, number) => return,
     };
     relay.with(|state, relay| {
         for (peer, document) in state.links.ended(number) {
@@ -158,6 +222,19 @@ pub(crate) async fn run(relay: Rc<Relay>, address: SocketAddr, reader: Reader, w
         }
     });
     tracing::info!(link = number, %address, %ended, "a relay has left");
+}
+
+async fn tell_counts(relay: &Relay, number: u64) {
+    loop {
+        clock::sleep(limits::COUNT_MS).await;
+        if let Some(link) = relay.state.borrow_mut().links.links.get_mut(&number)
+            && link.is_known
+            && link.dialect == Dialect::Own
+            && let Some(count) = link.counts.tell()
+        {
+            let _ = link.outbox.push(count);
+        }
+    }
 }
 
 async fn give_room(relay: &Rc<Relay>, number: u64, outbox: &Outbox, wanted: &Notify) {
@@ -218,11 +295,24 @@ impl State {
         number: u64,
         frame: &Bytes,
     ) -> Result<Option<(DocumentId, PeerId, Bytes)>, String> {
+        let Some(link) = self.links.links.get_mut(&number) else { return Ok(None) };
+        if link.takes_for_itself(frame) {
+            return Ok(None);
+        }
         let parts = link::split(frame).map_err(|error| error.to_string())?;
-        let Some(link) = self.links.links.get(&number) else { return Ok(None) };
-        if let Some(peer) = link.peers.get(&parts.prefix) {
-            let member = self.links.members.get(peer);
-            return Ok(member.map(|member| (member.document.clone(), *peer, parts.message)));
+        let leaves = link.dialect == Dialect::Own && fellow::is_leave(&parts.message);
+        if let Some(peer) = link.peers.get(&parts.prefix).copied() {
+            if leaves {
+                if let Some(document) = self.links.leave(peer) {
+                    self.input(relay, &document, Input::Detach { peer });
+                }
+                return Ok(None);
+            }
+            let member = self.links.members.get(&peer);
+            return Ok(member.map(|member| (member.document.clone(), peer, parts.message)));
+        }
+        if leaves {
+            return Ok(None);
         }
         if link.peers.len() >= limits::LINK_DOCUMENTS_MAX {
             let reason = CloseReason::TooManyDocuments;
@@ -230,7 +320,17 @@ impl State {
             link.outbox.close(Close::new(reason.code(), reason.to_string()));
             return Ok(None);
         }
-        let id = DocumentId::from_encoded(parts.name).map_err(|error| error.to_string())?;
+        let dialect = link.dialect;
+        let id = match DocumentId::from_encoded(parts.name) {
+            Ok(id) => id,
+            Err(error) => {
+                if dialect == Dialect::Own {
+                    let refused = fellow::refused(Refusal::BadIdentifier, &error.to_string());
+                    link.push([&parts.prefix[..], &refused].concat().into());
+                }
+                return Err(error.to_string());
+            }
+        };
         let peer = self.next_peer();
         // Not a part of the frame, which would be held as long.
         let prefix = Bytes::copy_from_slice(&parts.prefix);
@@ -241,7 +341,7 @@ impl State {
         self.links.members.insert(peer, member);
         self.links.joined.entry(id.clone()).or_default().push(peer);
         self.open(relay, &id);
-        self.input(relay, &id, Input::AttachLink { peer });
+        self.input(relay, &id, Input::AttachLink { peer, dialect });
         tracing::debug!(link = number, document = %id, %peer, "joined by a relay");
         Ok(Some((id, peer, parts.message)))
     }

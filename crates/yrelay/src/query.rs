@@ -171,6 +171,7 @@ mod tests {
             links: 0,
             saved: true,
             confirmed: Some(true),
+            above: Some(true),
             synced: true,
             bytes: 1_234,
             unsaved: false,

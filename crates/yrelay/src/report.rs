@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
+use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::LinkState;
 
@@ -63,12 +64,12 @@ impl Routes for Front {
         spawn_local(connection::run(self.0.clone(), id, peer, reader, writer));
     }
 
-    fn takes_links(&self) -> bool {
-        self.0.role == Role::Serve
+    fn takes_links(&self, dialect: Dialect) -> bool {
+        self.0.role == Role::Serve || dialect == Dialect::Own
     }
 
-    fn attach_link(&self, peer: SocketAddr, reader: Reader, writer: Writer) {
-        spawn_local(link_server::run(self.0.clone(), peer, reader, writer));
+    fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer) {
+        spawn_local(link_server::run(self.0.clone(), peer, dialect, reader, writer));
     }
 }
 
@@ -83,6 +84,7 @@ impl State {
             links: standing.links,
             saved: standing.saved,
             confirmed,
+            above: confirmed.map(|_| standing.above),
             synced: standing.saved && up,
             bytes: standing.bytes as u64,
             unsaved: standing.failing,
@@ -106,6 +108,7 @@ impl State {
             links: 0,
             saved: true,
             confirmed,
+            above: None,
             synced: confirmed.unwrap_or(true),
             bytes: shelved.bytes,
             unsaved: false,
@@ -117,7 +120,7 @@ impl State {
 
     fn parked(&self, id: &DocumentId) -> Option<String> {
         let because = self.link.as_ref()?.machine.parked_because(id)?;
-        Some(format!("the upstream ends the connection over it ({because}); tried again later"))
+        Some(format!("{because}; tried again later"))
     }
 
     fn upstream(&self) -> Upstream {

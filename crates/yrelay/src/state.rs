@@ -25,6 +25,7 @@ use crate::link_server::Links;
 use crate::outbox::Outbox;
 use crate::refusals::Refusals;
 use crate::relay::Relay;
+use crate::status::Role;
 use crate::store::Stored;
 use crate::upstream::Link;
 use crate::ws::Close;
@@ -117,11 +118,7 @@ impl State {
             self.slots += 1;
             let slot = Slot {
                 number: self.slots,
-                document: if relay.opaque.matches(id) {
-                    Document::opaque(seed())
-                } else {
-                    Document::new(seed())
-                },
+                document: new_document(relay, id),
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
                 used_at: Some(clock::now_ms()),
@@ -133,8 +130,8 @@ impl State {
                 self.jobs.push(Job::Load(id.clone()));
             }
             self.attach_upstream(relay, id);
-            for peer in self.links.of(id) {
-                self.input(relay, id, Input::AttachLink { peer });
+            for (peer, dialect) in self.links.of(id) {
+                self.input(relay, id, Input::AttachLink { peer, dialect });
             }
         }
         #[expect(clippy::expect_used, reason = "inserted above where it was not there")]
@@ -167,21 +164,7 @@ impl State {
                     self.send(relay, *peer, bytes.clone());
                 }
             }
-            Output::Send { peer, bytes } => match self.upstream_outbox(peer) {
-                Some(outbox) => {
-                    let framed = self.framed(id, &bytes);
-                    count_sent(relay, &framed);
-                    // It was given room for this one, so the queue takes it.
-                    let _ = outbox.push(framed);
-                }
-                None => match self.links.framed(peer, &bytes) {
-                    Some((framed, outbox)) => {
-                        count_sent(relay, &framed);
-                        let _ = outbox.push(framed);
-                    }
-                    None => self.send(relay, peer, bytes),
-                },
-            },
+            Output::Send { peer, bytes } => self.send_to(relay, id, peer, bytes),
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
@@ -196,6 +179,9 @@ impl State {
             Output::Rejected { peer, reason } => {
                 relay.metrics.reject(reason.label());
                 tracing::warn!(document = %id, %peer, %reason, "refused a message on a link");
+            }
+            Output::Refused { reason } => {
+                self.link_event(relay, Event::Refused { document: id.clone(), reason });
             }
             Output::Ignored { peer, kind } => {
                 relay.metrics.ignored_messages.count();
@@ -224,9 +210,22 @@ impl State {
         self.jobs.push(job);
     }
 
+    /// To whoever this is: above, below, or a relay below.
+    fn send_to(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId, bytes: Bytes) {
+        if self.upstream_peer() == Some(peer) {
+            let prefix = self.documents.get(id).map(|slot| slot.prefix.clone()).unwrap_or_default();
+            let sent = self.link.as_mut().map_or(0, |link| link.send(&prefix, &bytes));
+            count_sent(relay, sent);
+        } else if let Some(sent) = self.links.send(peer, &bytes) {
+            count_sent(relay, sent);
+        } else {
+            self.send(relay, peer, bytes);
+        }
+    }
+
     fn send(&mut self, relay: &Relay, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.clients.get(&peer) else { return };
-        count_sent(relay, &bytes);
+        count_sent(relay, bytes.len());
         if client.outbox.push(bytes).is_err() {
             let reason = CloseReason::TooSlow;
             relay.metrics.reject(reason.label());
@@ -237,7 +236,7 @@ impl State {
     fn ready(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId) {
         if let Some(client) = self.clients.get(&peer) {
             client.ready.notify_one();
-        } else if self.upstream_outbox(peer).is_some() {
+        } else if self.upstream_peer() == Some(peer) {
             let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty())
                 || self.links.has(id);
             self.link_event(relay, Event::Ready { document: id.clone(), open });
@@ -256,9 +255,9 @@ impl State {
         relay.metrics.reject(reason.label());
         let code = self.refusals.code(clock::now_ms(), id, reason);
         tracing::info!(document = %id, %peer, %reason, code, "closing");
-        let client = self.clients.get(&peer).map(|client| &client.outbox);
-        if let Some(outbox) = client.or_else(|| self.links.outbox(peer)) {
-            outbox.close(Close::new(code, reason.to_string()));
+        match self.clients.get(&peer) {
+            Some(client) => client.outbox.close(Close::new(code, reason.to_string())),
+            None => self.links.close(peer, code, reason),
         }
     }
 
@@ -267,7 +266,8 @@ impl State {
     fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
         tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
         let Some(slot) = self.drop_document(id) else { return };
-        for peer in slot.clients.into_iter().chain(self.links.of(id)) {
+        let links = self.links.of(id).into_iter().map(|(peer, _)| peer);
+        for peer in slot.clients.into_iter().chain(links) {
             self.close(relay, id, peer, CloseReason::Internal);
         }
         let shelved = Shelved { bytes: 0, unconfirmed: true };
@@ -281,14 +281,6 @@ impl State {
             link.forget(id);
         }
         self.documents.remove(id)
-    }
-
-    fn framed(&self, id: &DocumentId, message: &[u8]) -> Bytes {
-        let prefix = self.documents.get(id).map_or(&[][..], |slot| &slot.prefix);
-        let mut framed = Vec::with_capacity(prefix.len() + message.len());
-        framed.extend_from_slice(prefix);
-        framed.extend_from_slice(message);
-        framed.into()
     }
 
     /// Documents that nobody uses leave memory, and make room for others.
@@ -322,12 +314,18 @@ impl State {
     }
 }
 
+fn new_document(relay: &Relay, id: &DocumentId) -> Document {
+    let opaque = relay.opaque.matches(id);
+    let document = if opaque { Document::opaque(seed()) } else { Document::new(seed()) };
+    if relay.role == Role::Serve { document.at_the_top() } else { document }
+}
+
 /// A number that differs from document to document and from start to start.
 pub(crate) fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn count_sent(relay: &Relay, bytes: &Bytes) {
+fn count_sent(relay: &Relay, bytes: usize) {
     relay.metrics.sent_messages.count();
-    relay.metrics.sent_bytes.add(bytes.len() as u64);
+    relay.metrics.sent_bytes.add(bytes as u64);
 }

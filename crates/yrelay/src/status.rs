@@ -75,6 +75,10 @@ pub struct Document {
     pub saved: bool,
     /// The upstream has proved that it holds all of it; `null` where it can prove nothing.
     pub confirmed: Option<bool>,
+    /// Whoever is above the upstream, to the top, has confirmed it as well; `null` where that is
+    /// not known.
+    #[serde(default)]
+    pub above: Option<bool>,
     /// Saved, and with an upstream also confirmed; sent, where that can prove nothing.
     pub synced: bool,
     /// Of the replica.
@@ -160,6 +164,7 @@ mod tests {
             links: 1,
             saved: true,
             confirmed: None,
+            above: None,
             synced: false,
             bytes: 17,
             unsaved: false,
@@ -195,6 +200,7 @@ mod tests {
                 "links": 1,
                 "saved": true,
                 "confirmed": null,
+                "above": null,
                 "synced": false,
                 "bytes": 17,
                 "unsaved": false,

@@ -11,13 +11,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::close::CloseReason;
+use yrelay_core::event::{Dialect, Habit, Input};
+use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
 
 use crate::config;
-use crate::connector::Connector;
+use crate::connector::{Connector, Opened};
 use crate::jobs::Job;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
@@ -25,7 +27,7 @@ use crate::pump::{Ended, pump};
 use crate::relay::Relay;
 use crate::state::{State, seed};
 use crate::status::UpstreamState;
-use crate::ws::{Frame, Reader, Writer};
+use crate::ws::{Close, Frame, Incoming, Reader};
 use crate::{clock, limits};
 
 use attempt::Door;
@@ -48,6 +50,8 @@ pub(crate) struct Link {
 struct Connection {
     peer: PeerId,
     outbox: Outbox,
+    dialect: Dialect,
+    counts: Counts,
     /// About so large may the next message be.
     bytes_max: usize,
 }
@@ -76,7 +80,18 @@ impl Link {
 
     /// The document has left memory.
     pub(crate) fn forget(&mut self, id: &DocumentId) {
-        self.names.remove(&id.to_encoded());
+        let name = id.to_encoded();
+        if self.names.remove(&name).is_some()
+            && let Some(connection) = &mut self.connection
+            && connection.dialect == Dialect::Own
+        {
+            connection.send(&link::prefix(&name), &fellow::leave());
+        }
+    }
+
+    /// A message of a document, which was given room for it. Returns how long its frame is.
+    pub(crate) fn send(&mut self, prefix: &[u8], message: &[u8]) -> usize {
+        self.connection.as_mut().map_or(0, |connection| connection.send(prefix, message))
     }
 
     /// This is the attempt under way now; the one before is dropped, connection and all.
@@ -121,6 +136,47 @@ impl Link {
     }
 }
 
+impl Connection {
+    /// It was given room, so the queue takes it.
+    fn send(&mut self, prefix: &[u8], message: &[u8]) -> usize {
+        if fellow::is_ask(message) {
+            // Nobody says that all is saved while something has got lost.
+            self.tell_count();
+        }
+        self.counts.sent();
+        let frame = [prefix, message].concat();
+        let bytes = frame.len();
+        let _ = self.outbox.push(frame.into());
+        bytes
+    }
+
+    fn tell_count(&mut self) {
+        if self.dialect == Dialect::Own
+            && let Some(count) = self.counts.tell()
+        {
+            let _ = self.outbox.push(count);
+        }
+    }
+}
+
+/// Whether a server that has granted our subprotocol speaks it, which it says at once; and what
+/// else it said first.
+async fn greeted(reader: &mut Reader) -> (Dialect, Option<Bytes>) {
+    let first = async {
+        loop {
+            match reader.next().await {
+                Ok(Incoming::Frame(Frame::Binary(bytes))) => return Some(bytes),
+                Ok(Incoming::Control) => {}
+                Ok(Incoming::Frame(Frame::Text(_)) | Incoming::Closed(_)) | Err(_) => return None,
+            }
+        }
+    };
+    match clock::timeout(limits::HELLO_MS, first).await.flatten() {
+        Some(frame) if fellow::is_hello(&frame) => (Dialect::Own, None),
+        other => (Dialect::Elva, other),
+    }
+}
+
 impl Relay {
     /// One attempt, and the connection that comes of it.
     pub(crate) async fn run_link(self: Rc<Self>) {
@@ -131,7 +187,7 @@ impl Relay {
             link.door = door;
         }
         match opened {
-            Ok((reader, writer)) => self.pump_link(reader, writer).await,
+            Ok(opened) => self.pump_link(opened).await,
             Err(closed) => {
                 let (failure, reason) = (closed.failure, closed.reason);
                 self.link_event(Event::Failed { failure, reason });
@@ -139,12 +195,20 @@ impl Relay {
         }
     }
 
-    async fn pump_link(self: Rc<Self>, reader: Reader, writer: Writer) {
+    async fn pump_link(self: Rc<Self>, opened: Opened) {
+        let Opened { mut reader, writer, is_granted } = opened;
+        let (dialect, first) = match is_granted {
+            true => greeted(&mut reader).await,
+            false => (Dialect::Elva, None),
+        };
         let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
-        let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox)) else {
+        let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox, dialect)) else {
             return;
         };
         self.link_event(Event::Connected);
+        if let Some(frame) = first {
+            self.link_frame(peer, &frame).await;
+        }
         let take = async |frame| match frame {
             Frame::Binary(bytes) => self.link_frame(peer, &bytes).await,
             Frame::Text(_) => self.metrics.reject("text_frame"),
@@ -153,12 +217,23 @@ impl Relay {
         let ended = tokio::select! {
             ended = pump(reader, writer, &outbox, take) => ended,
             () = give_room => return,
+            () = self.tell_counts() => return,
         };
         let code = match &ended {
             Ended::Theirs(close) | Ended::Fault(close) => Some(close.code),
             Ended::Ours(_) | Ended::Lost(_) | Ended::Silent => None,
         };
         self.link_event(Event::Closed { code, reason: ended.to_string() });
+    }
+
+    async fn tell_counts(&self) {
+        loop {
+            clock::sleep(limits::COUNT_MS).await;
+            let link = &mut self.state.borrow_mut().link;
+            if let Some(connection) = link.as_mut().and_then(|link| link.connection.as_mut()) {
+                connection.tell_count();
+            }
+        }
     }
 
     async fn give_link_room(self: &Rc<Self>, outbox: &Outbox, wanted: &Notify) {
@@ -185,6 +260,9 @@ impl Relay {
     async fn link_frame(self: &Rc<Self>, peer: PeerId, frame: &Bytes) {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
+        if self.state.borrow_mut().takes_for_count(frame) {
+            return;
+        }
         let found = link::decode(frame)
             .map(|(name, bytes)| (self.with(|state, relay| state.recall(relay, name)), bytes));
         match found {
@@ -213,12 +291,30 @@ impl Relay {
 }
 
 impl State {
-    fn connected(&mut self, outbox: &Outbox) -> Option<(PeerId, Rc<Notify>)> {
+    fn connected(&mut self, outbox: &Outbox, dialect: Dialect) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let link = self.link.as_mut()?;
-        link.connection = Some(Connection { peer, outbox: outbox.clone(), bytes_max: 0 });
+        if dialect == Dialect::Own {
+            let _ = outbox.push(fellow::hello());
+        }
+        let (outbox, counts) = (outbox.clone(), Counts::default());
+        link.connection = Some(Connection { peer, outbox, dialect, counts, bytes_max: 0 });
         link.wanted = Rc::default();
         Some((peer, link.wanted.clone()))
+    }
+
+    /// Counts a frame of the server. Returns whether it was for that only. Where frames were lost,
+    /// the connection ends: on the next each side says what it holds.
+    fn takes_for_count(&mut self, frame: &[u8]) -> bool {
+        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
+        let own = connection.filter(|connection| connection.dialect == Dialect::Own);
+        let Some(connection) = own else { return false };
+        connection.counts.received(frame).unwrap_or_else(|lost| {
+            let reason = CloseReason::FramesLost;
+            tracing::warn!(%lost, "the link is opened anew");
+            connection.outbox.close(Close::new(reason.code(), reason.to_string()));
+            true
+        })
     }
 
     /// Something happens to the upstream link.
@@ -285,7 +381,8 @@ impl State {
             Action::Park { document } => {
                 let link = self.link.as_ref();
                 let reason = link.and_then(|link| link.machine.parked_because(&document));
-                tracing::warn!(%document, reason, "kept off the upstream, which ends the link over it");
+                tracing::warn!(%document, reason, "kept off the upstream");
+                self.detach_parked(relay, &document);
             }
             Action::Unpark { document } => {
                 self.attach_upstream(relay, &document);
@@ -304,9 +401,19 @@ impl State {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        let peer = connection.peer;
-        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), narrow: true };
+        let Connection { peer, dialect, .. } = *connection;
+        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), dialect };
         self.input(relay, id, input);
+    }
+
+    /// One that the server refuses is parked while the link stands.
+    fn detach_parked(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(link) = &mut self.link else { return };
+        let Some(connection) = &link.connection else { return };
+        let peer = connection.peer;
+        if link.names.remove(&id.to_encoded()).is_some() {
+            self.input(relay, id, Input::Detach { peer });
+        }
     }
 
     fn detach_upstream(&mut self, relay: &Relay) {
@@ -355,12 +462,6 @@ impl State {
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {
         Some(self.link.as_ref()?.connection.as_ref()?.peer)
-    }
-
-    /// The outbox of the upstream, if that is who this is.
-    pub(crate) fn upstream_outbox(&self, peer: PeerId) -> Option<Outbox> {
-        let connection = self.link.as_ref()?.connection.as_ref()?;
-        (connection.peer == peer).then(|| connection.outbox.clone())
     }
 
     /// Ends the link.

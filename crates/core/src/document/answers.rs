@@ -50,7 +50,7 @@ impl Document {
         }
     }
 
-    fn upstream_may_answer(&self) -> bool {
+    pub(super) fn upstream_may_answer(&self) -> bool {
         self.uplink.as_ref().is_some_and(|uplink| uplink.may_answer())
     }
 
@@ -112,6 +112,7 @@ impl Document {
         for peer in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.answer(now, peer);
         }
+        self.answer_waiting_links(now);
     }
 }
 

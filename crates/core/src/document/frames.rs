@@ -13,7 +13,7 @@ use crate::replica::{Applied, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::wire::{self, Message};
-use crate::{Millis, limits};
+use crate::{Millis, fellow, limits};
 
 /// How the tokens of ELVA's end-to-end encryption (Fernet) begin.
 const FERNET: &[u8] = b"gAAAA";
@@ -34,6 +34,19 @@ enum Arrival {
 impl Document {
     pub(super) fn frame(&mut self, now: Millis, peer: PeerId, frame: &Bytes) {
         let Some(role) = self.role(peer) else { return };
+        if !self.is_fellow(peer) {
+            self.plain_frame(now, peer, role, frame);
+            return;
+        }
+        match fellow::decode(frame) {
+            Ok(None) => self.plain_frame(now, peer, role, frame),
+            Ok(Some(fellow::Message::Opaque(frame))) => self.plain_frame(now, peer, role, &frame),
+            Ok(Some(message)) => self.fellow_message(now, peer, message),
+            Err(error) => self.close(now, peer, error.into()),
+        }
+    }
+
+    fn plain_frame(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
         if self.kind == Kind::Unknown && role != Role::Upstream && frame.starts_with(FERNET) {
             self.kind = Kind::Opaque;
         }
@@ -112,7 +125,7 @@ impl Document {
     }
 
     /// A message has shown that this is no encrypted document: the upstream may be asked.
-    fn is_yjs(&mut self) {
+    pub(super) fn is_yjs(&mut self) {
         if self.kind == Kind::Unknown {
             self.kind = Kind::Yjs;
             if let Some(uplink) = &mut self.uplink {
@@ -131,6 +144,8 @@ impl Document {
             let proof = uplink.step_1(now, &theirs, &self.replica, &mut self.random);
             if proof == Some(true) {
                 self.unconfirmed = false;
+                // Above a server of ELVA there is nobody.
+                self.above = true;
                 self.out.push(Output::Confirmed { seq: self.log.last_seq() });
             } else if proof == Some(false) && !self.replica.is_incomplete() && self.unconfirm() {
                 self.out.push(Output::Lost);
@@ -214,6 +229,7 @@ impl Document {
             [(_, message)] => Some(message),
             _ => None,
         };
+        self.above &= !local;
         if local {
             self.unconfirmed = true;
             if let Some(uplink) = &mut self.uplink {

@@ -37,7 +37,7 @@ impl Held {
         let mut clients = BTreeSet::new();
         for input in self.inputs {
             match input {
-                Input::Attach { peer } => clients.insert(peer),
+                Input::Attach { peer } | Input::AttachLink { peer, .. } => clients.insert(peer),
                 Input::Detach { peer } => clients.remove(&peer),
                 _ => false,
             };

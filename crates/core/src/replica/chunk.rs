@@ -9,7 +9,9 @@ use std::ops::Range;
 
 use super::Replica;
 use super::structs::Stored;
+use crate::fellow::{self, Digest};
 use crate::id_set::IdSet;
+use crate::state_vector::StateVector;
 use crate::update::Update;
 
 use causal::Search;
@@ -38,6 +40,13 @@ impl Want {
     /// All that a replica holds.
     pub fn everything(replica: &Replica) -> Self {
         Self { structs: replica.held().clone(), deletes: replica.deletes().clone() }
+    }
+
+    /// What somebody lacks who holds the structs of this vector and the deletions of this digest.
+    pub fn lacking(vector: &StateVector, digest: &Digest, replica: &Replica) -> Self {
+        let is_same = fellow::digest(replica.deletes()) == *digest;
+        let deletes = if is_same { IdSet::new() } else { replica.deletes().clone() };
+        Self { structs: replica.missing_from(vector), deletes }
     }
 
     /// Takes away what `other` wants.

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Asked, Stage, Uplink};
+use super::{Asked, Receipt, Stage, Uplink};
 use crate::awareness::Awareness;
 use crate::replica::{Replica, Want};
-use crate::{Millis, wire};
+use crate::{Millis, fellow, wire};
 
 impl Uplink {
     /// Whether [`Uplink::pull`] has something to send.
@@ -13,26 +13,36 @@ impl Uplink {
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
-            || (self.pushes() && self.flow.is_ready())
+            || (self.pushes() && (self.flow.is_ready() || self.asks_for_receipt()))
+    }
+
+    fn asks_for_receipt(&self) -> bool {
+        self.is_fellow() && self.receipt == Receipt::Due
     }
 
     fn pushes(&self) -> bool {
         self.stage == Stage::Live && !self.withholds()
     }
 
-    /// The next message for the upstream: its link has room for one.
+    /// The next message for the upstream: its link has room for one. `version`: what we have
+    /// stored.
     pub(crate) fn pull(
         &mut self,
         now: Millis,
         bytes_max: usize,
         replica: &Replica,
         awareness: &Awareness,
+        version: u64,
     ) -> Option<Bytes> {
         if let Some(frame) = self.frames.pop() {
-            return Some(frame);
+            return Some(if self.is_fellow() { fellow::opaque(&frame) } else { frame });
         }
         if std::mem::take(&mut self.ask) {
             self.gap = false;
+            if self.is_fellow() {
+                self.proof.asked(now);
+                return Some(fellow::have(&replica.state_vector(), replica.deletes()));
+            }
             let (named, sent) = (Want::default(), Want::default());
             self.asked = Some(Asked { at: now, answered: None, named, sent });
             self.proof.asked(now);
@@ -46,7 +56,15 @@ impl Uplink {
         if !self.pushes() {
             return None;
         }
-        self.pull_update(bytes_max, replica)
+        self.pull_update(bytes_max, replica).or_else(|| self.pull_question(version))
+    }
+
+    fn pull_question(&mut self, version: u64) -> Option<Bytes> {
+        if !self.asks_for_receipt() {
+            return None;
+        }
+        self.receipt = Receipt::Asked { version, more: false };
+        Some(fellow::ask(version))
     }
 
     fn pull_update(&mut self, bytes_max: usize, replica: &Replica) -> Option<Bytes> {

@@ -69,15 +69,25 @@ impl Parking {
         }
         if let Some((document, _)) = trial {
             self.suspects.remove(&document);
-            let until = now + limits::PARK_MS;
-            let parked = Parked { until, reason: reason.to_owned() };
-            self.parked.insert(document.clone(), parked);
+            let words = format!("the upstream ends the connection over it ({reason})");
+            let until = self.park(now, &document, words);
             return Some((document, until));
         }
         let lately = |at: Millis| now < at + limits::PARK_BLAME_MS;
         self.suspects =
             sent.into_iter().filter(|(_, at)| lately(*at)).map(|(document, _)| document).collect();
         None
+    }
+
+    /// The server does not take a document. Returns until when it is parked.
+    pub(super) fn refuse(&mut self, now: Millis, document: &DocumentId, reason: &str) -> Millis {
+        self.park(now, document, format!("the upstream does not take it ({reason})"))
+    }
+
+    fn park(&mut self, now: Millis, document: &DocumentId, reason: String) -> Millis {
+        let until = now + limits::PARK_MS;
+        self.parked.insert(document.clone(), Parked { until, reason });
+        until
     }
 
     /// A document is sent for. Returns when its trial ends, if that begins now.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
-use yrelay_core::event::{Habit, Input, Output, Standing};
+use yrelay_core::event::{Dialect, Habit, Input, Output, Standing};
 use yrelay_core::id::PeerId;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::wire::{self, Message};
@@ -230,6 +230,7 @@ impl Script {
                 self.rejected += 1;
             }
             Output::Ignored { kind, .. } => self.ignored.push(kind),
+            Output::Refused { reason } => panic!("refused: {reason}"),
             Output::WakeAt { at } => {
                 self.timers.insert(at);
             }
@@ -303,7 +304,7 @@ impl Script {
         self.up = PeerId(self.up.0 + 1);
         let peer = self.up;
         self.inboxes.insert(peer, VecDeque::new());
-        self.handle(Input::AttachUpstream { peer, habit, narrow: true });
+        self.handle(Input::AttachUpstream { peer, habit, dialect: Dialect::Elva });
     }
 
     pub(crate) fn link_down(&mut self) {

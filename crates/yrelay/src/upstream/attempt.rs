@@ -5,9 +5,8 @@ use hyper::header::HeaderValue;
 use tokio::task::spawn_blocking;
 use yrelay_core::upstream::Failure;
 
-use crate::connector::{ConnectError, Connector};
+use crate::connector::{ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
-use crate::ws::{Reader, Writer};
 use crate::{clock, limits};
 
 /// What is known of a server and its login.
@@ -33,7 +32,7 @@ impl Door {
     }
 
     /// Two requests at most: the second one if the first shows that the login is wanted.
-    pub(crate) async fn open(&mut self) -> Result<(Reader, Writer), Closed> {
+    pub(crate) async fn open(&mut self) -> Result<Opened, Closed> {
         let login = match &self.login {
             Some(login) => Some(authorization(login.clone()).await),
             None => None,

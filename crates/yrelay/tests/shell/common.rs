@@ -24,6 +24,7 @@ use yrelay::pump::{Ended, pump};
 use yrelay::status::{Role, Room, Status, Upstream};
 use yrelay::target::Target;
 use yrelay::ws::{Close, Error, Frame, Incoming, Reader, Writer};
+use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 
 /// Long enough for a busy machine, short enough to fail.
@@ -77,11 +78,11 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
-    fn takes_links(&self) -> bool {
+    fn takes_links(&self, _: Dialect) -> bool {
         false
     }
 
-    fn attach_link(&self, _: SocketAddr, _: Reader, _: Writer) {
+    fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
         panic!("it takes no links");
     }
 
@@ -197,8 +198,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, path: &str) -> Result<Self, ConnectError> {
         let target = Target::parse(&format!("ws://{address}{path}")).unwrap();
-        let (reader, writer) = Connector::new(target, []).unwrap().connect(None).await?;
-        Ok(Self { reader, writer })
+        let opened = Connector::new(target, []).unwrap().connect(None).await?;
+        Ok(Self { reader: opened.reader, writer: opened.writer })
     }
 
     pub(crate) async fn send(&mut self, message: impl Into<Bytes>) {

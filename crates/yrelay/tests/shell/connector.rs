@@ -92,6 +92,7 @@ fn the_request_says_what_it_must_and_no_more() {
                 "connection: upgrade",
                 "upgrade: websocket",
                 "sec-websocket-version: 13",
+                "sec-websocket-protocol: yrelay.1",
                 "authorization: basic zm9v",
             ]
         );

@@ -1,0 +1,91 @@
+//! What other yrelays say of the document, above and below.
+
+use super::{Document, Kind};
+use crate::event::Output;
+use crate::fellow::{Digest, Message};
+use crate::id::PeerId;
+use crate::state_vector::StateVector;
+use crate::{Millis, limits};
+
+impl Document {
+    /// Whether this peer is a yrelay, and says so.
+    pub(super) fn is_fellow(&self, peer: PeerId) -> bool {
+        match &self.uplink {
+            Some(uplink) if uplink.peer == peer => uplink.is_fellow(),
+            _ => self.links.get(&peer).is_some_and(|link| link.is_fellow()),
+        }
+    }
+
+    pub(super) fn fellow_message(&mut self, now: Millis, peer: PeerId, message: Message) {
+        if self.kind == Kind::Opaque {
+            return; // nobody here knows what it holds
+        }
+        let is_above = self.uplink.as_ref().is_some_and(|uplink| uplink.peer == peer);
+        match message {
+            Message::Have { vector, digest } if is_above => self.upstream_has(&vector, &digest),
+            Message::Have { vector, digest } => self.link_has(now, peer, vector, digest),
+            Message::Saved { version, above } if is_above => self.upstream_saved(version, above),
+            Message::Refused { reason, .. } if is_above => {
+                self.out.push(Output::Refused { reason });
+            }
+            Message::Ask { version } if !is_above => {
+                let (after, is_saved) = (self.log.last_seq(), self.log.is_saved());
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.question(version, after);
+                    if is_saved {
+                        link.saved(after);
+                    }
+                }
+            }
+            // A leave is the shell's, frames are told elsewhere; the rest is for the other direction.
+            _ => {}
+        }
+    }
+
+    fn upstream_has(&mut self, vector: &StateVector, digest: &Digest) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let lacks = uplink.have(vector, digest, &self.replica);
+        self.above = false;
+        if lacks && !self.replica.is_incomplete() && self.unconfirm() {
+            self.out.push(Output::Lost);
+        }
+    }
+
+    /// A relay below says what it holds. Where nothing is stored and the upstream may have
+    /// something, that is waited for: programs below are not told that there is nothing.
+    fn link_has(&mut self, now: Millis, peer: PeerId, vector: StateVector, digest: Digest) {
+        self.is_yjs();
+        let waits = self.upstream_may_answer() && self.replica.is_empty();
+        let until = now + limits::UPSTREAM_FIRST_MS;
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        link.waiting = Some((until, vector, digest));
+        if waits {
+            self.schedule(until);
+        } else {
+            link.answer(&self.replica);
+        }
+    }
+
+    /// Answers the relays that wait for the upstream, where waiting is over.
+    pub(super) fn answer_waiting_links(&mut self, now: Millis) {
+        let over = !self.upstream_may_answer();
+        for link in self.links.values_mut() {
+            if link.waiting.as_ref().is_some_and(|(until, ..)| over || *until <= now) {
+                link.answer(&self.replica);
+            }
+        }
+    }
+
+    fn upstream_saved(&mut self, version: u64, above: bool) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let last = self.log.last_seq();
+        if uplink.saved(version) {
+            // What came since came from there.
+            self.out.push(Output::Confirmed { seq: last });
+            self.unconfirmed = false;
+            self.above = above;
+        } else {
+            self.out.push(Output::Confirmed { seq: version.min(last) });
+        }
+    }
+}
