@@ -70,3 +70,73 @@ fn what_was_written_over_a_link_is_kept() {
     let document = reader.open("notes");
     eventually_eq("it is there", || document.text(), &"kept".to_owned());
 }
+
+/// Two services below one server, over links of our own, each with a client.
+fn online(relays: &[&Relay]) {
+    for relay in relays {
+        eventually_eq("online", || relay.upstream_state(), &"online".to_owned());
+    }
+}
+
+fn stands(relay: &Relay, identifier: &str) -> (bool, bool) {
+    let document = relay.document(identifier);
+    (document["confirmed"] == true, document["above"] == true)
+}
+
+#[test]
+fn services_below_a_server_are_told_when_all_is_saved_there() {
+    if !ready() {
+        return;
+    }
+    let mut server = Relay::serve(&[]);
+    let services = [(); 2].map(|()| Relay::below(&server.url()));
+    online(&services.each_ref());
+    let clients =
+        services.each_ref().map(|service| Client::start(Kind::YWebsocket3, &service.url()));
+    let documents = clients.each_ref().map(|client| client.open("notes"));
+    documents[0].append("<0>");
+    documents[1].append("<1>");
+    converge(&documents.each_ref(), |text| text.len() == 6);
+    for service in &services {
+        eventually_eq("confirmed", || stands(service, "notes"), &(true, true));
+    }
+    // Offline edits and deletions, and a server that is killed meanwhile.
+    server.kill();
+    documents[0].append("<offline>");
+    documents[1].delete(0, 1);
+    for service in &services {
+        eventually_eq("unconfirmed", || stands(service, "notes").0, &false);
+    }
+    server.restart();
+    let text = converge(&documents.each_ref(), |text| text.len() == 6 + 9 - 1);
+    for service in &services {
+        eventually_eq("confirmed again", || stands(service, "notes"), &(true, true));
+    }
+    let direct = Client::start(Kind::YWebsocket4, &server.url());
+    let document = direct.open("notes");
+    eventually_eq("at the server", || document.text(), &text);
+}
+
+#[test]
+fn a_chain_says_when_all_has_come_to_its_top() {
+    if !ready() {
+        return;
+    }
+    let mut server = Relay::serve(&[]);
+    let middle = Relay::below(&server.url());
+    let low = Relay::below(&middle.url());
+    online(&[&middle, &low]);
+    let below = Client::start(Kind::YWebsocket3, &low.url());
+    let above = Client::start(Kind::YWebsocket2, &server.url());
+    let documents = [below.open("notes"), above.open("notes")];
+    documents[0].append("up");
+    converge(&documents.each_ref(), |text| text == "up");
+    eventually_eq("to the top", || stands(&low, "notes"), &(true, true));
+    server.kill();
+    eventually_eq("offline", || middle.upstream_state(), &"offline".to_owned());
+    documents[0].append(" and on");
+    eventually_eq("to the middle only", || stands(&low, "notes"), &(true, false));
+    server.restart();
+    converge(&documents.each_ref(), |text| text == "up and on");
+    eventually_eq("to the top again", || stands(&low, "notes"), &(true, true));
+}

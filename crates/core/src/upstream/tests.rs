@@ -204,7 +204,8 @@ fn a_document_that_closes_the_link_twice_is_parked_for_a_while() {
     let mut upstream = online(0);
     assert!(!parks(&close_after(&mut upstream, 0, &["big"], Some(1009)), "big"));
     assert!(parks(&close_after(&mut upstream, 60_000, &["big"], Some(1009)), "big"));
-    assert_eq!(upstream.parked_because(&id("big")), Some("gone"));
+    let because = "the upstream ends the connection over it (gone)";
+    assert_eq!(upstream.parked_because(&id("big")), Some(because));
     let later = 60_100 + limits::PARK_MS;
     let unpark = Action::Unpark { document: id("big") };
     assert!(handle(&mut upstream, later, Event::Tick).contains(&unpark));
@@ -251,4 +252,17 @@ fn a_link_that_breaks_is_nobodys_fault() {
         close_after(&mut upstream, round as u64 * 60_000 + 30_000, &["big"], *code);
     }
     assert_eq!(upstream.parked_because(&id("big")), None);
+}
+
+#[test]
+fn a_document_that_the_server_refuses_is_parked_at_once_and_the_link_goes_on() {
+    let mut upstream = online(0);
+    handle(&mut upstream, 1, Event::Ready { document: id("big"), open: true });
+    let refused = Event::Refused { document: id("big"), reason: "too large".into() };
+    let actions = handle(&mut upstream, 2, refused);
+    assert!(parks(&actions, "big") && !upstream.wants_room(3));
+    let because = "the upstream does not take it (too large)";
+    assert_eq!(upstream.parked_because(&id("big")), Some(because));
+    let unpark = Action::Unpark { document: id("big") };
+    assert!(handle(&mut upstream, 2 + limits::PARK_MS, Event::Tick).contains(&unpark));
 }

@@ -39,7 +39,8 @@ fn the_list_and_the_status_show_each_document() {
     );
     let plain = relay.pages.document("plain");
     let expected = json!({
-        "identifier": "plain", "clients": 2, "saved": true, "confirmed": null, "synced": true,
+        "identifier": "plain", "clients": 2, "links": 0, "saved": true, "confirmed": null,
+        "above": null, "synced": true,
         "bytes": plain["bytes"], "unsaved": false, "incomplete": false, "opaque": false,
         "parked": null,
     });
