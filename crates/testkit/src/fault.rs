@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Login { ms: Millis },
     /// The services notice within that time.
     KillServer { down_ms: Millis, late_ms: Millis, back: Return },
+    /// A frame gets lost, as no sound network loses one.
+    Lose { way: Way },
     /// The machine sleeps, with the clients on it.
     Suspend { ms: Millis, meanwhile: Meanwhile },
 }
@@ -83,6 +85,8 @@ impl World<'_> {
             Fault::Close { code } => {
                 if let (Some(server), Some(end)) = (&mut self.server, end) {
                     server.kick(net, end.other(), code);
+                } else if let Some(end) = end {
+                    net.hang_up(end.other(), code);
                 }
             }
             Fault::Refuse { failure, ms } => {
@@ -99,6 +103,12 @@ impl World<'_> {
                 if let Some(server) = &mut self.server {
                     server.kill(net, back, late_ms);
                     net.after(down_ms, Event::ServerReturns);
+                }
+            }
+            Fault::Lose { way } => {
+                if let Some(end) = end {
+                    let to = if way == Way::Up { end.other() } else { end };
+                    net.lose(to);
                 }
             }
             Fault::Suspend { ms, meanwhile } => self.suspend(service, ms, meanwhile),

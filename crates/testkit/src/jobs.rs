@@ -38,7 +38,7 @@ impl Service {
         let failed = matches!(input, Input::LoadFailed);
         self.input(net, id, input);
         if failed {
-            self.memory().drop_document(id);
+            self.memory().drop_document(net, id);
         } else {
             self.memory().stored.remove(id);
         }
@@ -142,9 +142,9 @@ impl Service {
             .collect();
         for id in gone {
             net.note(|| format!("{id} leaves memory"));
-            let Some(slot) = memory.drop_document(&id) else { continue };
+            let Some(slot) = self.memory().drop_document(net, &id) else { continue };
             if slot.document.is_stored() {
-                memory.stored.insert(id, slot.document.is_unconfirmed());
+                self.memory().stored.insert(id, slot.document.is_unconfirmed());
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use yrelay_core::close::CloseReason;
 use yrelay_core::event::{Dialect, Habit, Input};
+use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
@@ -34,6 +36,7 @@ struct Connection {
     opened_at: Millis,
     /// Room will be given.
     room_due: bool,
+    counts: Counts,
     accounts: BTreeMap<DocumentId, Account>,
 }
 
@@ -61,10 +64,16 @@ impl Link {
         self.connection.as_ref().map(|connection| connection.peer)
     }
 
-    pub(crate) fn forget(&mut self, id: &DocumentId) {
-        self.names.remove(&id.to_encoded());
+    pub(crate) fn forget(&mut self, net: &mut Network, id: &DocumentId) {
+        let name = id.to_encoded();
+        let was_attached = self.names.remove(&name).is_some();
         if let Some(connection) = &mut self.connection {
-            connection.accounts.remove(id);
+            let is_elvas = connection.accounts.remove(id).is_some();
+            if was_attached && !is_elvas {
+                connection.counts.sent();
+                let frame = [&link::prefix(&name)[..], &fellow::leave()].concat();
+                net.send(connection.end, frame.into());
+            }
         }
     }
 
@@ -141,8 +150,9 @@ impl Service {
         };
         let (peer, opened_at) = (self.next_peer(), net.now);
         let Some(link) = &mut self.memory().link else { return };
-        let accounts = BTreeMap::new();
-        link.connection = Some(Connection { peer, end, opened_at, room_due: false, accounts });
+        let (accounts, counts) = (BTreeMap::new(), Counts::default());
+        let room_due = false;
+        link.connection = Some(Connection { peer, end, opened_at, room_due, counts, accounts });
         self.link_event(net, Event::Connected);
     }
 
@@ -154,7 +164,7 @@ impl Service {
 
     /// Another login is there: where the last one was refused, it is tried at once.
     pub(crate) fn change_login(&mut self, net: &mut Network) {
-        let link = self.memory().link.as_ref().expect("only links are refused");
+        let Some(link) = &self.memory().link else { return };
         let refused = matches!(link.machine.state(), LinkState::Unauthorized { .. });
         self.link_event(net, Event::LoginChanged);
         let tries = self.memory().link.as_ref().is_some_and(|link| link.attempt.is_some());
@@ -235,7 +245,14 @@ impl Service {
                     self.input(net, &document, Input::Room { peer, bytes_max });
                 }
             }
-            Action::Park { document } => net.note(|| format!("{document} is parked")),
+            Action::Park { document } => {
+                net.note(|| format!("{document} is parked"));
+                let Some(link) = &mut self.memory().link else { return };
+                let Some(peer) = link.peer() else { return };
+                if link.names.remove(&document.to_encoded()).is_some() {
+                    self.input(net, &document, Input::Detach { peer });
+                }
+            }
             Action::Unpark { document } => {
                 self.attach_upstream(net, &document);
                 self.memory().offers.again(&document);
@@ -251,6 +268,7 @@ impl Service {
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
         let keeps = self.server == Some(Mode::Persistent);
+        let dialect = self.dialect();
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
         let Some(connection) = &mut link.connection else { return };
@@ -258,10 +276,11 @@ impl Service {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
-        connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
+        if dialect == Dialect::Elva {
+            connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
+        }
         let peer = connection.peer;
-        let input =
-            Input::AttachUpstream { peer, habit: link.machine.habit(), dialect: Dialect::Elva };
+        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), dialect };
         self.input(net, id, input);
     }
 
@@ -291,7 +310,19 @@ impl Service {
         {
             return;
         }
-        match (net.take(end), target) {
+        let taken = net.take(end);
+        if let Some(Packet::Frame(frame)) = &taken
+            && self.dialect() == Dialect::Own
+            && let Some(connection) =
+                self.memory().link.as_mut().and_then(|l| l.connection.as_mut())
+        {
+            match connection.counts.received(frame) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(_) => return net.hang_up(end, CloseReason::FramesLost.code()),
+            }
+        }
+        match (taken, target) {
             (Some(Packet::Frame(frame)), Some(id)) => self.link_frame(net, &id, &frame),
             (Some(Packet::Garbage(frame)), id) => self.link_garbage(net, id, &frame),
             (Some(Packet::Closed(code)), _) => {
@@ -334,6 +365,23 @@ impl Service {
         self.input(net, id, Input::Frame { peer, bytes });
     }
 
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.server {
+            Some(Mode::Relay(dialect)) => dialect,
+            _ => Dialect::Elva,
+        }
+    }
+
+    pub(crate) fn tell_count_up(&mut self, net: &mut Network) {
+        let is_own = self.dialect() == Dialect::Own;
+        let Some(link) = &mut self.memory().link else { return };
+        if let Some(connection) = link.connection.as_mut().filter(|_| is_own)
+            && let Some(count) = connection.counts.tell()
+        {
+            net.send(connection.end, count);
+        }
+    }
+
     /// It is refused and counted, and nothing else happens.
     fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
         let fate = Garbage::fate(frame);
@@ -365,13 +413,20 @@ impl Service {
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
         assert!(messages.next().is_none(), "servers read one message of a frame");
-        let account = connection.accounts.get_mut(id).expect("it was attached");
-        account.sends(now, id, first, incomplete);
+        if let Some(account) = connection.accounts.get_mut(id) {
+            account.sends(now, id, first, incomplete);
+        }
         let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,
             "{id}: a message went up without being given room"
         );
+        if fellow::is_ask(message)
+            && let Some(count) = connection.counts.tell()
+        {
+            net.send(end, count);
+        }
+        connection.counts.sent();
         let frame = [&link::prefix(&id.to_encoded())[..], message].concat();
         net.send(end, frame.into());
     }

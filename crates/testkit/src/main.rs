@@ -3,9 +3,16 @@
 
 use std::process::ExitCode;
 
+use yrelay_core::event::Dialect;
 use yrelay_testkit::{Mode, Stride, Summary, simulate, sweep};
 
-const SERVERS: [Option<Mode>; 3] = [Some(Mode::Persistent), Some(Mode::Broadcast), None];
+const SERVERS: [Option<Mode>; 5] = [
+    Some(Mode::Persistent),
+    Some(Mode::Broadcast),
+    None,
+    Some(Mode::Relay(Dialect::Elva)),
+    Some(Mode::Relay(Dialect::Own)),
+];
 
 enum Command {
     /// The first seed and how many.

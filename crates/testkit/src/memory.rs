@@ -8,9 +8,10 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::offers::Offers;
 use yrelay_core::replica::{Replica, Want};
 
+use crate::below::Below;
 use crate::disk::Outcome;
 use crate::link::Link;
-use crate::network::End;
+use crate::network::{End, Network};
 use crate::peer::Peer;
 
 pub(crate) struct Memory {
@@ -18,6 +19,7 @@ pub(crate) struct Memory {
     /// Documents that are only on the disk, and whether they are unconfirmed.
     pub(crate) stored: BTreeMap<DocumentId, bool>,
     pub(crate) link: Option<Link>,
+    pub(crate) below: Below,
     pub(crate) clients: BTreeMap<PeerId, Peer>,
     pub(crate) offers: Offers,
     pub(crate) peers: u64,
@@ -36,14 +38,16 @@ pub(crate) struct Slot {
     pub(crate) loaded: bool,
     /// All that was ever appended or loaded.
     pub(crate) appended: Want,
+    /// Of that, what was written here or below.
+    pub(crate) local: Want,
     /// Garbage that waits for it to be loaded.
     pub(crate) garbage: usize,
 }
 
 impl Memory {
-    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
+    pub(crate) fn drop_document(&mut self, net: &mut Network, id: &DocumentId) -> Option<Slot> {
         if let Some(link) = &mut self.link {
-            link.forget(id);
+            link.forget(net, id);
         }
         self.documents.remove(id)
     }

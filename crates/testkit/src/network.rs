@@ -285,6 +285,16 @@ impl Network {
         }
     }
 
+    /// The first frame on its way to this end never arrives.
+    pub(crate) fn lose(&mut self, to: End) {
+        let flights = &mut self.lane(to).flights;
+        let is_frame = |flight: &Flight| matches!(flight.packet, Packet::Frame(_));
+        if let Some(at) = flights.iter().position(is_frame) {
+            flights.remove(at);
+            self.note(|| format!("a frame to {to:?} is lost"));
+        }
+    }
+
     /// The other side reads nothing until then.
     pub(crate) fn stall(&mut self, from: End, until: Millis) {
         let to = from.other();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
-use yrelay_core::event::{Input, Output};
+use yrelay_core::event::{Dialect, Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::replica::Want;
 use yrelay_core::update::Update;
@@ -10,6 +10,7 @@ use yrelay_core::{limits, upstream};
 
 use crate::link::Link;
 use crate::network::{End, Event, Network};
+use crate::server::Mode;
 use crate::service::{Service, Timer};
 
 /// Small, so that a slow reader fills it.
@@ -27,6 +28,8 @@ impl Service {
             Output::Send { peer, bytes } => {
                 if self.memory().is_upstream(peer) {
                     self.send_up(net, id, &bytes);
+                } else if self.memory().below.is_member(peer) {
+                    self.send_below(net, peer, &bytes);
                 } else {
                     self.send(net, id, peer, bytes);
                 }
@@ -50,7 +53,10 @@ impl Service {
             }
             Output::Close { peer, reason } => self.close(net, id, peer, reason),
             Output::Rejected { reason, .. } => self.refuse(id, &format!("refused: {reason}")),
-            Output::Refused { reason } => unreachable!("no such server refuses: {reason}"),
+            Output::Refused { reason } => {
+                let event = upstream::Event::Refused { document: id.clone(), reason };
+                self.link_event(net, event);
+            }
             Output::Ignored { kind, .. } => self.refuse(id, &format!("of type {kind}")),
             Output::WakeAt { at } => {
                 let event = Event::Service(self.number, self.life, Timer::Document(id.clone()));
@@ -65,6 +71,9 @@ impl Service {
         let memory = self.memory();
         if let Some(slot) = memory.documents.get_mut(id) {
             slot.appended.merge(&Want::of(&parsed));
+            if local {
+                slot.local.merge(&Want::of(&parsed));
+            }
         }
         if let Some(account) = memory.link.as_mut().and_then(|link| link.account_mut(id))
             && local
@@ -75,8 +84,14 @@ impl Service {
 
     /// To be verified: it holds that the server has all.
     fn note_proof(&mut self, id: &DocumentId) {
+        let is_own = self.server == Some(Mode::Relay(Dialect::Own));
         if let Some(slot) = self.memory().documents.get(id) {
-            let Want { structs, deletes } = &slot.appended;
+            // Over a link of our own that is exact: what was written here is on the disk above.
+            let standing = slot.document.standing();
+            if is_own && standing.confirmed != Some(true) {
+                return;
+            }
+            let Want { structs, deletes } = if is_own { &slot.local } else { &slot.appended };
             let deletes = deletes.intersection(structs);
             let proven = Want { structs: structs.clone(), deletes };
             self.proofs.push((id.clone(), proven));
@@ -115,6 +130,8 @@ impl Service {
         } else if self.memory().is_upstream(peer) {
             let open = self.memory().documents.get(id).is_some_and(|s| !s.clients.is_empty());
             self.link_event(net, upstream::Event::Ready { document: id.clone(), open });
+        } else {
+            self.ready_below(net, peer);
         }
     }
 
@@ -123,6 +140,10 @@ impl Service {
         let Some(memory) = &self.memory else { return };
         if memory.link.as_ref().and_then(Link::end) == Some(end) {
             self.link_room(net, end);
+            return;
+        }
+        if memory.below.has(end) {
+            self.room_below(net, end);
             return;
         }
         let found = memory.clients.iter().find(|(_, client)| client.end == end);
@@ -135,6 +156,7 @@ impl Service {
     fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
         assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
         self.hang_up(net, id, peer, reason);
+        self.close_below(net, peer, reason);
     }
 
     /// Closes a connection. The document hears of it when the reader ends.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use yrelay_core::Millis;
-use yrelay_core::event::Standing;
+use yrelay_core::event::{Dialect, Standing};
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::Want;
 
@@ -31,6 +31,7 @@ impl World<'_> {
 
     /// What is saved went up, whether somebody looks or not.
     pub(crate) fn assert_handed_up(&self) {
+        self.assert_handed_on();
         // One that has lost all shows that in every document, but those that others have restored.
         let alone = self.services.len() == 1;
         let keeps = |server: &&Server| {
@@ -48,6 +49,28 @@ impl World<'_> {
                 );
             }
         }
+    }
+
+    /// Where relays stand below each other, each has what those below it have saved.
+    fn assert_handed_on(&self) {
+        for service in &self.services {
+            let Some(parent) = service.parent else { continue };
+            for id in self.documents.iter().filter(|id| !self.is_bereft(id)) {
+                let Want { structs, mut deletes } = service.disk.held(id);
+                deletes = deletes.intersection(&structs);
+                let above = self.services[parent].disk.held(id);
+                assert!(
+                    above.structs.contains_all(&structs) && above.deletes.contains_all(&deletes),
+                    "{id}: service {parent} lacks some of what service {} has saved",
+                    service.number
+                );
+            }
+        }
+    }
+
+    /// All relays are connected with each other, over a server or directly.
+    fn is_one_world(&self) -> bool {
+        self.server.is_some() || self.services.iter().any(|service| service.parent.is_some())
     }
 
     fn standings(&self) -> impl Iterator<Item = Standing> {
@@ -72,7 +95,7 @@ impl World<'_> {
         }
         for (place, service, image) in &images {
             assert!(!image.incomplete, "{id}: the {place} waits for something");
-            let same_world = |other: &Option<usize>| self.server.is_some() || other == service;
+            let same_world = |other: &Option<usize>| self.is_one_world() || other == service;
             let (first, _, expected) =
                 images.iter().find(|(_, other, _)| same_world(other)).expect("at least itself");
             assert_eq!(expected, image, "{id}: {first} (left) and {place} (right)");
@@ -128,6 +151,13 @@ impl World<'_> {
         let account = memory.link.as_ref().and_then(|link| link.account(id));
         if account.is_some_and(|account| account.is_mistaken(service.now(&self.net))) {
             // It takes the server for one that only passes on, until the next connection.
+        } else if service.parent.is_some() && !standing.incomplete {
+            let stands = (standing.confirmed, standing.above, marked);
+            let is_own = service.dialect() == Dialect::Own;
+            assert!(
+                !is_own || stands == (Some(true), true, false),
+                "service {number} {id}: {standing:?}, marked: {marked}"
+            );
         } else if self.server_keeps() && !standing.incomplete {
             assert_eq!(standing.confirmed, Some(true), "service {number} {id}: {standing:?}");
             assert!(!marked, "service {number} {id}: still marked unconfirmed on disk");
@@ -144,7 +174,7 @@ impl World<'_> {
             return;
         }
         // ELVA's keeping server passes no awareness on.
-        let together = self.server.is_some() && !self.server_keeps();
+        let together = self.is_one_world() && !self.server_keeps();
         let there: BTreeSet<u64> = self
             .living()
             .filter(|other| is_here(other) && other.document == client.document)

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use yrelay_core::event::Dialect;
 use yrelay_core::link;
 use yrelay_core::replica::Want;
 use yrelay_core::update::Update;
@@ -19,6 +20,14 @@ pub enum Mode {
     Persistent,
     /// It passes everything on, unread.
     Broadcast,
+    /// It is a yrelay, and services stand below each other. They speak so.
+    Relay(Dialect),
+}
+
+impl Mode {
+    pub(crate) fn is_relay(self) -> bool {
+        matches!(self, Self::Relay(_))
+    }
 }
 
 /// With what it comes back.
@@ -108,6 +117,7 @@ impl Server {
         match self.mode {
             Mode::Broadcast => self.pass_on(net, end, name, frame),
             Mode::Persistent => self.keep(net, end, name, &message),
+            Mode::Relay(_) => unreachable!("that is a service"),
         }
     }
 

@@ -10,6 +10,7 @@ use yrelay_core::offers::Offers;
 use yrelay_core::replica::{Replica, Want};
 use yrelay_core::upstream::{self, Failure};
 
+use crate::below::{Below, COUNT_MS};
 use crate::disk::Disk;
 use crate::jobs::SWEEP_MS;
 use crate::link::Link;
@@ -41,6 +42,8 @@ pub(crate) enum Timer {
         upto_seq: u64,
     },
     Sweep,
+    /// The other ends of links are told how many frames were sent.
+    Counts,
 }
 
 /// A machine with a disk, and the relay on it while that runs.
@@ -53,6 +56,8 @@ pub(crate) struct Service {
     pub(crate) life: u32,
     /// What its upstream is.
     pub(crate) server: Option<Mode>,
+    /// The service above, where that is one.
+    pub(crate) parent: Option<usize>,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) sleep: Sleep,
     /// Messages of the server that were refused.
@@ -70,13 +75,17 @@ pub(crate) struct Refusal {
 }
 
 impl Service {
-    pub(crate) fn new(number: usize, server: Option<Mode>) -> Self {
+    /// Where the server is a yrelay, `parent` is that.
+    pub(crate) fn new(number: usize, server: Option<Mode>, parent: Option<usize>) -> Self {
+        let is_top = matches!(server, Some(Mode::Relay(_))) && parent.is_none();
+        let server = server.filter(|_| !is_top);
         Self {
             number,
             disk: Disk::default(),
             memory: None,
             life: 0,
             server,
+            parent,
             refusal: None,
             sleep: Sleep::default(),
             refused: 0,
@@ -92,6 +101,7 @@ impl Service {
             documents: BTreeMap::new(),
             stored,
             link: self.server.map(|_| Link::new(self.now(net), seed)),
+            below: Below::default(),
             clients: BTreeMap::new(),
             offers: Offers::new(seed),
             peers: 0,
@@ -100,6 +110,7 @@ impl Service {
             commit_due: false,
         });
         self.after(net, SWEEP_MS, Timer::Sweep);
+        self.after(net, COUNT_MS, Timer::Counts);
         self.link_event(net, upstream::Event::Tick);
     }
 
@@ -109,7 +120,8 @@ impl Service {
         self.life += 1;
         self.disk.lose_power();
         let link = memory.link.and_then(|link| link.end());
-        for end in memory.clients.values().map(|client| client.end).chain(link) {
+        let clients = memory.clients.values().map(|client| client.end);
+        for end in clients.chain(link).chain(memory.below.ends()) {
             net.cut(end.connection, 2_000);
             net.abandon(end);
         }
@@ -133,6 +145,7 @@ impl Service {
                 self.compacted(net, &id, &frozen, upto_seq);
             }
             Timer::Sweep => self.sweep(net),
+            Timer::Counts => self.tell_counts(net),
         }
     }
 
@@ -161,6 +174,10 @@ impl Service {
         let Some(memory) = &self.memory else { return };
         if memory.link.as_ref().and_then(Link::end) == Some(end) {
             self.link_packet(net, end);
+            return;
+        }
+        if memory.below.has(end) {
+            self.packet_from_below(net, end);
             return;
         }
         let found = memory.clients.iter().find(|(_, client)| client.end == end);
@@ -214,13 +231,17 @@ impl Service {
         if !self.memory().documents.contains_key(id) {
             let load_once_saved = self.disk.has_unsaved(id);
             let slot = Slot {
-                document: Document::new(net.random.draw()),
+                document: match self.server {
+                    Some(_) => Document::new(net.random.draw()),
+                    None => Document::new(net.random.draw()).at_the_top(),
+                },
                 clients: Vec::new(),
                 used_at: self.now(net),
                 load_once_saved,
                 compacted: None,
                 loaded: false,
                 appended: Want::default(),
+                local: Want::default(),
                 garbage: 0,
             };
             self.memory().documents.insert(id.clone(), slot);
@@ -228,6 +249,9 @@ impl Service {
                 self.load(net, id);
             }
             self.attach_upstream(net, id);
+            for (peer, dialect) in self.memory().below.of(id) {
+                self.input(net, id, Input::AttachLink { peer, dialect });
+            }
         }
         self.memory().documents.get_mut(id).expect("it is in memory now")
     }

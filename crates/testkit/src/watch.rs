@@ -1,6 +1,8 @@
 //! What must hold at any time.
 
 use yrelay_core::Millis;
+use yrelay_core::event::Dialect;
+use yrelay_core::replica::Want;
 
 use crate::client::{CHECK_MS, Client, Mood, Style};
 use crate::server::Server;
@@ -27,6 +29,7 @@ impl World<'_> {
 
     /// What a service takes for proven, the server holds.
     fn verify_proofs(&mut self) {
+        self.verify_receipts();
         for service in &mut self.services {
             for (id, what) in service.proofs.drain(..) {
                 let can_prove = |server: &&Server| server.is_persistent() && !server.rolled_back;
@@ -34,6 +37,23 @@ impl World<'_> {
                 assert!(
                     server.holds(&id.to_encoded(), &what),
                     "{id}: taken for confirmed, but the server lacks some of it"
+                );
+            }
+        }
+    }
+
+    /// What another yrelay has said to be saved is on its disk.
+    fn verify_receipts(&mut self) {
+        for number in 0..self.services.len() {
+            let service = &mut self.services[number];
+            let Some(parent) = service.parent.filter(|_| service.dialect() == Dialect::Own) else {
+                continue;
+            };
+            for (id, Want { structs, deletes }) in std::mem::take(&mut service.proofs) {
+                let held = self.services[parent].disk.held(&id);
+                assert!(
+                    held.structs.contains_all(&structs) && held.deletes.contains_all(&deletes),
+                    "{id}: service {number} takes for saved what service {parent} has not"
                 );
             }
         }

@@ -7,7 +7,7 @@ use yrelay_core::upstream::Failure;
 use crate::client::{self, Client, Mood, Style};
 use crate::network::{End, Event, Network, Packet, Party};
 use crate::script::{Person, Script, Strikes};
-use crate::server::Server;
+use crate::server::{Mode, Server};
 use crate::service::{self, Service};
 use crate::traffic::Traffic;
 
@@ -46,7 +46,7 @@ impl<'a> World<'a> {
             documents: (0..script.documents).map(document).collect(),
             clients: Vec::new(),
             services: Vec::new(),
-            server: script.server.map(Server::new),
+            server: script.server.filter(|mode| !mode.is_relay()).map(Server::new),
             traffic: Traffic::default(),
             link_packets: 0,
             calm_packets: 0,
@@ -54,7 +54,10 @@ impl<'a> World<'a> {
         };
         world.net.latency_ms_max = script.latency_ms_max;
         for number in 0..script.services {
-            let mut service = Service::new(number, script.server);
+            let is_below = number > 0 && script.server.is_some_and(Mode::is_relay);
+            // A chain, a star, or something between.
+            let parent = is_below.then(|| (script.seed as usize + number / 2) % number);
+            let mut service = Service::new(number, script.server, parent);
             service.start(&mut world.net);
             world.services.push(service);
         }
@@ -210,6 +213,13 @@ impl<'a> World<'a> {
             (Party::Service(service), Party::Server) | (Party::Server, Party::Service(service)) => {
                 Some(service)
             }
+            (Party::Service(one), Party::Service(other)) => {
+                let is_child = |number: &usize| {
+                    let link = self.services[*number].link();
+                    link.is_some_and(|link| link.connection == end.connection)
+                };
+                [one, other].into_iter().find(is_child)
+            }
             _ => None,
         }
     }
@@ -255,6 +265,22 @@ impl<'a> World<'a> {
             return;
         }
         let refusal = service.refusal.filter(|refusal| self.net.now < refusal.until);
+        if let Some(parent) = service.parent {
+            let dialect = service.dialect();
+            let is_up = self.services[parent].memory.is_some();
+            let end = match refusal {
+                Some(refusal) => Err(refusal.failure),
+                None if !is_up => Err(Failure::Unreachable),
+                None => {
+                    let [near, far] =
+                        self.net.open([Party::Service(number), Party::Service(parent)]);
+                    self.services[parent].link_from_below(far, dialect);
+                    Ok(near)
+                }
+            };
+            self.services[number].connected(&mut self.net, end);
+            return;
+        }
         let server = self.server.as_mut().filter(|server| server.up);
         let end = match (refusal, server) {
             (Some(refusal), _) => Err(refusal.failure),

@@ -2,6 +2,7 @@
 
 use yrelay_core::Millis;
 use yrelay_core::backoff::Random;
+use yrelay_core::event::Dialect;
 use yrelay_core::upstream::Failure;
 
 use crate::client::Style;
@@ -16,13 +17,16 @@ struct Writer {
     services: usize,
     people: usize,
     has_server: bool,
+    relay: Option<Dialect>,
     calm_at: Millis,
 }
 
 impl Script {
     pub(crate) fn write(server: Option<Mode>, seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5c21_17e5);
-        let services = 1 + random.upto(2) as usize;
+        // Where one of them is the server, there is one more.
+        let more = usize::from(server.is_some_and(Mode::is_relay));
+        let services = 1 + more + random.upto(2) as usize;
         let documents = 1 + random.upto(2) as usize;
         let people = (0..2 + random.upto(4) as usize)
             .map(|_| Person {
@@ -36,7 +40,13 @@ impl Script {
         let calm_at = [3_000, 15_000, 60_000, 180_000][random.upto(3) as usize];
         let count = 4 + random.upto(60);
         let has_server = server.is_some();
-        let mut writer = Writer { random, services, people: people.len(), has_server, calm_at };
+        let relay = match server {
+            Some(Mode::Relay(dialect)) => Some(dialect),
+            _ => None,
+        };
+        let people_count = people.len();
+        let mut writer =
+            Writer { random, services, people: people_count, has_server, relay, calm_at };
         // Either steady writing with some faults, or hardly anything but faults.
         let edits_percent = [85, 60, 30][writer.below(3)];
         let mut steps: Vec<(Millis, Step)> = Vec::new();
@@ -132,7 +142,7 @@ impl Writer {
             12 if self.random.upto(4) == 0 => Step::Burst { client, count: 520 },
             12 | 13 => Step::Burst { client, count: 3 + self.number(60) },
             14 | 15 => Step::Crash { service, down_ms: ms },
-            16 => Step::Link { service, fault: self.sleep() },
+            16 if self.relay.is_none() => Step::Link { service, fault: self.sleep() },
             _ => Step::Link { service, fault: self.fault(ms, late_ms) },
         }
     }
@@ -140,7 +150,12 @@ impl Writer {
     /// Something that befalls a link.
     fn fault(&mut self, ms: Millis, late_ms: Millis) -> Fault {
         let way = [Way::Up, Way::Down, Way::Both][self.below(3)];
-        match self.random.upto(14) {
+        if self.relay == Some(Dialect::Own) && self.below(4) == 0 {
+            return Fault::Lose { way };
+        }
+        // Servers that are relays send no garbage, and are killed as services are.
+        let kinds = if self.relay.is_some() { 9 } else { 14 };
+        match self.random.upto(kinds) {
             0 | 1 => Fault::Cut { late_ms },
             2 => Fault::HalfOpen {
                 ours_ms: self.random.upto(35_000),
