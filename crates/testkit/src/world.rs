@@ -1,6 +1,7 @@
 //! Everything that takes part in a run, and the loop that lets it happen.
 
 use yrelay_core::Millis;
+use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Failure;
 
@@ -55,8 +56,10 @@ impl<'a> World<'a> {
         world.net.latency_ms_max = script.latency_ms_max;
         for number in 0..script.services {
             let is_below = number > 0 && script.server.is_some_and(Mode::is_relay);
-            // A chain, a star, or something between.
-            let parent = is_below.then(|| (script.seed as usize + number / 2) % number);
+            // A chain, a star, or something between; in ELVA's dialect only servers take links.
+            let is_own = script.server == Some(Mode::Relay(Dialect::Own));
+            let anybody = if is_own { script.seed as usize + number / 2 } else { 0 };
+            let parent = is_below.then(|| anybody % number);
             let mut service = Service::new(number, script.server, parent);
             service.start(&mut world.net);
             world.services.push(service);
