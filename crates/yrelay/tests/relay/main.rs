@@ -15,6 +15,7 @@ mod damage;
 mod large;
 mod link;
 mod login;
+mod moving;
 mod pages;
 mod parking;
 mod refusing;
