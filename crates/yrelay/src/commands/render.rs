@@ -70,8 +70,10 @@ fn limit(seconds: u64) {
 
 fn content(update: &[u8], format: &str, root: Option<&str>) -> Result<String, String> {
     let doc = Doc::new();
-    let update = Update::decode_v1(update).map_err(|error| error.to_string())?;
-    doc.transact_mut().apply_update(update).map_err(|error| error.to_string())?;
+    let refused = |why: String| format!("its content cannot be read: yrs does not take it: {why}");
+    let update = Update::decode_v1(update).map_err(|error| refused(error.to_string()))?;
+    let applied = doc.transact_mut().apply_update(update);
+    applied.map_err(|error| refused(error.to_string()))?;
     let mut names: Vec<String> =
         doc.transact().root_refs().map(|(name, _)| name.to_owned()).collect();
     names.sort();
@@ -180,11 +182,13 @@ fn json(doc: &Doc, names: &[String], kind_of: impl Fn(&str) -> Kind) -> String {
             Kind::Map => as_map(doc, name).to_json(&doc.transact()),
         };
         text.push_str(if number == 0 { "\n  " } else { ",\n  " });
-        Any::from(name.as_str()).to_json(&mut text);
-        text.push_str(": ");
-        let mut shown = String::new();
-        value.to_json(&mut shown);
-        text.push_str(&shown);
+        text += &format!("{}: {}", in_json(&Any::from(name.as_str())), in_json(&value));
     }
     text + if names.is_empty() { "}\n" } else { "\n}\n" }
+}
+
+fn in_json(value: &Any) -> String {
+    let mut text = String::new();
+    value.to_json(&mut text);
+    text
 }

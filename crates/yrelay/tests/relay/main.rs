@@ -11,6 +11,7 @@ mod socket;
 mod wait;
 
 mod bounds;
+mod content;
 mod damage;
 mod large;
 mod link;

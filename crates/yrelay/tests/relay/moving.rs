@@ -17,7 +17,7 @@ use crate::server::Server;
 use crate::wait::{PATIENCE, eventually};
 
 /// Runs a command on the documents of a directory.
-fn yrelay(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn yrelay(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
     command.args(arguments).arg("--data-dir").arg(directory).stdin(Stdio::null());
     alone(&mut command);
@@ -25,7 +25,7 @@ fn yrelay(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 /// What it prints, once it has ended well.
-fn printed(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn printed(directory: &Path, arguments: &[&str]) -> String {
     let output = yrelay(directory, arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), &*error), (Some(0), ""), "{arguments:?}");
@@ -33,7 +33,7 @@ fn printed(directory: &Path, arguments: &[&str]) -> String {
 }
 
 /// The one line that it ends with instead.
-fn fails(directory: &Path, arguments: &[&str], words: &str) {
+pub(crate) fn fails(directory: &Path, arguments: &[&str], words: &str) {
     let output = yrelay(directory, arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
