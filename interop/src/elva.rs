@@ -1,5 +1,6 @@
 //! ELVA's servers, and its local service.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::Process;
@@ -42,6 +43,11 @@ impl Elva33Server {
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it keeps documents, if it does so on disk.
+    pub fn documents(&self) -> PathBuf {
+        self.home.path("~/documents")
     }
 
     /// Kills it, as a power cut would.

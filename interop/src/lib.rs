@@ -16,6 +16,7 @@
 //!   what networks do.
 //! - A [`World`] has settings files and variables; relays and ELVA's programs start in it, or say
 //!   what they make of it ([`settings`], [`elva33_contexts`], [`elva37_settings`]).
+//! - [`yrelay`] runs one of its commands; [`elva_file`] lets ELVA's stores work on their files.
 //! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
 //!   ([`clocks_ready`], Linux only).
 //! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
@@ -45,11 +46,14 @@ pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
-pub use originals::{elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_settings};
+pub use originals::{
+    Generation, elva_file, elva33_contexts, elva33_contexts_by_command, elva37_context,
+    elva37_settings,
+};
 pub use pair::{Pair, side_by_side};
 pub use port::free as free_port;
 pub use proxy::Proxy;
-pub use relay::{Relay, settings};
+pub use relay::{Relay, settings, yrelay};
 pub use state::State;
 pub use wait::{converge, eventually, eventually_eq, steady, within};
 pub use world::World;

@@ -1,6 +1,7 @@
 //! What ELVA's programs make of settings.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -30,6 +31,30 @@ pub fn elva37_context(world: &World, arguments: &[&str]) -> String {
 /// The settings of ELVA 0.37 in each of these worlds, and where it would connect to.
 pub fn elva37_settings(worlds: &[World]) -> Vec<Value> {
     ask(install::elva37_python("originals/elva37_settings.py"), worlds)
+}
+
+/// A generation of ELVA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// 0.33
+    Elva33,
+    /// 0.37
+    Elva37,
+}
+
+/// Lets the store of ELVA append words to the text in a file, and says what is in it then:
+/// `identifier`, `text`, `rows`. Without words the file stays as it is.
+pub fn elva_file(generation: Generation, path: &Path, identifier: &str, words: &[&str]) -> Value {
+    let script = "originals/elva_files.py";
+    let mut command = match generation {
+        Generation::Elva33 => install::elva33_python(script, &["33"]),
+        Generation::Elva37 => install::elva37_python(script),
+    };
+    if generation == Generation::Elva37 {
+        command.arg("37");
+    }
+    command.arg(path).arg(identifier).args(words);
+    serde_json::from_str(&install::run(&mut command)).expect("the script prints JSON")
 }
 
 /// Tells a script of the worlds, and reads what it says: a line for each.

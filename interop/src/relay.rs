@@ -158,6 +158,14 @@ impl Relay {
     }
 }
 
+/// What a command prints that works on the documents of a data directory.
+pub fn yrelay(data: &Path, arguments: &[&str]) -> String {
+    let world = World::new();
+    let mut command = Command::new(binary());
+    world.enter(command.args(arguments).arg("--data-dir").arg(data));
+    install::run(&mut command)
+}
+
 /// What `yrelay config` prints in this world.
 pub fn settings(world: &World) -> String {
     let mut command = Command::new(binary());

@@ -32,6 +32,8 @@ pub enum CloseReason {
     Resync,
     /// A fault of our own in this document.
     Internal,
+    /// The document was deleted here.
+    Deleted,
     /// yrelay is stopping.
     GoingAway,
 }
@@ -47,6 +49,8 @@ impl CloseReason {
             Self::TooSlow | Self::LoadFailed | Self::Unsaved | Self::Backlogged => 1013,
             Self::Internal => 1011,
             Self::Resync => 1012,
+            // y-websocket does not come back after it, and so does not bring the document back.
+            Self::Deleted => 4404,
             Self::GoingAway => 1001,
             Self::FramesLost => 4500,
         }
@@ -72,6 +76,7 @@ impl CloseReason {
             Self::Backlogged => "backlogged",
             Self::Internal => "internal",
             Self::Resync => "resync",
+            Self::Deleted => "deleted",
             Self::GoingAway => "going_away",
         }
     }
@@ -92,6 +97,7 @@ impl fmt::Display for CloseReason {
             Self::Backlogged => f.write_str("the upstream is not keeping up: try again later"),
             Self::Internal => f.write_str("internal error: reconnect"),
             Self::Resync => f.write_str("the upstream is back: reconnect to catch up"),
+            Self::Deleted => f.write_str("the document was deleted"),
             Self::GoingAway => f.write_str("shutting down"),
         }
     }

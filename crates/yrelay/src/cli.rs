@@ -1,5 +1,7 @@
 //! The command line: commands, and an option for each setting.
 
+mod moving;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use yrelay::status::Role;
 
+use crate::commands;
 use crate::settings::gather::Given;
 use crate::settings::value::{Layer, Origin, Value};
 use crate::settings::{
@@ -94,6 +97,10 @@ pub(crate) enum Task {
     Config(Role, Given),
     /// Ask a running one how it stands.
     Status { url: Option<String>, json: bool, given: Given },
+    /// Move documents in or out.
+    Documents(commands::Command, Given),
+    /// Read the content of an update: a child of `export`.
+    Render { format: String, root: Option<String>, seconds: u64 },
     /// Print completions for a shell.
     Completions(Shell),
 }
@@ -131,6 +138,7 @@ pub(crate) fn command() -> Command {
         .subcommand(serve.long_about(SERVE))
         .subcommand(status())
         .subcommand(config)
+        .subcommands(moving::commands())
         .subcommand(completions())
 }
 
@@ -231,9 +239,15 @@ pub(crate) fn task(matches: &ArgMatches) -> Task {
             json: sub.get_flag("json"),
             given: given(&[sub, matches]),
         },
-        Some((_, sub)) => {
-            Task::Completions(*sub.get_one::<Shell>("shell").expect("it is required"))
-        }
+        Some(("render", sub)) => Task::Render {
+            format: sub.get_one::<String>("format").cloned().unwrap_or_default(),
+            root: sub.get_one::<String>("root").cloned(),
+            seconds: sub.get_one::<u64>("seconds").copied().unwrap_or_default(),
+        },
+        Some((name, sub)) => match moving::command(name, sub) {
+            Some(command) => Task::Documents(command, given(&[sub, matches])),
+            None => Task::Completions(*sub.get_one::<Shell>("shell").expect("it is required")),
+        },
         None => unreachable!("a command is required"),
     }
 }

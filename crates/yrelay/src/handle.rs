@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use crate::acceptor::Acceptor;
+use crate::admin::Admin;
 use crate::config::{self, Config, Storage};
 use crate::connector::Connector;
 use crate::http::Site;
@@ -18,6 +19,7 @@ use crate::listen::{self, ListenError, Listeners};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::report::Front;
+use crate::run_file::{Run, Token, Written};
 use crate::shutdown;
 use crate::store::{Opened, Place, Store, StoreError};
 use crate::upstream::Link;
@@ -80,6 +82,8 @@ struct Parts {
     opened: Opened,
     store_news: Arc<Notify>,
     connector: Option<Connector>,
+    token: Token,
+    run_file: Option<Written>,
 }
 
 /// Starts a relay: takes the port, opens the store, and is ready.
@@ -97,12 +101,21 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
     let stored = opened.documents.len();
     let stopping = stop.clone();
     let connector = config.upstream.as_ref().map(connector).transpose()?;
-    let parts = Parts { listeners, opened, store_news, connector };
+    let token = Token::new()?;
+    let run_file = write_run_file(&config, &addresses, &token);
+    let parts = Parts { listeners, opened, store_news, connector, token, run_file };
     let thread = thread::Builder::new().name("relay".into()).spawn(move || {
         let _alive = alive;
         run(runtime, &config, parts, &stopping)
     })?;
     Ok(Handle { addresses, url, stored, stop, ended, thread: Some(thread) })
+}
+
+/// Tells commands where we are. Without it they find nobody; all else goes on.
+fn write_run_file(config: &Config, addresses: &[SocketAddr], token: &Token) -> Option<Written> {
+    let Storage::Directory(directory) = &config.storage else { return None };
+    let written = Run::here(addresses, token.clone())?.write(directory);
+    written.inspect_err(|error| tracing::warn!(%error, "commands will not find this relay")).ok()
 }
 
 fn connector(upstream: &config::Upstream) -> Result<Connector, rustls::Error> {
@@ -175,10 +188,13 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Faile
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
     let message_bytes_max = config.bounds.message_bytes_max;
-    let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics, message_bytes_max });
+    let rules = config.rules.clone();
+    let admin = Some(Admin::new(relay.clone(), parts.token));
+    let site = Rc::new(Site { routes, rules, metrics, message_bytes_max, admin });
     let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
     stop.notified().await;
     drop(acceptor);
+    drop(parts.run_file);
     shutdown::stop(&relay)
         .await
         .inspect_err(|error| tracing::error!(%error, "not all is saved"))?;

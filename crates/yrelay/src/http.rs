@@ -21,6 +21,7 @@ use yrelay_core::event::Dialect;
 use yrelay_core::fellow;
 use yrelay_core::id::{DocumentId, IdError};
 
+use crate::admin::{self, Admin};
 use crate::metrics::Metrics;
 use crate::origin::{Refusal, Rules};
 use crate::socket::Stream;
@@ -54,9 +55,11 @@ pub struct Site {
     pub metrics: Rc<Metrics>,
     /// A longer message of a client is refused.
     pub message_bytes_max: usize,
+    /// What opens to yrelay's own commands.
+    pub admin: Option<Admin>,
 }
 
-type Response = hyper::Response<Full<Bytes>>;
+pub(crate) type Response = hyper::Response<Full<Bytes>>;
 
 /// What a WebSocket is for.
 enum Purpose {
@@ -79,8 +82,8 @@ const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
 pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback: bool) {
     let upgrade = Cell::new(None);
     let service = service_fn(|request| {
-        let response = answer(&site, request, on_loopback, &upgrade);
-        async { Ok::<_, Infallible>(response) }
+        let (site, upgrade) = (&site, &upgrade);
+        async move { Ok::<_, Infallible>(answer(site, request, on_loopback, upgrade).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -104,7 +107,7 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     }
 }
 
-fn answer(
+async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
     on_loopback: bool,
@@ -116,6 +119,9 @@ fn answer(
     // `GET http://host/path`: what a proxy is sent. Its host would overrule the one just checked.
     if request.uri().authority().is_some() {
         return plain(StatusCode::BAD_REQUEST, "this is no proxy");
+    }
+    if admin::is_for(request.uri().path()) {
+        return admin::answer(site.admin.as_ref(), request).await;
     }
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
@@ -244,18 +250,18 @@ fn document_page(path: &str) -> Response {
     }
 }
 
-fn plain(status: StatusCode, line: &str) -> Response {
+pub(crate) fn plain(status: StatusCode, line: &str) -> Response {
     respond(status, TEXT, format!("{line}\n"))
 }
 
-fn json(value: &impl Serialize) -> Response {
+pub(crate) fn json(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => respond(StatusCode::OK, JSON, body),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn respond(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response {
+pub(crate) fn respond(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response {
     let mut response = hyper::Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

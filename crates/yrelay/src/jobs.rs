@@ -18,7 +18,7 @@ use crate::store::{Loaded, Outcome, Store};
 /// Work for the blocking pool.
 pub(crate) enum Job {
     /// Read a document from the store.
-    Load(DocumentId),
+    Load { id: DocumentId, number: u64 },
     /// Compact a document and hand the result to the store.
     Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
     /// Open the upstream link.
@@ -35,7 +35,7 @@ impl Relay {
     pub(crate) fn run(self: &Rc<Self>, job: Job) {
         let relay = self.clone();
         match job {
-            Job::Load(id) => drop(spawn_local(relay.load(id))),
+            Job::Load { id, number } => drop(spawn_local(relay.load(id, number))),
             Job::Compact { id, number, frozen, upto_seq } => {
                 drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
@@ -48,7 +48,7 @@ impl Relay {
         }
     }
 
-    async fn load(self: Rc<Self>, id: DocumentId) {
+    async fn load(self: Rc<Self>, id: DocumentId, number: u64) {
         let (store, name) = (self.store.clone(), id.clone());
         let loaded = spawn_blocking(move || load(&store, &name)).await;
         let mut input = match loaded {
@@ -64,6 +64,12 @@ impl Relay {
         };
         let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
+            // What it was before it was deleted has nothing to do with what it is now.
+            let same = |slot: &Slot| slot.number == number;
+            if !state.documents.get(&id).is_some_and(same) {
+                state.offers.loaded(clock::now_ms(), &id, false);
+                return state.offer_next(relay);
+            }
             // What the disk says of it may be a moment old.
             if let Input::Loaded { unconfirmed, .. } = &mut input {
                 *unconfirmed |= state.stored.get(&id).is_some_and(|shelved| shelved.unconfirmed);
@@ -145,8 +151,17 @@ impl State {
             && let Some(slot) = self.documents.get_mut(id)
             && std::mem::take(&mut slot.load_once_saved)
         {
-            self.spawn(Job::Load(id.clone()));
+            let (id, number) = (id.clone(), slot.number);
+            self.spawn(Job::Load { id, number });
         }
+    }
+}
+
+/// What is stored of a document.
+pub(crate) fn load_replica(store: &Store, id: &DocumentId) -> Result<Replica, String> {
+    match load(store, id)? {
+        Input::Loaded { replica, .. } => Ok(*replica),
+        _ => Err("it is not loaded".to_owned()),
     }
 }
 

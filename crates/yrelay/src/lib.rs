@@ -14,6 +14,7 @@ pub mod login;
 pub mod target;
 
 pub mod acceptor;
+pub mod admin;
 pub mod connector;
 pub mod http;
 pub mod listen;
@@ -23,10 +24,13 @@ pub mod pump;
 pub mod socket;
 pub mod ws;
 
+pub mod documents;
 pub mod handle;
 pub mod metrics;
+pub mod moving;
 pub mod relay;
 pub mod report;
+pub mod run_file;
 pub mod shutdown;
 pub mod status;
 pub mod store;

@@ -75,6 +75,23 @@ pub const SLEPT_MS: u64 = 5_000;
 /// The file of a password.
 pub const PASSWORD_BYTES_MAX: u64 = 4 << 10;
 
+/// Updates in one file that is imported: years of typing. A file made to be read for ever ends there.
+pub const FILE_ROWS_MAX: i64 = 50_000_000;
+/// A command's update must be saved in this time, and a deletion.
+pub const PUT_MS: u64 = 30_000;
+/// A command waits for its answer so much longer: for the network.
+pub const ANSWER_GRACE_MS: u64 = 10_000;
+/// A command's update; commands send theirs in parts of some 4 MiB, and one struct may be larger.
+pub const PUT_BYTES_MAX: usize = UPSTREAM_MESSAGE_BYTES_MAX;
+/// The body of a command's update must be complete in this time.
+pub const PUT_BODY_MS: u64 = 60_000;
+/// A whole document, packed, as a command reads it.
+pub const READ_BYTES_MAX: usize = yrelay_core::limits::UPDATE_BYTES_MAX;
+/// A whole document must be read in this time.
+pub const READ_MS: u64 = 600_000;
+/// The copy of a whole store must be written in this time.
+pub const BACKUP_MS: u64 = 6 * 3_600_000;
+
 /// From the first signal to the end of the process: 5 s are promised.
 pub const SHUTDOWN_MS: u64 = 4_500;
 

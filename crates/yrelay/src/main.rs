@@ -2,6 +2,7 @@
 
 mod banner;
 mod cli;
+mod commands;
 mod log;
 mod printable;
 mod query;
@@ -54,6 +55,14 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             print(&settings.show(variables.get("RUST_LOG").as_deref()))?;
         }
         Task::Status { url, json, given } => return Ok(status(url, json, given, settings)),
+        Task::Documents(command, given) => {
+            let settings = settings(Role::Service, given)?;
+            warn(&settings);
+            return commands::run(command, &settings);
+        }
+        Task::Render { format, root, seconds } => {
+            return Ok(commands::render::run(&format, root.as_deref(), seconds));
+        }
         Task::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "yrelay", &mut script);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
@@ -142,6 +143,11 @@ impl Relay {
             }
             resumed.await;
         }
+    }
+
+    /// Waits for the next time that readers may look again.
+    pub(crate) fn resumed(&self) -> Notified<'_> {
+        self.resumed.notified()
     }
 
     /// Readers that wait may look again.

@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use yrelay_core::id::DocumentId;
 
 mod backlog;
+mod backup;
+pub mod elva_file;
 mod error;
 mod place;
 mod rows;
@@ -24,6 +26,7 @@ mod writer;
 
 use backlog::{Backlog, Compaction, Pace, Row};
 pub use error::{LoadError, StoreError};
+pub use place::exists;
 use schema::Database;
 use writer::{Probe, Writer};
 
@@ -38,6 +41,15 @@ pub enum Place {
     Directory(PathBuf),
     /// Nothing outlives the process (`--ephemeral`).
     Memory,
+}
+
+/// Where changes go while the store is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow<'a> {
+    /// To this upstream, or nowhere.
+    Upstream(Option<&'a str>),
+    /// It is opened to look after it: what it says of an upstream stays.
+    AsBefore,
 }
 
 /// One document that the store holds.
@@ -58,6 +70,8 @@ pub struct Opened {
     pub store: Store,
     /// Every document in it, in order of their identifiers.
     pub documents: Vec<Stored>,
+    /// Where their changes go, or went last.
+    pub upstream: Option<String>,
 }
 
 /// All that is stored of one document; of one that is unknown: nothing, and `seq` 0.
@@ -163,18 +177,27 @@ impl Store {
         upstream: Option<&str>,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Opened, StoreError> {
-        Self::open_with(place, upstream, Box::new(wake), Pace::default(), Box::new(|_, _| Ok(())))
+        Self::open_following(place, Follow::Upstream(upstream), wake)
+    }
+
+    /// The same, with a choice of what becomes of the upstream that was kept.
+    pub fn open_following(
+        place: Place,
+        follow: Follow<'_>,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Opened, StoreError> {
+        Self::open_with(place, follow, Box::new(wake), Pace::default(), Box::new(|_, _| Ok(())))
     }
 
     fn open_with(
         place: Place,
-        upstream: Option<&str>,
+        follow: Follow<'_>,
         wake: Box<dyn Fn() + Send>,
         pace: Pace,
         probe: Probe,
     ) -> Result<Opened, StoreError> {
         let (database, held) = place::take(place)?;
-        let opened = schema::open(&database, upstream)?;
+        let opened = schema::open(&database, follow)?;
         let writer: Slot = Arc::new(Mutex::new(Some(opened.writer)));
         let reader = match opened.reader {
             Some(reader) => Arc::new(Mutex::new(Some(reader))),
@@ -188,7 +211,7 @@ impl Store {
         });
         Writer::new(Arc::clone(&shared), writer, held, wake, probe).spawn()?;
         let store = Self { owner: Arc::new(Owner(shared)) };
-        Ok(Opened { store, documents: opened.documents })
+        Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }
 
     /// Queues an update. `seq` is above every earlier one of the document; `local` marks the
@@ -206,6 +229,17 @@ impl Store {
     /// Sets the mark that says unconfirmed, whatever was confirmed before.
     pub fn unconfirm(&self, document: &DocumentId) {
         self.queue(|backlog| backlog.unconfirm(document, now));
+    }
+
+    /// Deletes all that is stored of a document, and what is queued of it. Its next sequence number
+    /// may be 1 again, once this is saved: until then [`Store::unsaved_bytes`] is not 0.
+    pub fn forget(&self, document: &DocumentId) {
+        self.queue(|backlog| backlog.forget(document, now));
+    }
+
+    /// Whether a deletion of the document is not on the disk yet.
+    pub fn forgets(&self, document: &DocumentId) -> bool {
+        self.shared().backlog().forgets(document)
     }
 
     /// Replaces everything up to `upto_seq` by `snapshot`, after what is queued of the document

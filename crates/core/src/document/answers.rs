@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Document;
+use super::{Document, Phase};
 use crate::event::Output;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
@@ -13,6 +13,11 @@ use crate::update::Update;
 use crate::{Millis, limits, wire};
 
 impl Document {
+    /// What is held of it; nothing before it is loaded.
+    pub fn replica(&self) -> Option<&Replica> {
+        matches!(self.phase, Phase::Loaded).then_some(&self.replica)
+    }
+
     pub(super) fn client_step_1(&mut self, now: Millis, peer: PeerId, theirs: StateVector) {
         let wait = self.upstream_may_answer() && (self.replica.is_empty() || self.has_waiting());
         let structs = self.replica.missing_from(&theirs);

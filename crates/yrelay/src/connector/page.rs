@@ -1,9 +1,11 @@
-//! Fetches a page instead of opening a WebSocket: how one asks a relay how it stands.
+//! Fetches a page instead of opening a WebSocket: how one asks a relay how it stands, and how
+//! commands reach one.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 
@@ -36,36 +38,60 @@ impl Connector {
     }
 
     async fn page_within(&self, ms: u64) -> Result<Bytes, PageError> {
+        let target = &self.target;
+        let request = Request::get(&target.path)
+            .body(Full::default())
+            // Target::parse has seen the same path pass.
+            .map_err(|_| PageError::NotHttp)?;
+        let response = self.ask(request, limits::PAGE_BYTES_MAX, ms).await?;
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            status => Err(PageError::Status(status.as_u16())),
+        }
+    }
+
+    /// Sends a request there and takes the answer, whatever its status. Runs inside a `LocalSet`.
+    pub(crate) async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
+        ms: u64,
+    ) -> Result<Response<Bytes>, PageError> {
         let stream = dial(&self.target).await?;
-        let work = async { get(&self.target, self.secure(stream).await?).await };
+        let work = async {
+            let response = send(&self.target, request, self.secure(stream).await?).await?;
+            whole(response, bytes_max).await
+        };
         let late = || ConnectError::Unreachable(no_answer(ms));
         clock::timeout(ms, work).await.ok_or_else(late)?
     }
 }
 
-async fn get(target: &Target, stream: Stream) -> Result<Bytes, PageError> {
-    let request = Request::get(&target.path)
-        .header(header::HOST, target.authority())
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        // Target::parse has seen the same path pass.
-        .map_err(|_| PageError::NotHttp)?;
+async fn send(
+    target: &Target,
+    mut request: Request<Full<Bytes>>,
+    stream: Stream,
+) -> Result<Response<Incoming>, PageError> {
+    let host = HeaderValue::from_str(&target.authority()).map_err(|_| PageError::NotHttp)?;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, host);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| http_words(&e))?;
     tokio::task::spawn_local(connection);
-    let response = sender.send_request(request).await.map_err(|e| http_words(&e))?;
-    if response.status() != StatusCode::OK {
-        return Err(PageError::Status(response.status().as_u16()));
-    }
-    whole(response).await
+    sender.send_request(request).await.map_err(|e| http_words(&e))
 }
 
-async fn whole(response: Response<Incoming>) -> Result<Bytes, PageError> {
-    let body = Limited::new(response.into_body(), limits::PAGE_BYTES_MAX);
+async fn whole(
+    response: Response<Incoming>,
+    bytes_max: usize,
+) -> Result<Response<Bytes>, PageError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, bytes_max);
     let page = body.collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() { PageError::TooLarge } else { broken() }
     })?;
-    Ok(page.to_bytes())
+    Ok(Response::from_parts(head, page.to_bytes()))
 }
 
 fn http_words(error: &hyper::Error) -> PageError {

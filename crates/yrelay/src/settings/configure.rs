@@ -98,6 +98,20 @@ impl Settings {
         })
     }
 
+    /// Where documents are kept, and the names of those that are not.
+    pub(crate) fn documents(&self) -> Result<(PathBuf, Patterns), Fault> {
+        let opaque = self.of(&OPAQUE).texts;
+        match self.storage()? {
+            Storage::Directory(path) => {
+                Ok((path, Patterns::new(opaque.iter().map(String::as_str))))
+            }
+            Storage::Ephemeral => {
+                let origin = self.of(&EPHEMERAL).origin;
+                Err(origin.fault("nothing is kept: name a place with --data-dir DIR"))
+            }
+        }
+    }
+
     fn storage(&self) -> Result<Storage, Fault> {
         if self.of(&EPHEMERAL).parse_with(switch)? {
             return Ok(Storage::Ephemeral);

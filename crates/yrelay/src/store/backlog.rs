@@ -67,11 +67,20 @@ pub(super) struct Work {
     /// What was confirmed before is not any more.
     pub(super) unconfirmed: bool,
     pub(super) compaction: Option<Compaction>,
+    /// All that was written of it before goes first.
+    pub(super) forgotten: bool,
 }
 
 impl Work {
+    /// What it takes in memory. A deletion counts as unsaved, too: nothing may be loaded before it.
+    fn cost(&self) -> u64 {
+        let rows: u64 = self.rows.iter().map(Row::cost).sum();
+        rows + if self.forgotten { ROW_OVERHEAD_BYTES } else { 0 }
+    }
+
     fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        !self.forgotten
+            && self.rows.is_empty()
             && self.confirmed.is_none()
             && !self.unconfirmed
             && self.compaction.is_none()
@@ -94,6 +103,8 @@ struct Entry {
     /// Cost of all rows not known to be saved: queued, and in the writer's hands.
     bytes: u64,
     retry: Option<Retry>,
+    /// A deletion waits, or is in the writer's hands.
+    forgetting: bool,
 }
 
 /// All that waits, and what became of what did.
@@ -192,6 +203,23 @@ impl Backlog {
         !waits_for_retry && self.freshen(0, now)
     }
 
+    /// Queues the deletion of a document, in place of all that waits of it; whether the writer must
+    /// look again.
+    pub(super) fn forget(&mut self, document: &DocumentId, now: impl FnOnce() -> Instant) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        let work = Work { forgotten: true, ..Work::default() };
+        let (cost, dropped) = (work.cost(), entry.work.cost());
+        entry.bytes = entry.bytes + cost - dropped;
+        self.bytes = self.bytes + cost - dropped;
+        entry.work = work;
+        entry.last = None;
+        entry.retry = None;
+        entry.forgetting = true;
+        self.failing.remove(document);
+        self.outcomes.remove(document);
+        self.freshen(cost, now)
+    }
+
     /// The writer sleeps through everything but the first of a group and the one that fills it.
     fn freshen(&mut self, cost: u64, now: impl FnOnce() -> Instant) -> bool {
         let was_full = self.fresh >= self.pace.batch_bytes;
@@ -226,15 +254,24 @@ impl Backlog {
     /// The work is on the disk.
     pub(super) fn saved(&mut self, document: &DocumentId, work: &Work, now: Instant) {
         let Some(entry) = self.entries.get_mut(document) else { return };
-        let cost: u64 = work.rows.iter().map(Row::cost).sum();
+        let cost = work.cost();
         entry.bytes -= cost;
         self.bytes -= cost;
         entry.retry = None;
         self.failing.remove(document);
+        let superseded = entry.work.forgotten;
+        entry.forgetting = superseded;
         if entry.work.is_empty() {
             self.entries.remove(document);
         } else {
             self.first.get_or_insert(now);
+        }
+        if superseded {
+            return;
+        }
+        if work.forgotten {
+            // Whoever waits for it looks.
+            self.outcomes.entry(document.clone()).or_default();
         }
         if let Some(row) = work.rows.last() {
             let outcome = self.outcomes.entry(document.clone()).or_default();
@@ -252,6 +289,14 @@ impl Backlog {
         now: Instant,
     ) {
         let Some(entry) = self.entries.get_mut(document) else { return };
+        if entry.work.forgotten {
+            // It was deleted meanwhile: what could not be written need not be.
+            let cost = work.cost();
+            entry.bytes -= cost;
+            self.bytes -= cost;
+            work = Work::default();
+        }
+        entry.work.forgotten |= work.forgotten;
         work.rows.append(&mut entry.work.rows);
         entry.work.rows = work.rows;
         if !entry.work.unconfirmed {
@@ -259,7 +304,7 @@ impl Backlog {
         }
         entry.work.unconfirmed |= work.unconfirmed;
         let all_saved = entry.work.rows.is_empty();
-        if all_saved && !entry.work.unconfirmed {
+        if all_saved && !entry.work.unconfirmed && !entry.work.forgotten {
             // A confirmation may be late: it goes with the next group.
             return;
         }
@@ -329,6 +374,11 @@ impl Backlog {
 
     pub(super) fn document_bytes(&self, document: &DocumentId) -> u64 {
         self.entries.get(document).map_or(0, |entry| entry.bytes)
+    }
+
+    /// Whether the deletion of a document waits, or is under way.
+    pub(super) fn forgets(&self, document: &DocumentId) -> bool {
+        self.entries.get(document).is_some_and(|entry| entry.forgetting)
     }
 
     /// How many documents' last write failed.

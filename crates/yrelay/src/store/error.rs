@@ -89,6 +89,9 @@ pub enum StoreError {
         /// In the words of the system.
         reason: String,
     },
+    /// A copy would replace something.
+    #[error("{} is there already: choose another name, or move it away", .0.display())]
+    Exists(PathBuf),
     /// At the end, something is not on the disk.
     #[error("{bytes} bytes of changes are not saved: {reason}")]
     Unsaved {

@@ -35,6 +35,11 @@ pub(super) fn take(place: Place) -> Result<(Database, Option<Held>), StoreError>
     Ok((Database::File(directory.join(DATABASE)), Some(held)))
 }
 
+/// Whether a store is in the directory.
+pub fn exists(directory: &Path) -> bool {
+    directory.join(DATABASE).exists()
+}
+
 /// Makes the directory and what is missing above it, each synced into its parent: a file in a
 /// directory that a power cut takes away would not be saved.
 fn make(directory: &Path) -> io::Result<()> {

@@ -55,6 +55,9 @@ fn checksum(document: &DocumentId, seq: i64, part: i64, kind: u8, bytes: &[u8]) 
 
 /// Writes what a document has queued, but for its compaction.
 pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) -> Result<(), Fault> {
+    if work.forgotten {
+        forget(tx, document)?;
+    }
     if let (Some(first), Some(last)) = (work.rows.first(), work.rows.last()) {
         let bytes: usize = work.rows.iter().map(|row| row.update.len()).sum();
         let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
@@ -94,6 +97,15 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         )?
         .execute(params![document.as_str(), seq.cast_signed()])?;
     }
+    Ok(())
+}
+
+fn forget(tx: &Transaction<'_>, document: &DocumentId) -> rusqlite::Result<()> {
+    let rows = "DELETE FROM updates
+                WHERE document = (SELECT id FROM documents WHERE identifier = ?1)";
+    tx.prepare_cached(rows)?.execute([document.as_str()])?;
+    tx.prepare_cached("DELETE FROM documents WHERE identifier = ?1")?
+        .execute([document.as_str()])?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
-use super::{StoreError, Stored, place};
+use super::{Follow, StoreError, Stored, place};
 
 /// In the file's header: this SQLite file is a yrelay store ("yRly").
 const APPLICATION_ID: i64 = 0x7952_6c79;
@@ -21,7 +21,7 @@ const FORMAT: i64 = 1;
 const NEEDED: &str = "0.1.0";
 
 /// How long another program's lock is waited for.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// - `documents.seq` and `.bytes` sum up the rows of a document, so that opening reads no rows
 ///   and a missing row is found; `unconfirmed` is the highest update that is not confirmed.
@@ -71,11 +71,12 @@ pub(super) struct Opened {
     /// In memory there is none beside the writer.
     pub(super) reader: Option<Connection>,
     pub(super) documents: Vec<Stored>,
+    pub(super) upstream: Option<String>,
 }
 
 /// Opens the database, as new if there is none, and refuses what is not ours before anything
 /// is written.
-pub(super) fn open(database: &Database, upstream: Option<&str>) -> Result<Opened, StoreError> {
+pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, StoreError> {
     let path = match database {
         Database::File(path) => path.as_path(),
         Database::Memory => Path::new("memory"),
@@ -94,10 +95,13 @@ pub(super) fn open(database: &Database, upstream: Option<&str>) -> Result<Opened
         }
         settle(&writer).map_err(failed)?;
     }
-    follow(&mut writer, upstream).map_err(failed)?;
+    if let Follow::Upstream(upstream) = follow {
+        keep_upstream(&mut writer, upstream).map_err(failed)?;
+    }
+    let upstream = meta(&writer, "upstream").map_err(failed)?;
     let documents = documents(&writer, path)?;
     let reader = database.reader().map_err(failed)?;
-    Ok(Opened { writer, reader, documents })
+    Ok(Opened { writer, reader, documents, upstream })
 }
 
 impl Database {
@@ -217,7 +221,7 @@ fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> 
 }
 
 /// Keeps where changes go. A new upstream has confirmed nothing.
-fn follow(connection: &mut Connection, upstream: Option<&str>) -> rusqlite::Result<()> {
+fn keep_upstream(connection: &mut Connection, upstream: Option<&str>) -> rusqlite::Result<()> {
     let last = meta(connection, "upstream")?;
     if last.as_deref() == upstream {
         return Ok(());

@@ -6,9 +6,11 @@ use std::sync::mpsc;
 use super::writer::Step;
 use super::*;
 
+mod backup;
 mod closing;
 mod desk;
 mod faults;
+mod forgetting;
 mod process;
 mod refusals;
 mod switch;

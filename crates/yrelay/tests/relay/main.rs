@@ -11,10 +11,12 @@ mod socket;
 mod wait;
 
 mod bounds;
+mod content;
 mod damage;
 mod large;
 mod link;
 mod login;
+mod moving;
 mod pages;
 mod parking;
 mod refusing;

@@ -130,8 +130,13 @@ impl Server {
                     events: sender,
                 })));
                 let message_bytes_max = limits::MESSAGE_BYTES_MAX;
-                let site =
-                    Rc::new(Site { routes, rules, metrics: Rc::default(), message_bytes_max });
+                let site = Rc::new(Site {
+                    routes,
+                    rules,
+                    metrics: Rc::default(),
+                    message_bytes_max,
+                    admin: None,
+                });
                 let _acceptor = Acceptor::start(listeners.sockets, &site).unwrap();
                 stopping.notified().await;
             });

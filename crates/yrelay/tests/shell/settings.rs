@@ -28,6 +28,11 @@ fn help_says_what_there_is() {
         ("help_serve", &["serve", "--help"]),
         ("help_config", &["help", "config"]),
         ("help_status", &["help", "status"]),
+        ("help_documents", &["help", "documents"]),
+        ("help_import", &["help", "import"]),
+        ("help_export", &["help", "export"]),
+        ("help_delete", &["help", "delete"]),
+        ("help_backup", &["help", "backup"]),
         ("help_completions", &["help", "completions"]),
     ] {
         insta::assert_snapshot!(name, stdout(program(arguments)));

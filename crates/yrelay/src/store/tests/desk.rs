@@ -46,8 +46,9 @@ impl Desk {
     pub(super) fn open(place: Place, upstream: Option<&str>, pace: Pace, probe: Probe) -> Self {
         let (wake, wakes) = mpsc::channel();
         let wake = Box::new(move || wake.send(()).unwrap_or_default());
-        let opened = Store::open_with(place, upstream, wake, pace, probe).unwrap();
-        let Opened { store, documents } = opened;
+        let opened =
+            Store::open_with(place, Follow::Upstream(upstream), wake, pace, probe).unwrap();
+        let Opened { store, documents, .. } = opened;
         Self { store, documents, wakes, seen: HashMap::new() }
     }
 

@@ -1,0 +1,149 @@
+//! The documents of a data directory, for commands: through the relay that runs there, or else
+//! straight from the store. What is done with them is the same.
+
+pub mod packed;
+mod running;
+
+use std::path::{self, Path};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use yrelay_core::id::DocumentId;
+use yrelay_core::update::Update;
+
+use crate::config::{Bounds, Config, Patterns, Storage};
+use crate::metrics::Metrics;
+use crate::moving::{Fault, Listed};
+use crate::origin::Rules;
+use crate::relay::Relay;
+use crate::run_file::{self, Run};
+use crate::status::Role;
+use crate::store::{self, Follow, Place, Store, StoreError};
+use crate::{moving, shutdown};
+
+use running::Running;
+
+/// The documents of a data directory. Lives inside a `LocalSet`; ends with
+/// [`Documents::close`].
+pub struct Documents(Holder);
+
+enum Holder {
+    /// Nobody else has the store: a relay without port and upstream works on it.
+    Here { relay: Rc<Relay>, follows: bool },
+    /// A relay runs there.
+    Running(Running),
+}
+
+impl Documents {
+    /// Those of a data directory, which is made if there is none and `make` says so. Documents of
+    /// names that `opaque` matches are never kept.
+    pub fn open(directory: &Path, opaque: &Patterns, make: bool) -> Result<Self, Fault> {
+        if !make && !store::exists(directory) {
+            return Err(Fault::Other(format!(
+                "nothing is stored in {}: name another place with --data-dir DIR",
+                directory.display()
+            )));
+        }
+        let news = Arc::new(Notify::new());
+        let wake = news.clone();
+        let place = Place::Directory(directory.to_owned());
+        match Store::open_following(place, Follow::AsBefore, move || wake.notify_one()) {
+            Ok(opened) => {
+                run_file::remove_stale(directory);
+                let follows = opened.upstream.is_some();
+                let config = &alone(directory, opaque);
+                let relay = Relay::new(config, opened, news, None, Rc::new(Metrics::default()));
+                relay.start();
+                Ok(Self(Holder::Here { relay, follows }))
+            }
+            Err(error @ StoreError::InUse { .. }) => {
+                let running = Run::read(directory).and_then(|run| Running::new(&run));
+                running.map(|it| Self(Holder::Running(it))).ok_or_else(|| failed(&error))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// All of them, in order of their identifiers.
+    pub async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        match &self.0 {
+            Holder::Here { relay, follows } => Ok(relay.list(*follows)),
+            Holder::Running(running) => running.list().await,
+        }
+    }
+
+    /// All that is held of one, as updates to be applied in this order. What stands behind a gap
+    /// comes last.
+    pub async fn read(&self, id: &DocumentId) -> Result<Vec<Update>, Fault> {
+        match &self.0 {
+            Holder::Here { relay, .. } => relay.read(id).await,
+            Holder::Running(running) => running.read(id).await,
+        }
+    }
+
+    /// Adds what an update holds to a document. It is saved then.
+    pub async fn put(&self, id: &DocumentId, update: &Update) -> Result<(), Fault> {
+        match &self.0 {
+            Holder::Here { relay, .. } => relay.put(id, update).await,
+            Holder::Running(running) => running.put(id, update).await,
+        }
+    }
+
+    /// Forgets a document and sends its clients away. Other holders can bring it back.
+    pub async fn delete(&self, id: &DocumentId) -> Result<(), Fault> {
+        match &self.0 {
+            Holder::Here { relay, .. } => relay.delete(id).await,
+            Holder::Running(running) => running.delete(id).await,
+        }
+    }
+
+    /// Copies all that is saved, as of one moment, to a file that is not there yet.
+    pub async fn back_up(&self, path: &Path) -> Result<(), Fault> {
+        let path = path::absolute(path).map_err(|error| Fault::Other(error.to_string()))?;
+        match &self.0 {
+            Holder::Here { relay, .. } => relay.back_up(path).await,
+            Holder::Running(running) => {
+                let name = path.to_str().ok_or_else(|| {
+                    Fault::Other(format!("{}: its name is not valid UTF-8", path.display()))
+                })?;
+                running.back_up(name).await
+            }
+        }
+    }
+
+    /// Whether a running relay has them.
+    pub fn is_live(&self) -> bool {
+        matches!(self.0, Holder::Running(_))
+    }
+
+    /// Leaves them. What was put is saved already.
+    pub async fn close(self) -> Result<(), Fault> {
+        match self.0 {
+            Holder::Here { relay, .. } => {
+                shutdown::stop(&relay).await.map_err(|error| failed(&error))
+            }
+            Holder::Running(_) => Ok(()),
+        }
+    }
+}
+
+fn failed(error: &StoreError) -> Fault {
+    Fault::Other(error.to_string())
+}
+
+/// A relay that nobody can connect to. What it has dealt with leaves memory soon.
+fn alone(directory: &Path, opaque: &Patterns) -> Config {
+    Config {
+        role: Role::Service,
+        host: "localhost".to_owned(),
+        port: 0,
+        upstream: None,
+        storage: Storage::Directory(directory.to_owned()),
+        rules: Rules::default(),
+        opaque: opaque.clone(),
+        bounds: Bounds { idle_ms: 0, ..Bounds::default() },
+    }
+}
+
+pub use moving::joined;

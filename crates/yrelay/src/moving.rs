@@ -1,0 +1,193 @@
+//! What commands do with documents: list, read, put, delete, copy all. They come in through
+//! [`admin`](crate::admin) where the relay runs, and directly where a command has the store.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use yrelay_core::close::CloseReason;
+use yrelay_core::event::Input;
+use yrelay_core::id::{DocumentId, PeerId};
+use yrelay_core::replica::Replica;
+use yrelay_core::update::Update;
+use yrelay_core::wire;
+
+use crate::outbox::Outbox;
+use crate::relay::Relay;
+use crate::state::State;
+use crate::{clock, jobs, limits};
+
+/// A document, as `yrelay documents` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its name.
+    pub identifier: String,
+    /// Its size here.
+    pub bytes: u64,
+    /// How many have it open.
+    pub clients: usize,
+    /// Whether the upstream holds all of it; nothing where there is none, or it can prove nothing.
+    pub confirmed: Option<bool>,
+}
+
+/// Why something was not done, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing is known of such a document.
+    #[error("there is no document {0:?} here; `yrelay documents` lists those that are")]
+    Unknown(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn other(line: impl Into<String>) -> Fault {
+    Fault::Other(line.into())
+}
+
+impl Relay {
+    /// All documents that are stored or open. `follows`: changes go somewhere, if not now.
+    pub(crate) fn list(&self, follows: bool) -> Vec<Listed> {
+        let state = self.state.borrow();
+        let loaded = state.documents.iter().map(|(id, slot)| {
+            let standing = slot.document.standing();
+            (id, standing.bytes as u64, slot.clients.len(), standing.confirmed)
+        });
+        let shelved = state.stored.iter().filter(|(id, _)| !state.documents.contains_key(*id));
+        let shelved = shelved.map(|(id, s)| (id, s.bytes, 0, Some(!s.unconfirmed)));
+        let listed = loaded.chain(shelved).map(|(id, bytes, clients, confirmed)| Listed {
+            identifier: id.to_string(),
+            bytes,
+            clients,
+            confirmed: confirmed.filter(|_| follows),
+        });
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+        listed
+    }
+
+    /// All that is held of a document, as updates that can be applied in this order; what lies
+    /// beyond a gap comes last.
+    pub(crate) async fn read(&self, id: &DocumentId) -> Result<Vec<Update>, Fault> {
+        let known = {
+            let state = self.state.borrow();
+            let slot = state.documents.get(id);
+            let held = slot.and_then(|slot| slot.document.replica()).cloned();
+            let is_known = slot.is_some() || state.stored.contains_key(id);
+            is_known.then_some(held)
+        };
+        let Some(held) = known else { return Err(Fault::Unknown(id.to_string())) };
+        let (store, id) = (self.store.clone(), id.clone());
+        let read = spawn_blocking(move || {
+            let replica = match held {
+                Some(replica) => replica,
+                None => jobs::load_replica(&store, &id)?,
+            };
+            Ok::<_, String>(replica.snapshot())
+        });
+        read.await.map_err(|panic| other(panic.to_string()))?.map_err(Fault::Other)
+    }
+
+    /// Takes an update as a client's: whoever has the document open gets it, and the upstream.
+    /// Ends when it is saved.
+    pub(crate) async fn put(
+        self: &Rc<Self>,
+        id: &DocumentId,
+        update: &Update,
+    ) -> Result<(), Fault> {
+        let outbox = Outbox::new();
+        let (peer, _) = self.join(id, outbox.clone());
+        let work = self.hand_in(id, peer, &outbox, wire::update(update.bytes()));
+        let put = clock::timeout(limits::PUT_MS, work).await;
+        self.leave(id, peer);
+        put.unwrap_or_else(|| {
+            let seconds = limits::PUT_MS / 1_000;
+            Err(other(format!("not saved within {seconds} s: is the disk full? Try again later")))
+        })
+    }
+
+    async fn hand_in(
+        self: &Rc<Self>,
+        id: &DocumentId,
+        peer: PeerId,
+        outbox: &Outbox,
+        message: Bytes,
+    ) -> Result<(), Fault> {
+        self.admit(id).await;
+        let is_opaque = |state: &State| {
+            state.documents.get(id).is_some_and(|slot| slot.document.standing().opaque)
+        };
+        if is_opaque(&self.state.borrow()) {
+            return Err(other(format!("{id:?} is end-to-end encrypted: nothing of it is kept")));
+        }
+        self.input(id, Input::Frame { peer, bytes: message.clone() });
+        let mut batch = Vec::new();
+        loop {
+            let close = outbox.next_batch(&mut batch).await;
+            outbox.written();
+            // It comes back once it is saved.
+            if batch.drain(..).any(|sent| sent == message) {
+                return Ok(());
+            }
+            if let Some(close) = close {
+                return Err(other(close.reason));
+            }
+        }
+    }
+
+    /// Forgets a document: its clients are sent away, and nothing of it stays in memory or in the
+    /// store. Whoever else holds it can bring it back.
+    pub(crate) async fn delete(self: &Rc<Self>, id: &DocumentId) -> Result<(), Fault> {
+        if !self.with(|state, relay| state.forget(relay, id)) {
+            return Err(Fault::Unknown(id.to_string()));
+        }
+        tracing::info!(document = %id, "deleted");
+        let gone = async {
+            loop {
+                let resumed = self.resumed();
+                if !self.store.forgets(id) {
+                    return;
+                }
+                resumed.await;
+            }
+        };
+        clock::timeout(limits::PUT_MS, gone).await.ok_or_else(|| {
+            other(format!(
+                "{id:?} cannot be taken off the disk yet; it is tried again until it can"
+            ))
+        })
+    }
+
+    /// Copies the store to a file that is not there yet.
+    pub(crate) async fn back_up(&self, path: PathBuf) -> Result<(), Fault> {
+        let store = self.store.clone();
+        let copied = spawn_blocking(move || store.back_up(&path)).await;
+        copied.map_err(|panic| other(panic.to_string()))?.map_err(|error| other(error.to_string()))
+    }
+}
+
+impl State {
+    /// Drops a document from memory and store, and sends its clients away; false if there is none.
+    /// From here on what they still say finds nothing that it could be for.
+    fn forget(&mut self, relay: &Relay, id: &DocumentId) -> bool {
+        let slot = self.drop_document(id);
+        let stored = self.stored.remove(id);
+        let is_known = slot.is_some() || stored.is_some();
+        for peer in slot.into_iter().flat_map(|slot| slot.clients) {
+            self.close(relay, id, peer, CloseReason::Deleted);
+        }
+        if is_known {
+            relay.store.forget(id);
+        }
+        is_known
+    }
+}
+
+/// A replica of what these hold.
+pub fn joined(updates: &[Update]) -> Replica {
+    let mut replica = Replica::default();
+    updates.iter().for_each(|update| drop(replica.apply(update)));
+    replica
+}

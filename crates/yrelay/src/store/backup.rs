@@ -1,0 +1,60 @@
+//! A copy of the whole store while it is in use.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{self, Path};
+
+use super::place::private;
+use super::schema::Database;
+use super::{Store, StoreError, lock};
+
+impl Store {
+    /// Writes a copy of all that is committed, as of one moment, to a file that is not there yet.
+    /// It is a store itself: named `yrelay.db`, it opens. Blocks on the disk, for a large store for
+    /// long; appends go on meanwhile.
+    pub fn back_up(&self, path: &Path) -> Result<(), StoreError> {
+        // SQLite would read a relative name such as `file:x` as a URI.
+        let path = path::absolute(path).map_err(|error| StoreError::io(path, &error))?;
+        private().create_new(true).open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Exists(path.clone()),
+            _ => StoreError::io(&path, &error),
+        })?;
+        let copied = self.copy_to(&path).and_then(|()| {
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(|error| StoreError::io(&path, &error))
+        });
+        if copied.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        #[cfg(unix)]
+        if let Some(parent) = path.parent() {
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        }
+        copied
+    }
+
+    /// `VACUUM INTO` takes an empty file, and reads within one transaction.
+    fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let shared = self.shared();
+        let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
+        let name = path.to_str().ok_or_else(|| StoreError::Unopened {
+            path: path.to_owned(),
+            reason: "its name is not valid UTF-8".to_owned(),
+        })?;
+        // Not the reader that loads use: they would wait.
+        let connection = shared.database.reader().map_err(failed)?;
+        let copy = |connection: &rusqlite::Connection| {
+            connection.execute("VACUUM INTO ?1", [name]).map(drop).map_err(failed)
+        };
+        match (&shared.database, connection) {
+            (Database::File(_), Some(connection)) => copy(&connection),
+            _ => match &*lock(&shared.reader) {
+                Some(connection) => copy(connection),
+                None => Err(StoreError::Unopened {
+                    path: path.to_owned(),
+                    reason: "the store has ended".to_owned(),
+                }),
+            },
+        }
+    }
+}
