@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::acceptor::Acceptor;
 use crate::config::{self, Config, Storage};
 use crate::connector::Connector;
+use crate::guard::Guard;
 use crate::http::Site;
 use crate::listen::{self, ListenError, Listeners};
 use crate::metrics::Metrics;
@@ -175,7 +176,12 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Faile
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
     let message_bytes_max = config.bounds.message_bytes_max;
-    let site = Rc::new(Site { routes, rules: config.rules.clone(), metrics, message_bytes_max });
+    let rules = config.rules.clone();
+    let guard = config.accounts.clone().map(|file| Rc::new(Guard::new(file)));
+    if let Some(guard) = &guard {
+        spawn_local(guard.clone().watch());
+    }
+    let site = Rc::new(Site { routes, rules, guard, metrics, message_bytes_max });
     let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
     stop.notified().await;
     drop(acceptor);

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use yrelay_core::id::{DocumentId, IdError};
 
+use crate::guard::{Denial, Guard};
 use crate::metrics::Metrics;
 use crate::origin::{Refusal, Rules};
 use crate::socket::Stream;
@@ -44,6 +45,8 @@ pub struct Site {
     pub routes: Rc<dyn Routes>,
     /// Who may come in.
     pub rules: Rules,
+    /// Who else may, where logins are asked for.
+    pub guard: Option<Rc<Guard>>,
     /// Counts who may not.
     pub metrics: Rc<Metrics>,
     /// A longer message of a client is refused.
@@ -59,14 +62,19 @@ const PROMETHEUS: HeaderValue =
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 const VERSION: HeaderValue = HeaderValue::from_static("13");
+/// RFC 7617 has no other charset.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"yrelay\", charset=\"UTF-8\"");
 const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+/// Needs no login: whoever asks is told nothing but that somebody is there.
+const HEALTHY: &str = "/-/healthy";
 
 /// Serves one connection to its end, or to its upgrade; a WebSocket goes on elsewhere.
 pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback: bool) {
     let upgrade = Cell::new(None);
-    let service = service_fn(|request| {
-        let response = answer(&site, request, on_loopback, &upgrade);
-        async { Ok::<_, Infallible>(response) }
+    let service = service_fn(async |request| {
+        Ok::<_, Infallible>(answer(&site, request, peer, on_loopback, &upgrade).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -87,9 +95,10 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     }
 }
 
-fn answer(
+async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
+    peer: SocketAddr,
     on_loopback: bool,
     upgrade: &Cell<Option<(DocumentId, OnUpgrade)>>,
 ) -> Response {
@@ -99,6 +108,9 @@ fn answer(
     // `GET http://host/path`: what a proxy is sent. Its host would overrule the one just checked.
     if request.uri().authority().is_some() {
         return plain(StatusCode::BAD_REQUEST, "this is no proxy");
+    }
+    if let Some(denied) = denied(site, &request, peer).await {
+        return denied;
     }
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
@@ -123,6 +135,24 @@ fn refused(site: &Site, refusal: Refusal) -> Response {
     };
     site.metrics.reject(label);
     plain(status, &refusal.to_string())
+}
+
+/// What is said to somebody without a login, where one is asked for.
+async fn denied(site: &Site, request: &Request<Incoming>, peer: SocketAddr) -> Option<Response> {
+    let guard = site.guard.as_ref().filter(|_| request.uri().path() != HEALTHY)?;
+    let denial = guard.admit(request.headers(), peer).await.err()?;
+    site.metrics.reject("login");
+    let (status, header, value) = match denial {
+        Denial::Missing | Denial::Wrong => {
+            (StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, CHALLENGE)
+        }
+        Denial::Busy => {
+            (StatusCode::SERVICE_UNAVAILABLE, header::RETRY_AFTER, HeaderValue::from_static("1"))
+        }
+    };
+    let mut response = plain(status, &denial.to_string());
+    response.headers_mut().insert(header, value);
+    Some(response)
 }
 
 fn wants_upgrade(headers: &HeaderMap) -> bool {
@@ -186,7 +216,7 @@ fn page(site: &Site, request: &Request<Incoming>) -> Response {
     let path = request.uri().path();
     let page: &dyn Fn() -> Response = match path {
         "/" => &|| json(&site.routes.rooms()),
-        "/-/healthy" => &|| plain(StatusCode::OK, "ok"),
+        HEALTHY => &|| plain(StatusCode::OK, "ok"),
         "/-/status" => &|| json(&site.routes.status()),
         "/-/metrics" => &|| respond(StatusCode::OK, PROMETHEUS, site.routes.metrics()),
         _ => &|| document_page(path),

@@ -14,7 +14,9 @@ pub mod login;
 pub mod target;
 
 pub mod acceptor;
+pub mod accounts;
 pub mod connector;
+pub mod guard;
 pub mod http;
 pub mod listen;
 pub mod origin;

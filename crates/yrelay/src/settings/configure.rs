@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use yrelay::accounts::AccountsFile;
 use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
 use yrelay::limits;
 use yrelay::listen;
@@ -22,9 +23,9 @@ use super::file::Found;
 use super::gather::Settings;
 use super::value::{Fault, Origin, duration_ms, port, size, switch};
 use super::{
-    ALLOW_HOST, ALLOW_ORIGIN, DATA_DIR, EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT,
-    LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PORT, SERVER,
-    TLS_CA, USER, elva,
+    ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, HOST, IDLE,
+    INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD,
+    PASSWORD_FILE, PORT, SERVER, TLS_CA, USER, elva,
 };
 use crate::log::Log;
 
@@ -32,7 +33,6 @@ impl Settings {
     /// What the relay takes.
     pub(crate) fn config(&mut self) -> Result<Config, Fault> {
         self.forget_own_address()?;
-        let opaque = self.of(&OPAQUE).texts;
         Ok(Config {
             role: self.role,
             host: self.of(&HOST).text().to_owned(),
@@ -43,7 +43,8 @@ impl Settings {
                 allow_origins: self.of(&ALLOW_ORIGIN).parse_all()?,
                 allow_hosts: self.of(&ALLOW_HOST).parse_all()?,
             },
-            opaque: Patterns::new(opaque.iter().map(String::as_str)),
+            accounts: self.accounts()?,
+            opaque: self.opaque()?,
             bounds: self.bounds()?,
         })
     }
@@ -98,8 +99,31 @@ impl Settings {
         })
     }
 
+    fn accounts(&self) -> Result<Option<AccountsFile>, Fault> {
+        // A slip such as --auth-file "$USERS" must not open the door to all.
+        if let Some(origin) = self.emptied(&AUTH_FILE) {
+            return Err(origin.fault("the path is empty; leave it out to let everybody in"));
+        }
+        let Some(path) = self.get(&AUTH_FILE) else { return Ok(None) };
+        let file = AccountsFile::read(Path::new(path.text()));
+        file.map(Some).map_err(|error| path.origin.fault(error))
+    }
+
+    fn opaque(&self) -> Result<Patterns, Fault> {
+        if self.is_broadcast_only()? {
+            return Ok(Patterns::new(["*"]));
+        }
+        let patterns = self.of(&OPAQUE).texts;
+        Ok(Patterns::new(patterns.iter().map(String::as_str)))
+    }
+
+    /// Whether documents are passed on unread, all of them.
+    pub(crate) fn is_broadcast_only(&self) -> Result<bool, Fault> {
+        self.of(&BROADCAST_ONLY).parse_with(switch)
+    }
+
     fn storage(&self) -> Result<Storage, Fault> {
-        if self.of(&EPHEMERAL).parse_with(switch)? {
+        if self.is_broadcast_only()? || self.of(&EPHEMERAL).parse_with(switch)? {
             return Ok(Storage::Ephemeral);
         }
         let found = || self.places.state.clone();

@@ -83,6 +83,7 @@ fn relay(server: &Server) -> Rc<Relay> {
         upstream: Some(upstream),
         storage: Storage::Ephemeral,
         rules: Rules::default(),
+        accounts: None,
         opaque: Patterns::default(),
         bounds: Bounds::default(),
     };

@@ -11,6 +11,7 @@ mod socket;
 mod wait;
 
 mod bounds;
+mod broadcast;
 mod damage;
 mod large;
 mod link;

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
+use yrelay::accounts::AccountsFile;
 use yrelay::connector::{ConnectError, Connector};
+use yrelay::guard::Guard;
 use yrelay::http::{Routes, Site};
 use yrelay::limits;
 use yrelay::listen::Listeners;
@@ -106,6 +108,11 @@ impl Server {
     }
 
     pub(crate) fn with(rules: Rules) -> Self {
+        Self::guarded(rules, None)
+    }
+
+    /// One that asks for logins, perhaps.
+    pub(crate) fn guarded(rules: Rules, accounts: Option<AccountsFile>) -> Self {
         let listeners = Listeners::bind("localhost", 0).unwrap();
         let addresses = listeners.addresses.clone();
         let (sender, events) = mpsc::channel();
@@ -121,8 +128,12 @@ impl Server {
                     events: sender,
                 })));
                 let message_bytes_max = limits::MESSAGE_BYTES_MAX;
-                let site =
-                    Rc::new(Site { routes, rules, metrics: Rc::default(), message_bytes_max });
+                let guard = accounts.map(|file| Rc::new(Guard::new(file)));
+                if let Some(guard) = &guard {
+                    spawn_local(guard.clone().watch());
+                }
+                let metrics = Rc::default();
+                let site = Rc::new(Site { routes, rules, guard, metrics, message_bytes_max });
                 let _acceptor = Acceptor::start(listeners.sockets, &site).unwrap();
                 stopping.notified().await;
             });
