@@ -7,6 +7,7 @@ use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
 use crate::accounts::AccountsFile;
+use crate::keeping::Policies;
 use crate::limits;
 use crate::login::Login;
 use crate::origin::Rules;
@@ -32,6 +33,8 @@ pub struct Config {
     pub accounts: Option<AccountsFile>,
     /// Which documents are end-to-end encrypted.
     pub opaque: Patterns,
+    /// What becomes of what clients ask for.
+    pub policies: Policies,
     /// How much it takes and keeps.
     pub bounds: Bounds,
 }

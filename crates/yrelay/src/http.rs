@@ -20,6 +20,7 @@ use serde::Serialize;
 use yrelay_core::id::{DocumentId, IdError};
 
 use crate::guard::{Denial, Guard};
+use crate::keeping::Asked;
 use crate::metrics::Metrics;
 use crate::origin::{Refusal, Rules};
 use crate::socket::Stream;
@@ -36,7 +37,14 @@ pub trait Routes {
     /// For the list at `/`.
     fn rooms(&self) -> Vec<Room>;
     /// Takes a WebSocket for a document. Must not block: it spawns what it needs on the `LocalSet`.
-    fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer);
+    fn attach(
+        &self,
+        id: DocumentId,
+        asked: Asked,
+        peer: SocketAddr,
+        reader: Reader,
+        writer: Writer,
+    );
 }
 
 /// What every connection needs to know.
@@ -51,6 +59,13 @@ pub struct Site {
     pub metrics: Rc<Metrics>,
     /// A longer message of a client is refused.
     pub message_bytes_max: usize,
+}
+
+/// A connection that becomes a WebSocket: for which document, and what its client asks for.
+struct Upgrade {
+    id: DocumentId,
+    asked: Asked,
+    upgrade: OnUpgrade,
 }
 
 type Response = hyper::Response<Full<Bytes>>;
@@ -87,11 +102,11 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     if let Err(error) = connection.await {
         tracing::debug!(%peer, %error, "request failed");
     }
-    let Some((id, upgrade)): Option<(DocumentId, OnUpgrade)> = upgrade.take() else { return };
+    let Some(Upgrade { id, asked, upgrade }) = upgrade.take() else { return };
     // The 101 is written: there is nothing to wait for.
     if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
         let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
-        site.routes.attach(id, peer, reader, writer);
+        site.routes.attach(id, asked, peer, reader, writer);
     }
 }
 
@@ -100,7 +115,7 @@ async fn answer(
     mut request: Request<Incoming>,
     peer: SocketAddr,
     on_loopback: bool,
-    upgrade: &Cell<Option<(DocumentId, OnUpgrade)>>,
+    upgrade: &Cell<Option<Upgrade>>,
 ) -> Response {
     if let Err(refusal) = site.rules.check(request.headers(), on_loopback) {
         return refused(site, refusal);
@@ -117,7 +132,8 @@ async fn answer(
     }
     match handshake(&request) {
         Ok(id) => {
-            upgrade.set(Some((id, hyper::upgrade::on(&mut request))));
+            let asked = Asked::from_query(request.uri().query().unwrap_or_default());
+            upgrade.set(Some(Upgrade { id, asked, upgrade: hyper::upgrade::on(&mut request) }));
             switching(request.headers())
         }
         Err((status, line)) => {

@@ -11,6 +11,7 @@ use yrelay_core::replica::{Compaction, Replica};
 use yrelay_core::update::Update;
 
 use crate::clock;
+use crate::keeping::Keeping;
 use crate::relay::Relay;
 use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
@@ -21,6 +22,8 @@ pub(crate) enum Job {
     Load(DocumentId),
     /// Compact a document and hand the result to the store.
     Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
+    /// Tell a document that an update is kept, as well as it is to be.
+    Kept(DocumentId, u64, u64),
     /// Open the upstream link.
     Connect,
 }
@@ -39,6 +42,11 @@ impl Relay {
             Job::Compact { id, number, frozen, upto_seq } => {
                 drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
+            Job::Kept(id, number, seq) => self.with(|state, relay| {
+                if state.documents.get(&id).is_some_and(|slot| slot.number == number) {
+                    state.input(relay, &id, Input::Saved { seq });
+                }
+            }),
             Job::Connect => {
                 let task = spawn_local(relay.run_link()).abort_handle();
                 if let Some(link) = &mut self.state.borrow_mut().link {
@@ -95,6 +103,11 @@ impl Relay {
             let Some(slot) = state.documents.get_mut(&id).filter(same) else { return };
             if let Some((replica, rows)) = compacted {
                 let bytes = rows.iter().map(Bytes::len).sum();
+                if slot.keeping != Keeping::Stored {
+                    let result = Some((replica, bytes));
+                    state.input(relay, &id, Input::Compacted { result });
+                    return;
+                }
                 slot.compacted = Some(Compacted { replica, bytes });
                 relay.store.compact(&id, upto_seq, rows);
             } else {

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod keeping;
 pub mod limits;
 pub mod login;
 pub mod target;

@@ -175,6 +175,7 @@ mod tests {
             unsaved: false,
             incomplete: false,
             opaque: false,
+            volatile: false,
             parked: None,
         }
     }

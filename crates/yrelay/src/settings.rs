@@ -302,6 +302,34 @@ settings! {
         more: "`htpasswd -B FILE USER` writes it. It is read again when it changes. Logins travel in \
                the clear: have TLS in front.",
     }
+    VISIBLE {
+        name: "visible",
+        placeholder: "WHEN",
+        default: "true",
+        elva_key: "server.visible",
+        group: Group::Server,
+        help: "List documents on the page /: never, false, true or always",
+        more: "never and always count whatever clients ask for, with ELVA 0.37's ?visible=0 or 1; \
+               false and true count for those that ask for nothing.",
+    }
+    PERSISTENT {
+        name: "persistent",
+        placeholder: "WHEN",
+        default: "true",
+        elva_key: "server.persistent",
+        group: Group::Server,
+        help: "Keep documents while somebody has them open: never, false, true or always",
+        more: "As above, with ?persistent=0 or 1. What is not kept is passed on unread.",
+    }
+    PERMANENT {
+        name: "permanent",
+        placeholder: "WHEN",
+        default_words: "as persistent",
+        elva_key: "server.permanent",
+        group: Group::Server,
+        help: "Store documents: never, false, true or always",
+        more: "As above, with ?permanent=0 or 1. What is stored once stays so.",
+    }
     BROADCAST_ONLY {
         name: "broadcast_only",
         form: Form::Switch,

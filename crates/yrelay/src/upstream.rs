@@ -20,6 +20,7 @@ use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
 use crate::config;
 use crate::connector::Connector;
 use crate::jobs::Job;
+use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
 use crate::relay::Relay;
@@ -336,7 +337,7 @@ impl State {
         let bytes = self.stored.get(&id).map_or(0, |shelved| shelved.bytes);
         self.offer_bytes = self.offer_bytes.saturating_sub(bytes);
         // Nobody uses it: it leaves as soon as it may.
-        self.open(relay, &id).used_at = None;
+        self.open(relay, &id, Asked::default()).used_at = None;
     }
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {

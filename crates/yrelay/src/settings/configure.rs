@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use yrelay::accounts::AccountsFile;
 use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
+use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
 use yrelay::login::{Login, Password};
@@ -21,11 +22,11 @@ use yrelay::target::{Address, Target, bracketed};
 
 use super::file::Found;
 use super::gather::Settings;
-use super::value::{Fault, Origin, duration_ms, port, size, switch};
+use super::value::{Fault, Origin, Value, duration_ms, port, size, switch};
 use super::{
     ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, HOST, IDLE,
     INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD,
-    PASSWORD_FILE, PORT, SERVER, TLS_CA, USER, elva,
+    PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, SERVER, TLS_CA, USER, VISIBLE, elva,
 };
 use crate::log::Log;
 
@@ -33,6 +34,7 @@ impl Settings {
     /// What the relay takes.
     pub(crate) fn config(&mut self) -> Result<Config, Fault> {
         self.forget_own_address()?;
+        let opaque = self.of(&OPAQUE).texts;
         Ok(Config {
             role: self.role,
             host: self.of(&HOST).text().to_owned(),
@@ -44,7 +46,8 @@ impl Settings {
                 allow_hosts: self.of(&ALLOW_HOST).parse_all()?,
             },
             accounts: self.accounts()?,
-            opaque: self.opaque()?,
+            opaque: Patterns::new(opaque.iter().map(String::as_str)),
+            policies: self.policies()?,
             bounds: self.bounds()?,
         })
     }
@@ -109,12 +112,20 @@ impl Settings {
         file.map(Some).map_err(|error| path.origin.fault(error))
     }
 
-    fn opaque(&self) -> Result<Patterns, Fault> {
-        if self.is_broadcast_only()? {
-            return Ok(Patterns::new(["*"]));
+    fn policies(&self) -> Result<Policies, Fault> {
+        if self.role == Role::Service {
+            return Ok(Policies::ALL);
         }
-        let patterns = self.of(&OPAQUE).texts;
-        Ok(Patterns::new(patterns.iter().map(String::as_str)))
+        let policy = |value: Value| value.parse_with(word);
+        let asked = Policies {
+            visible: policy(self.of(&VISIBLE))?,
+            persistent: policy(self.of(&PERSISTENT))?,
+            permanent: self.get(&PERMANENT).map(policy).transpose()?,
+        };
+        Ok(match self.is_broadcast_only()? {
+            true => Policies { persistent: Policy::Never, permanent: None, ..asked },
+            false => asked,
+        })
     }
 
     /// Whether documents are passed on unread, all of them.

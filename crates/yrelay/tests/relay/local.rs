@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
 use yrelay::handle::{self, Handle};
+use yrelay::keeping::Policies;
 use yrelay::login::Login;
 use yrelay::origin::Rules;
 use yrelay::status::Role;
@@ -78,6 +79,7 @@ pub(crate) fn config() -> Config {
         rules: Rules::default(),
         accounts: None,
         opaque: Patterns::new(["secret/*"]),
+        policies: Policies::ALL,
         bounds: Bounds::default(),
     }
 }

@@ -13,6 +13,7 @@ mod wait;
 mod bounds;
 mod broadcast;
 mod damage;
+mod flags;
 mod large;
 mod link;
 mod login;

@@ -17,6 +17,7 @@ use yrelay::accounts::AccountsFile;
 use yrelay::connector::{ConnectError, Connector};
 use yrelay::guard::Guard;
 use yrelay::http::{Routes, Site};
+use yrelay::keeping::Asked;
 use yrelay::limits;
 use yrelay::listen::Listeners;
 use yrelay::metrics::{Gauges, Metrics};
@@ -79,7 +80,7 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
-    fn attach(&self, id: DocumentId, _: SocketAddr, reader: Reader, writer: Writer) {
+    fn attach(&self, id: DocumentId, _: Asked, _: SocketAddr, reader: Reader, writer: Writer) {
         let this = self.0.clone();
         let number = this.next.replace(this.next.get() + 1);
         let outbox = Outbox::new();

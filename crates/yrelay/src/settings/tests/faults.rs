@@ -81,6 +81,8 @@ fn faults_of_options_and_variables_name_them() {
         "--auth-file /no/file",
         "--broadcast-only --data-dir x",
         "--broadcast-only=maybe",
+        "--visible maybe",
+        "--permanent 1",
     ] {
         faults.push(World::new().say(&format!("yrelay serve {line}")).fault());
     }

@@ -1,5 +1,6 @@
 //! Sources and their order.
 
+use yrelay::keeping::{Asked, Keeping, Policies, Policy};
 use yrelay::status::Role;
 
 use super::*;
@@ -143,6 +144,27 @@ fn what_y_websockets_server_is_told_by_counts_for_a_server_and_less_than_files()
     assert_eq!(told(&world.settings(), "port"), "8765 (default)");
     world.set("PORT", "eighty");
     assert!(world.fault().starts_with("PORT: \"eighty\" is no port"));
+}
+
+#[test]
+fn a_server_has_policies_and_a_service_has_none() {
+    let policies = |line: &str| {
+        let world = World::new().say(line);
+        world.file("~/elva.toml", "[server]\nvisible = 'NEVER'\npermanent = false\n");
+        world.settings().config().unwrap().policies
+    };
+    let (service, serve) = (policies("yrelay service"), policies("yrelay serve"));
+    assert_eq!(service, Policies::ALL);
+    let (visible, permanent) = (Policy::Never, Some(Policy::False));
+    assert_eq!(serve, Policies { visible, permanent, ..Policies::default() });
+    let all = policies("yrelay serve --visible always --persistent always --permanent always");
+    let permanent = Some(Policy::Always);
+    assert_eq!(all, Policies { permanent, ..Policies::ALL });
+    let nothing = policies("yrelay serve --broadcast-only --permanent always");
+    let wish = Asked { persistent: Some(true), permanent: Some(true), ..Asked::default() };
+    assert_eq!(nothing.keeping(wish), Keeping::Nothing);
+    let default = World::new().say("yrelay serve").settings().config().unwrap().policies;
+    assert_eq!(default, Policies::default());
 }
 
 #[test]
