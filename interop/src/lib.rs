@@ -45,7 +45,9 @@ pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
-pub use originals::{elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_settings};
+pub use originals::{
+    elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_rooms, elva37_settings,
+};
 pub use pair::{Pair, side_by_side};
 pub use port::free as free_port;
 pub use proxy::Proxy;

@@ -20,7 +20,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Its data directory, below where it stands.
 const DATA: &str = "data";
 
-/// `yrelay service`, with a data directory of its own.
+/// `yrelay service`, or `yrelay serve`, with a data directory of its own.
 pub struct Relay {
     world: World,
     port: u16,
@@ -32,12 +32,17 @@ pub struct Relay {
 impl Relay {
     /// Starts a relay with further arguments and waits until it listens.
     pub fn start(arguments: &[&str]) -> Relay {
-        Relay::build(arguments, None)
+        Relay::build("service", arguments, None)
+    }
+
+    /// Starts `yrelay serve` instead, with further arguments, and waits until it listens.
+    pub fn serve(arguments: &[&str]) -> Relay {
+        Relay::build("serve", arguments, None)
     }
 
     /// Starts a relay with a wall clock of its own; a test asks for `clocks_ready()` first.
     pub fn on_laptop(arguments: &[&str]) -> Relay {
-        Relay::build(arguments, Some(Clock::new()))
+        Relay::build("service", arguments, Some(Clock::new()))
     }
 
     /// Starts a relay with nothing but these arguments, and waits until it listens: on this port,
@@ -47,11 +52,10 @@ impl Relay {
         Relay::launched(world, port, arguments, None)
     }
 
-    fn build(arguments: &[&str], clock: Option<Clock>) -> Relay {
+    fn build(command: &str, arguments: &[&str], clock: Option<Clock>) -> Relay {
         let world = World::new();
         let port = port::free();
-        let own =
-            ["service", "127.0.0.1", &port.to_string(), "--data-dir", DATA].map(str::to_owned);
+        let own = [command, "127.0.0.1", &port.to_string(), "--data-dir", DATA].map(str::to_owned);
         let further = arguments.iter().map(ToString::to_string);
         Relay::launched(world, port, own.into_iter().chain(further).collect(), clock)
     }
@@ -69,6 +73,11 @@ impl Relay {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/", self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it stores documents, unless it was started in a world.
