@@ -328,6 +328,25 @@ mod tests {
     }
 
     #[test]
+    fn who_goes_away_does_not_let_two_reckon_at_once() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            // That takes a while.
+            let costly = JANE.replace("$04$", "$11$");
+            let guard = Rc::new(Guard::new(file(&directory.path().join("users"), &costly)));
+            let other = guard.clone();
+            let task = tokio::task::spawn_local(async move { other.says("jane:hunter2").await });
+            while guard.turn.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+            task.abort();
+            assert!(task.await.is_err());
+            assert_eq!(guard.turn.available_permits(), 0);
+        });
+    }
+
+    #[test]
     fn a_bad_edit_keeps_the_users_of_before() {
         run(async {
             let directory = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use crate::store::{Loaded, Outcome, Store};
 /// Work for the blocking pool.
 pub(crate) enum Job {
     /// Read a document from the store.
-    Load(DocumentId),
+    Load { id: DocumentId, number: u64 },
     /// Compact a document and hand the result to the store.
     Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
     /// Tell a document that an update is kept, as well as it is to be.
@@ -38,7 +38,7 @@ impl Relay {
     pub(crate) fn run(self: &Rc<Self>, job: Job) {
         let relay = self.clone();
         match job {
-            Job::Load(id) => drop(spawn_local(relay.load(id))),
+            Job::Load { id, number } => drop(spawn_local(relay.load(id, number))),
             Job::Compact { id, number, frozen, upto_seq } => {
                 drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
@@ -56,10 +56,10 @@ impl Relay {
         }
     }
 
-    async fn load(self: Rc<Self>, id: DocumentId) {
+    async fn load(self: Rc<Self>, id: DocumentId, number: u64) {
         let (store, name) = (self.store.clone(), id.clone());
         let loaded = spawn_blocking(move || load(&store, &name)).await;
-        let mut input = match loaded {
+        let input = match loaded {
             Ok(Ok(input)) => input,
             Ok(Err(error)) => {
                 tracing::error!(document = %id, %error, "cannot be loaded");
@@ -72,15 +72,9 @@ impl Relay {
         };
         let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
-            // What the disk says of it may be a moment old.
-            if let Input::Loaded { unconfirmed, .. } = &mut input {
-                *unconfirmed |= state.stored.get(&id).is_some_and(|shelved| shelved.unconfirmed);
-            }
-            state.input(relay, &id, input);
-            if failed {
-                state.drop_document(&id);
-            } else if state.documents.contains_key(&id) {
-                state.stored.remove(&id);
+            // One that was opened anew meanwhile loads anew.
+            if state.documents.get(&id).is_some_and(|slot| slot.number == number) {
+                state.take_loaded(relay, &id, input);
             }
             state.offers.loaded(clock::now_ms(), &id, failed);
             state.offer_next(relay);
@@ -134,6 +128,20 @@ impl Relay {
 }
 
 impl State {
+    fn take_loaded(&mut self, relay: &Relay, id: &DocumentId, mut input: Input) {
+        let failed = matches!(input, Input::LoadFailed);
+        // What the disk says of it may be a moment old.
+        if let Input::Loaded { unconfirmed, .. } = &mut input {
+            *unconfirmed |= self.stored.get(id).is_some_and(|shelved| shelved.unconfirmed);
+        }
+        self.input(relay, id, input);
+        if failed {
+            self.drop_document(id);
+        } else if self.documents.contains_key(id) {
+            self.stored.remove(id);
+        }
+    }
+
     fn outcome(&mut self, relay: &Relay, id: &DocumentId, outcome: Outcome) {
         if let Some(error) = &outcome.failed {
             tracing::error!(document = %id, error, "changes cannot be saved; tried again");
@@ -158,7 +166,8 @@ impl State {
             && let Some(slot) = self.documents.get_mut(id)
             && std::mem::take(&mut slot.load_once_saved)
         {
-            self.spawn(Job::Load(id.clone()));
+            let (id, number) = (id.clone(), slot.number);
+            self.spawn(Job::Load { id, number });
         }
     }
 }

@@ -146,7 +146,7 @@ impl State {
             };
             self.documents.insert(id.clone(), slot);
             if !load_once_saved {
-                self.jobs.push(Job::Load(id.clone()));
+                self.jobs.push(Job::Load { id: id.clone(), number: self.slots });
             }
             self.attach_upstream(relay, id);
         }

@@ -9,22 +9,22 @@ use yrelay_core::wire;
 
 use crate::client::Client;
 use crate::local::{Relay, config};
+use crate::socket::Socket;
 use crate::wait::eventually;
 
-/// A server whose documents leave memory soon.
-fn server(directory: &TempDir, policies: Policies) -> Relay {
-    Relay::of(Config {
-        role: Role::Serve,
-        storage: Storage::Directory(directory.path().into()),
-        policies,
-        bounds: Bounds { idle_ms: 0, ..Bounds::default() },
-        ..config()
-    })
+fn server(directory: &TempDir, policies: Policies, bounds: Bounds) -> Relay {
+    let storage = Storage::Directory(directory.path().into());
+    Relay::of(Config { role: Role::Serve, storage, policies, bounds, ..config() })
 }
 
 impl Relay {
     fn serve(directory: &TempDir) -> Self {
-        server(directory, Policies::default())
+        server(directory, Policies::default(), Bounds::default())
+    }
+
+    /// One whose documents leave memory soon, whatever they are.
+    fn impatient(directory: &TempDir, policies: Policies) -> Self {
+        server(directory, policies, Bounds { idle_ms: 0, ..Bounds::default() })
     }
 
     fn until_in_memory(&self, count: u64) {
@@ -89,7 +89,7 @@ fn what_is_not_to_be_kept_is_passed_on_unread() {
 #[test]
 fn what_is_stored_stays_so() {
     let directory = TempDir::new().unwrap();
-    let relay = Relay::serve(&directory);
+    let relay = Relay::impatient(&directory, Policies::default());
     let mut plain = Client::synced(relay.address(), "notes", 1);
     plain.save("a");
     Client::synced(relay.address(), "notes?persistent=0&permanent=0", 2).save("b");
@@ -128,9 +128,22 @@ fn who_asks_for_more_gets_it() {
 }
 
 #[test]
-fn the_first_client_decides_whether_a_document_is_listed() {
+fn who_asks_for_more_may_come_while_a_document_loads() {
     let directory = TempDir::new().unwrap();
     let relay = Relay::serve(&directory);
+    for n in 0..50 {
+        let name = format!("notes{n}");
+        let first = Socket::connect(relay.address(), &format!("/{name}?permanent=0"));
+        let mut second = Client::synced(relay.address(), &name, 1);
+        second.save("x");
+        drop(first);
+    }
+}
+
+#[test]
+fn the_first_client_decides_whether_a_document_is_listed() {
+    let directory = TempDir::new().unwrap();
+    let relay = Relay::impatient(&directory, Policies::default());
     let mut first = Client::synced(relay.address(), "hidden?visible=0", 1);
     let _second = Client::synced(relay.address(), "hidden?visible=1", 2);
     let mut third = Client::synced(relay.address(), "shown", 3);
@@ -148,14 +161,14 @@ fn the_first_client_decides_whether_a_document_is_listed() {
 fn policies_are_above_what_clients_ask_for() {
     let directory = TempDir::new().unwrap();
     let always = Policies { visible: Policy::Always, persistent: Policy::Always, permanent: None };
-    let relay = server(&directory, always);
+    let relay = Relay::impatient(&directory, always);
     let mut client = Client::synced(relay.address(), "notes?visible=0&persistent=0&permanent=0", 1);
     client.save("x");
     assert_eq!(relay.listed(), room("notes", 1, [true, true]));
     drop((client, relay));
     // What is stored is listed as new documents would be.
     for (visible, listed) in [(Policy::False, false), (Policy::True, true)] {
-        let relay = server(&directory, Policies { visible, ..always });
+        let relay = Relay::impatient(&directory, Policies { visible, ..always });
         let expected = if listed { room("notes", 0, [true, true]) } else { json!([]) };
         assert_eq!(relay.listed(), expected);
         let _client = Client::synced(relay.address(), "notes?visible=1", 2);
