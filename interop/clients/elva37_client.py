@@ -17,12 +17,18 @@ class Document(driver.Document):
         self.identifier = quote(command["name"])
         secret = command.get("secret")
         self.secret = None if secret is None else Secret(secret)
+        self.flags = command.get("flags", {})
         self.provider = None
 
     async def run(self):
         url = urlparse(sys.argv[1])
         self.provider = WebsocketProvider(
-            self.doc, self.identifier, url.hostname, port=url.port, secret=self.secret
+            self.doc,
+            self.identifier,
+            url.hostname,
+            port=url.port,
+            secret=self.secret,
+            **self.flags,
         )
         self.provider.awareness.observe(lambda *_: self.event("awareness"))
         async with self.provider:

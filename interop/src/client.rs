@@ -99,6 +99,12 @@ impl Client {
         self.open_with(name, json!({"secret": secret}))
     }
 
+    /// Opens a document with flags that say how it is to be kept, such as `{"visible": false}`
+    /// (ELVA 0.37).
+    pub fn open_asking(&self, name: &str, flags: &Value) -> Document {
+        self.open_with(name, json!({"flags": flags}))
+    }
+
     /// Opens a document as a Yjs client with a certain id (pycrdt, ELVA).
     pub fn open_as(&self, name: &str, client_id: u64) -> Document {
         self.open_with(name, json!({"client_id": client_id}))

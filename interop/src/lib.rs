@@ -48,7 +48,7 @@ pub use gate::Gate;
 pub use install::{clocks_ready, ready};
 pub use originals::{
     Generation, elva_file, elva33_contexts, elva33_contexts_by_command, elva37_context,
-    elva37_settings,
+    elva37_rooms, elva37_settings,
 };
 pub use pair::{Pair, side_by_side};
 pub use port::free as free_port;

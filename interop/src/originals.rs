@@ -28,6 +28,14 @@ pub fn elva37_context(world: &World, arguments: &[&str]) -> String {
     install::run(&mut command)
 }
 
+/// What `elva room` of 0.37 lists of the server at this port, with details.
+pub fn elva37_rooms(port: u16) -> String {
+    let (world, mut command) = (World::new(), install::elva37());
+    command.args(["connect", "--host", "127.0.0.1", "--port", &port.to_string()]);
+    world.enter(command.args(["room", "--info", "--details", "--timeout", "10"]));
+    install::run(&mut command)
+}
+
 /// The settings of ELVA 0.37 in each of these worlds, and where it would connect to.
 pub fn elva37_settings(worlds: &[World]) -> Vec<Value> {
     ask(install::elva37_python("originals/elva37_settings.py"), worlds)

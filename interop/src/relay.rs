@@ -75,6 +75,11 @@ impl Relay {
         format!("ws://127.0.0.1:{}/", self.port)
     }
 
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it stores documents, unless it was started in a world.
     pub fn data(&self) -> PathBuf {
         self.world.working().join(DATA)

@@ -6,9 +6,9 @@ use yrelay::config::{Config, Storage};
 use yrelay::status::Role;
 
 use crate::printable::printable;
-use crate::settings::SERVER;
 use crate::settings::gather::Settings;
 use crate::settings::value::Origin;
+use crate::settings::{DATA_DIR, PORT, SERVER, Setting};
 
 /// Where clients connect, where documents are kept and how many, which server is above, where to
 /// look. `url` is where it listens.
@@ -17,7 +17,7 @@ pub(crate) fn banner(settings: &Settings, config: &Config, url: &str, documents:
     let mut line = |name: &str, words: String| {
         let _ = writeln!(text, "  {name:9} {}", printable(&words));
     };
-    line("clients", format!("{url}/<identifier>"));
+    line("clients", format!("{url}/<identifier>{}", from_foreign(settings, &PORT)));
     line("store", store(settings, &config.storage, documents));
     if config.role == Role::Service {
         line("upstream", upstream(settings, config));
@@ -35,8 +35,22 @@ fn store(settings: &Settings, storage: &Storage, documents: usize) -> String {
         _ => format!("{documents} documents"),
     };
     match storage {
-        Storage::Directory(path) => format!("{} ({count})", settings.places.below_home(path)),
+        Storage::Directory(path) => {
+            let place = settings.places.below_home(path);
+            format!("{place} ({count}){}", from_foreign(settings, &DATA_DIR))
+        }
+        Storage::Ephemeral if settings.is_broadcast_only() == Ok(true) => {
+            "none: what clients say is passed on and forgotten".to_owned()
+        }
         Storage::Ephemeral => "none: documents live as long as this process".to_owned(),
+    }
+}
+
+/// Says which variable of another program decides: it may be meant for that one only.
+fn from_foreign(settings: &Settings, setting: &Setting) -> String {
+    match settings.of(setting).origin {
+        Origin::Variable(name) if name == setting.foreign_variable => format!(" (from {name})"),
+        _ => String::new(),
     }
 }
 

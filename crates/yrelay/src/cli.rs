@@ -69,8 +69,10 @@ Pages:
 
 const SERVE: &str = "Run a server that programs elsewhere connect to.
 
-It is the same relay without a server above it: documents at ws://HOST:PORT/<identifier>. It has \
-no logins and no TLS: keep it behind a reverse proxy that has both, or in a network you trust.";
+It is the same relay without a server above it: documents at ws://HOST:PORT/<identifier>. \
+--auth-file has it ask for logins. It has no TLS: keep it behind a reverse proxy that has, or in \
+a network you trust. The variables of y-websocket's server, PORT and YPERSISTENCE, count where \
+nothing else says where to listen and where to keep documents.";
 
 const CONFIG: &str = "Show the settings of a command, and where they come from.
 

@@ -6,6 +6,8 @@ use rustls::pki_types::CertificateDer;
 use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
+use crate::accounts::AccountsFile;
+use crate::keeping::Policies;
 use crate::limits;
 use crate::login::Login;
 use crate::origin::Rules;
@@ -27,8 +29,12 @@ pub struct Config {
     pub storage: Storage,
     /// Which web pages and host names are let in.
     pub rules: Rules,
+    /// Who may log in; without it nobody is asked to.
+    pub accounts: Option<AccountsFile>,
     /// Which documents are end-to-end encrypted.
     pub opaque: Patterns,
+    /// What becomes of what clients ask for.
+    pub policies: Policies,
     /// How much it takes and keeps.
     pub bounds: Bounds,
 }

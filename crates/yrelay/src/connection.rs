@@ -7,6 +7,7 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 
+use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
 use crate::relay::Relay;
@@ -16,12 +17,13 @@ use crate::ws::{Close, Frame, Reader, Writer};
 pub(crate) async fn run(
     relay: Rc<Relay>,
     id: DocumentId,
+    asked: Asked,
     address: SocketAddr,
     reader: Reader,
     writer: Writer,
 ) {
     let outbox = Outbox::new();
-    let (peer, ready) = relay.join(&id, outbox.clone());
+    let (peer, ready) = relay.join(&id, asked, outbox.clone());
     tracing::info!(document = %id, %peer, %address, "joined");
     let take = async |frame| match frame {
         Frame::Binary(bytes) => {

@@ -13,6 +13,7 @@ use yrelay_core::id::DocumentId;
 use yrelay_core::update::Update;
 
 use crate::config::{Bounds, Config, Patterns, Storage};
+use crate::keeping::Policies;
 use crate::metrics::Metrics;
 use crate::moving::{Fault, Listed};
 use crate::origin::Rules;
@@ -143,6 +144,8 @@ fn alone(directory: &Path, opaque: &Patterns) -> Config {
         rules: Rules::default(),
         opaque: opaque.clone(),
         bounds: Bounds { idle_ms: 0, ..Bounds::default() },
+        accounts: None,
+        policies: Policies::ALL,
     }
 }
 

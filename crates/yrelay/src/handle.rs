@@ -8,12 +8,13 @@ use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::acceptor::Acceptor;
 use crate::admin::Admin;
 use crate::config::{self, Config, Storage};
 use crate::connector::Connector;
+use crate::guard::Guard;
 use crate::http::Site;
 use crate::listen::{self, ListenError, Listeners};
 use crate::metrics::Metrics;
@@ -190,7 +191,11 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Faile
     let message_bytes_max = config.bounds.message_bytes_max;
     let rules = config.rules.clone();
     let admin = Some(Admin::new(relay.clone(), parts.token));
-    let site = Rc::new(Site { routes, rules, metrics, message_bytes_max, admin });
+    let guard = config.accounts.clone().map(|file| Rc::new(Guard::new(file)));
+    if let Some(guard) = &guard {
+        spawn_local(guard.clone().watch());
+    }
+    let site = Rc::new(Site { routes, rules, guard, metrics, message_bytes_max, admin });
     let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
     stop.notified().await;
     drop(acceptor);

@@ -22,6 +22,8 @@ use yrelay_core::fellow;
 use yrelay_core::id::{DocumentId, IdError};
 
 use crate::admin::{self, Admin};
+use crate::guard::{Denial, Guard};
+use crate::keeping::Asked;
 use crate::metrics::Metrics;
 use crate::origin::{Refusal, Rules};
 use crate::socket::Stream;
@@ -38,7 +40,14 @@ pub trait Routes {
     /// For the list at `/`.
     fn rooms(&self) -> Vec<Room>;
     /// Takes a WebSocket for a document. Must not block: it spawns what it needs on the `LocalSet`.
-    fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer);
+    fn attach(
+        &self,
+        id: DocumentId,
+        asked: Asked,
+        peer: SocketAddr,
+        reader: Reader,
+        writer: Writer,
+    );
     /// Whether relays that offer to speak so may connect from below.
     fn takes_links(&self, dialect: Dialect) -> bool;
     /// Takes a WebSocket for many documents. Must not block, either.
@@ -51,6 +60,8 @@ pub struct Site {
     pub routes: Rc<dyn Routes>,
     /// Who may come in.
     pub rules: Rules,
+    /// Who else may, where logins are asked for.
+    pub guard: Option<Rc<Guard>>,
     /// Counts who may not.
     pub metrics: Rc<Metrics>,
     /// A longer message of a client is refused.
@@ -63,8 +74,8 @@ pub(crate) type Response = hyper::Response<Full<Bytes>>;
 
 /// What a WebSocket is for.
 enum Purpose {
-    /// Plain Yjs messages of one document.
-    Document(DocumentId),
+    /// Plain Yjs messages of one document, and what its client asks for.
+    Document(DocumentId, Asked),
     /// Those of many, each behind a prefix.
     Link(Dialect),
 }
@@ -76,14 +87,20 @@ const PROMETHEUS: HeaderValue =
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 const VERSION: HeaderValue = HeaderValue::from_static("13");
+/// RFC 7617 has no other charset.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"yrelay\", charset=\"UTF-8\"");
 const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+/// Needs no login: whoever asks is told nothing but that somebody is there.
+const HEALTHY: &str = "/-/healthy";
 
 /// Serves one connection to its end, or to its upgrade; a WebSocket goes on elsewhere.
 pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback: bool) {
     let upgrade = Cell::new(None);
     let service = service_fn(|request| {
         let (site, upgrade) = (&site, &upgrade);
-        async move { Ok::<_, Infallible>(answer(site, request, on_loopback, upgrade).await) }
+        async move { Ok::<_, Infallible>(answer(site, request, peer, on_loopback, upgrade).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -101,7 +118,7 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
     if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
         let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
         match purpose {
-            Purpose::Document(id) => site.routes.attach(id, peer, reader, writer),
+            Purpose::Document(id, asked) => site.routes.attach(id, asked, peer, reader, writer),
             Purpose::Link(dialect) => site.routes.attach_link(peer, dialect, reader, writer),
         }
     }
@@ -110,6 +127,7 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
+    peer: SocketAddr,
     on_loopback: bool,
     upgrade: &Cell<Option<(Purpose, OnUpgrade)>>,
 ) -> Response {
@@ -122,6 +140,9 @@ async fn answer(
     }
     if admin::is_for(request.uri().path()) {
         return admin::answer(site.admin.as_ref(), request).await;
+    }
+    if let Some(denied) = denied(site, &request, peer).await {
+        return denied;
     }
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
@@ -148,6 +169,24 @@ fn refused(site: &Site, refusal: Refusal) -> Response {
     plain(status, &refusal.to_string())
 }
 
+/// What is said to somebody without a login, where one is asked for.
+async fn denied(site: &Site, request: &Request<Incoming>, peer: SocketAddr) -> Option<Response> {
+    let guard = site.guard.as_ref().filter(|_| request.uri().path() != HEALTHY)?;
+    let denial = guard.admit(request.headers(), peer).await.err()?;
+    site.metrics.reject("login");
+    let (status, header, value) = match denial {
+        Denial::Missing | Denial::Wrong => {
+            (StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, CHALLENGE)
+        }
+        Denial::Busy => {
+            (StatusCode::SERVICE_UNAVAILABLE, header::RETRY_AFTER, HeaderValue::from_static("1"))
+        }
+    };
+    let mut response = plain(status, &denial.to_string());
+    response.headers_mut().insert(header, value);
+    Some(response)
+}
+
 fn wants_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &header::CONNECTION, "upgrade")
         && has_token(headers, &header::UPGRADE, "websocket")
@@ -172,7 +211,10 @@ fn handshake(
         return bad("WebSockets begin with GET and HTTP/1.1");
     }
     let purpose = match DocumentId::from_path(request.uri().path()) {
-        Ok(id) => Purpose::Document(id),
+        Ok(id) => {
+            let query = request.uri().query().unwrap_or_default();
+            Purpose::Document(id, Asked::from_query(query))
+        }
         Err(IdError::Missing) if routes.takes_links(offered(request.headers())) => {
             Purpose::Link(offered(request.headers()))
         }
@@ -223,7 +265,7 @@ fn page(site: &Site, request: &Request<Incoming>) -> Response {
     let path = request.uri().path();
     let page: &dyn Fn() -> Response = match path {
         "/" => &|| json(&site.routes.rooms()),
-        "/-/healthy" => &|| plain(StatusCode::OK, "ok"),
+        HEALTHY => &|| plain(StatusCode::OK, "ok"),
         "/-/status" => &|| json(&site.routes.status()),
         "/-/metrics" => &|| respond(StatusCode::OK, PROMETHEUS, site.routes.metrics()),
         _ => &|| document_page(path),

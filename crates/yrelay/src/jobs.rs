@@ -11,6 +11,7 @@ use yrelay_core::replica::{Compaction, Replica};
 use yrelay_core::update::Update;
 
 use crate::clock;
+use crate::keeping::Keeping;
 use crate::relay::Relay;
 use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
@@ -21,6 +22,8 @@ pub(crate) enum Job {
     Load { id: DocumentId, number: u64 },
     /// Compact a document and hand the result to the store.
     Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
+    /// Tell a document that an update is kept, as well as it is to be.
+    Kept(DocumentId, u64, u64),
     /// Open the upstream link.
     Connect,
 }
@@ -39,6 +42,11 @@ impl Relay {
             Job::Compact { id, number, frozen, upto_seq } => {
                 drop(spawn_local(relay.compact(id, number, frozen, upto_seq)));
             }
+            Job::Kept(id, number, seq) => self.with(|state, relay| {
+                if state.documents.get(&id).is_some_and(|slot| slot.number == number) {
+                    state.input(relay, &id, Input::Saved { seq });
+                }
+            }),
             Job::Connect => {
                 let task = spawn_local(relay.run_link()).abort_handle();
                 if let Some(link) = &mut self.state.borrow_mut().link {
@@ -51,7 +59,7 @@ impl Relay {
     async fn load(self: Rc<Self>, id: DocumentId, number: u64) {
         let (store, name) = (self.store.clone(), id.clone());
         let loaded = spawn_blocking(move || load(&store, &name)).await;
-        let mut input = match loaded {
+        let input = match loaded {
             Ok(Ok(input)) => input,
             Ok(Err(error)) => {
                 tracing::error!(document = %id, %error, "cannot be loaded");
@@ -64,23 +72,12 @@ impl Relay {
         };
         let failed = matches!(input, Input::LoadFailed);
         self.with(|state, relay| {
-            // What it was before it was deleted has nothing to do with what it is now.
-            let same = |slot: &Slot| slot.number == number;
-            if !state.documents.get(&id).is_some_and(same) {
-                state.offers.loaded(clock::now_ms(), &id, false);
-                return state.offer_next(relay);
+            // One that was opened anew meanwhile, or deleted, has nothing to do with it.
+            let is_same = state.documents.get(&id).is_some_and(|slot| slot.number == number);
+            if is_same {
+                state.take_loaded(relay, &id, input);
             }
-            // What the disk says of it may be a moment old.
-            if let Input::Loaded { unconfirmed, .. } = &mut input {
-                *unconfirmed |= state.stored.get(&id).is_some_and(|shelved| shelved.unconfirmed);
-            }
-            state.input(relay, &id, input);
-            if failed {
-                state.drop_document(&id);
-            } else if state.documents.contains_key(&id) {
-                state.stored.remove(&id);
-            }
-            state.offers.loaded(clock::now_ms(), &id, failed);
+            state.offers.loaded(clock::now_ms(), &id, failed && is_same);
             state.offer_next(relay);
         });
         self.resume();
@@ -101,6 +98,11 @@ impl Relay {
             let Some(slot) = state.documents.get_mut(&id).filter(same) else { return };
             if let Some((replica, rows)) = compacted {
                 let bytes = rows.iter().map(Bytes::len).sum();
+                if slot.keeping != Keeping::Stored {
+                    let result = Some((replica, bytes));
+                    state.input(relay, &id, Input::Compacted { result });
+                    return;
+                }
                 slot.compacted = Some(Compacted { replica, bytes });
                 relay.store.compact(&id, upto_seq, rows);
             } else {
@@ -127,6 +129,20 @@ impl Relay {
 }
 
 impl State {
+    fn take_loaded(&mut self, relay: &Relay, id: &DocumentId, mut input: Input) {
+        let failed = matches!(input, Input::LoadFailed);
+        // What the disk says of it may be a moment old.
+        if let Input::Loaded { unconfirmed, .. } = &mut input {
+            *unconfirmed |= self.stored.get(id).is_some_and(|shelved| shelved.unconfirmed);
+        }
+        self.input(relay, id, input);
+        if failed {
+            self.drop_document(id);
+        } else if self.documents.contains_key(id) {
+            self.stored.remove(id);
+        }
+    }
+
     fn outcome(&mut self, relay: &Relay, id: &DocumentId, outcome: Outcome) {
         if let Some(error) = &outcome.failed {
             tracing::error!(document = %id, error, "changes cannot be saved; tried again");

@@ -9,13 +9,16 @@
 
 pub mod clock;
 pub mod config;
+pub mod keeping;
 pub mod limits;
 pub mod login;
 pub mod target;
 
 pub mod acceptor;
+pub mod accounts;
 pub mod admin;
 pub mod connector;
+pub mod guard;
 pub mod http;
 pub mod listen;
 pub mod origin;

@@ -91,6 +91,24 @@ pub const READ_BYTES_MAX: usize = yrelay_core::limits::UPDATE_BYTES_MAX;
 pub const READ_MS: u64 = 600_000;
 /// The copy of a whole store must be written in this time.
 pub const BACKUP_MS: u64 = 6 * 3_600_000;
+/// The file of users: some ten thousand of them.
+pub const ACCOUNTS_BYTES_MAX: u64 = 1 << 20;
+/// The costs of bcrypt that are taken. Each more doubles the time; 10 takes some 50 ms, and 15 more
+/// than a second, in which nobody else logs in.
+pub const BCRYPT_COST_ALLOWED: RangeInclusive<u32> = 4..=15;
+/// What a login has come to is remembered for so long: a program's documents connect at once, and
+/// whoever was refused comes back within seconds.
+pub const VERDICT_MS: u64 = 60_000;
+/// So many are remembered: users, and wrong logins.
+pub const VERDICTS_MAX: usize = 1_024;
+/// A login waits for others before it no longer than clients wait for an answer.
+pub const LOGIN_WAIT_MS: u64 = 10_000;
+/// Wrong logins that are logged each for itself ...
+pub const WRONG_LOGINS_TOLD_MAX: u32 = 10;
+/// ... in this time. The rest of them is a number.
+pub const WRONG_LOGINS_MS: u64 = 60_000;
+/// So much of a wrong user's name is logged.
+pub const WRONG_USER_CHARS_MAX: usize = 64;
 
 /// From the first signal to the end of the process: 5 s are promised.
 pub const SHUTDOWN_MS: u64 = 4_500;

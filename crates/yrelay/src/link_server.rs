@@ -18,6 +18,7 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::Event;
 
+use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::pump::pump;
@@ -280,7 +281,7 @@ impl Relay {
         if !self.stopping.get() {
             self.with(|state, relay| {
                 // It may have left memory while the frame waited.
-                state.open(relay, &id).used_at = Some(clock::now_ms());
+                state.open(relay, &id, Asked::default()).used_at = Some(clock::now_ms());
                 state.input(relay, &id, Input::Frame { peer, bytes });
             });
         }
@@ -340,7 +341,7 @@ impl State {
         let member = Member { link: number, document: id.clone(), prefix };
         self.links.members.insert(peer, member);
         self.links.joined.entry(id.clone()).or_default().push(peer);
-        self.open(relay, &id);
+        self.open(relay, &id, Asked::default());
         self.input(relay, &id, Input::AttachLink { peer, dialect });
         tracing::debug!(link = number, document = %id, %peer, "joined by a relay");
         Ok(Some((id, peer, parts.message)))

@@ -142,6 +142,12 @@ fn announce(relay: &Handle, settings: &Settings, config: &Config) {
     if let Err(error) = print(&text) {
         tracing::warn!(%error, "cannot say on standard output where it listens");
     }
+    if config.accounts.is_some() && relay.addresses.iter().any(|at| !at.ip().is_loopback()) {
+        tracing::warn!(
+            "logins come to {} in the clear: let a proxy with TLS stand in front of it",
+            relay.url
+        );
+    }
     let password = settings.get(&PASSWORD);
     if password.is_some_and(|value| matches!(value.origin, Origin::Option(_))) {
         tracing::warn!(

@@ -14,6 +14,7 @@ use yrelay_core::replica::Replica;
 use yrelay_core::update::Update;
 use yrelay_core::wire;
 
+use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
 use crate::state::State;
@@ -98,7 +99,7 @@ impl Relay {
         update: &Update,
     ) -> Result<(), Fault> {
         let outbox = Outbox::new();
-        let (peer, _) = self.join(id, outbox.clone());
+        let (peer, _) = self.join(id, Asked::TO_KEEP, outbox.clone());
         let work = self.hand_in(id, peer, &outbox, wire::update(update.bytes()));
         let put = clock::timeout(limits::PUT_MS, work).await;
         self.leave(id, peer);

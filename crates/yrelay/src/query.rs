@@ -177,6 +177,7 @@ mod tests {
             unsaved: false,
             incomplete: false,
             opaque: false,
+            volatile: false,
             parked: None,
         }
     }

@@ -14,6 +14,7 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 
 use crate::config::{Bounds, Config, Patterns};
+use crate::keeping::{Asked, Policies};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::state::{Client, Slot, State};
@@ -27,6 +28,7 @@ pub struct Relay {
     pub(crate) role: Role,
     /// Which documents are end-to-end encrypted.
     pub(crate) opaque: Patterns,
+    pub(crate) policies: Policies,
     pub(crate) bounds: Bounds,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) store: Store,
@@ -51,6 +53,7 @@ impl Relay {
         Rc::new(Self {
             role: config.role,
             opaque: config.opaque.clone(),
+            policies: config.policies,
             bounds: config.bounds,
             metrics,
             store: opened.store,
@@ -97,12 +100,17 @@ impl Relay {
     }
 
     /// A client joins a document; it is loaded if it is not in memory.
-    pub(crate) fn join(self: &Rc<Self>, id: &DocumentId, outbox: Outbox) -> (PeerId, Rc<Notify>) {
+    pub(crate) fn join(
+        self: &Rc<Self>,
+        id: &DocumentId,
+        asked: Asked,
+        outbox: Outbox,
+    ) -> (PeerId, Rc<Notify>) {
         self.with(|state, relay| {
             let peer = state.next_peer();
             let ready = Rc::new(Notify::new());
             state.clients.insert(peer, Client { outbox, ready: ready.clone() });
-            state.open(relay, id).clients.push(peer);
+            state.open(relay, id, asked).clients.push(peer);
             state.input(relay, id, Input::Attach { peer });
             state.link_event(relay, Event::ClientCame);
             (peer, ready)

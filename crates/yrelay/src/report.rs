@@ -9,6 +9,7 @@ use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::LinkState;
 
 use crate::http::Routes;
+use crate::keeping::{Asked, Keeping};
 use crate::metrics::Gauges;
 use crate::relay::Relay;
 use crate::state::{Shelved, Slot, State};
@@ -48,20 +49,41 @@ impl Routes for Front {
     }
 
     fn rooms(&self) -> Vec<Room> {
-        let documents = self.status().documents.into_iter();
-        documents
-            .map(|document| Room {
-                identifier: document.identifier,
-                clients: document.clients,
-                persistent: !document.opaque,
-                permanent: !document.opaque,
-                secret: document.opaque,
+        let state = self.0.state.borrow();
+        let is_listed =
+            |visible: Option<bool>| visible.unwrap_or(self.0.policies.visible.decide(None));
+        let loaded = state.documents.iter().filter(|(_, slot)| is_listed(slot.visible));
+        // What nobody keeps is there as long as somebody is.
+        let loaded = loaded
+            .filter(|(_, slot)| slot.keeping == Keeping::Stored || !slot.clients.is_empty())
+            .map(|(id, slot)| room(id, slot));
+        let shelved = state
+            .stored
+            .iter()
+            .filter(|(id, shelved)| {
+                is_listed(shelved.visible) && !state.documents.contains_key(*id)
             })
-            .collect()
+            .map(|(id, _)| Room {
+                identifier: id.to_string(),
+                clients: 0,
+                persistent: true,
+                permanent: true,
+                secret: false,
+            });
+        let mut rooms: Vec<Room> = loaded.chain(shelved).collect();
+        rooms.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+        rooms
     }
 
-    fn attach(&self, id: DocumentId, peer: SocketAddr, reader: Reader, writer: Writer) {
-        spawn_local(connection::run(self.0.clone(), id, peer, reader, writer));
+    fn attach(
+        &self,
+        id: DocumentId,
+        asked: Asked,
+        peer: SocketAddr,
+        reader: Reader,
+        writer: Writer,
+    ) {
+        spawn_local(connection::run(self.0.clone(), id, asked, peer, reader, writer));
     }
 
     fn takes_links(&self, dialect: Dialect) -> bool {
@@ -70,6 +92,18 @@ impl Routes for Front {
 
     fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer) {
         spawn_local(link_server::run(self.0.clone(), peer, dialect, reader, writer));
+    }
+}
+
+fn room(id: &DocumentId, slot: &Slot) -> Room {
+    let opaque = slot.document.standing().opaque;
+    Room {
+        identifier: id.to_string(),
+        clients: slot.clients.len(),
+        persistent: slot.keeping >= Keeping::Memory && !opaque,
+        permanent: slot.keeping == Keeping::Stored && !opaque,
+        // What is passed on unread by our own wish may be readable.
+        secret: slot.keeping != Keeping::Nothing && opaque,
     }
 }
 
@@ -90,6 +124,7 @@ impl State {
             unsaved: standing.failing,
             incomplete: standing.incomplete,
             opaque: standing.opaque,
+            volatile: slot.keeping == Keeping::Memory,
             parked: self.parked(id).or_else(|| {
                 standing.withheld.then(|| {
                     "holds client ids of more than 32 bits, which this kind of server garbles: \
@@ -114,6 +149,7 @@ impl State {
             unsaved: false,
             incomplete: false,
             opaque: false,
+            volatile: false,
             parked: self.parked(id),
         }
     }

@@ -31,6 +31,9 @@ pub(crate) struct Setting {
     pub(crate) instead_of: &'static str,
     /// The variable that ELVA 0.33 has for it.
     pub(crate) elva_variable: &'static str,
+    /// The variable that the servers it can stand in for have for it; for `yrelay serve` only, and
+    /// weaker than files: other programs are told by it, too.
+    pub(crate) foreign_variable: &'static str,
     /// Where ELVA 0.37 has it in its file.
     pub(crate) elva_key: &'static str,
     pub(crate) group: Group,
@@ -64,6 +67,7 @@ pub(crate) enum Group {
     Listen,
     Upstream,
     Documents,
+    Server,
     Limits,
     Log,
 }
@@ -84,6 +88,7 @@ impl Group {
             Self::Listen => "Where to listen",
             Self::Upstream => "The server above",
             Self::Documents => "Documents, and who may open them",
+            Self::Server => "What a server decides",
             Self::Limits => "Limits",
             Self::Log => "Log",
         }
@@ -117,7 +122,11 @@ impl Setting {
 
     /// Whether a command of this role has it.
     pub(crate) fn serves(&self, role: Role) -> bool {
-        role == Role::Service || self.group != Group::Upstream
+        match self.group {
+            Group::Upstream => role == Role::Service,
+            Group::Server => role == Role::Serve,
+            _ => true,
+        }
     }
 }
 
@@ -136,6 +145,7 @@ const NOTHING: Setting = Setting {
     default_words: "",
     instead_of: "",
     elva_variable: "",
+    foreign_variable: "",
     elva_key: "",
     group: Group::Listen,
     help: "",
@@ -165,6 +175,7 @@ settings! {
         placeholder: "PORT",
         default: "8000",
         default_serve: "8765",
+        foreign_variable: "PORT",
         help: "Port to listen on; 0 takes a free one",
     }
     SERVER {
@@ -240,6 +251,7 @@ settings! {
         form: Form::Path,
         placeholder: "DIR",
         default_words: "yrelay in the directory for state",
+        foreign_variable: "YPERSISTENCE",
         group: Group::Documents,
         help: "Keep documents in this directory",
         more: "The default is `yrelay` in the platform's directory for state: $XDG_STATE_HOME or \
@@ -279,6 +291,53 @@ settings! {
         help: "Pass documents of this name on unread and keep nothing of them",
         more: "For end-to-end encrypted ones; those of ELVA 0.37 are recognised without it. In \
                the pattern * stands for any text, ? for one character.",
+    }
+    AUTH_FILE {
+        name: "auth_file",
+        form: Form::Path,
+        placeholder: "FILE",
+        default_words: "none: whoever reaches it may come in",
+        group: Group::Server,
+        help: "Let those in who have a login in this file (HTTP Basic), and nobody else",
+        more: "`htpasswd -B FILE USER` writes it. It is read again when it changes. Logins travel in \
+               the clear: have TLS in front.",
+    }
+    VISIBLE {
+        name: "visible",
+        placeholder: "WHEN",
+        default: "true",
+        elva_key: "server.visible",
+        group: Group::Server,
+        help: "List documents on the page /: never, false, true or always",
+        more: "never and always count whatever clients ask for, with ELVA 0.37's ?visible=0 or 1; \
+               false and true count for those that ask for nothing.",
+    }
+    PERSISTENT {
+        name: "persistent",
+        placeholder: "WHEN",
+        default: "true",
+        elva_key: "server.persistent",
+        group: Group::Server,
+        help: "Keep documents while somebody has them open: never, false, true or always",
+        more: "As above, with ?persistent=0 or 1. What is not kept is passed on unread.",
+    }
+    PERMANENT {
+        name: "permanent",
+        placeholder: "WHEN",
+        default_words: "as persistent",
+        elva_key: "server.permanent",
+        group: Group::Server,
+        help: "Store documents: never, false, true or always",
+        more: "As above, with ?permanent=0 or 1. What is stored once stays so.",
+    }
+    BROADCAST_ONLY {
+        name: "broadcast_only",
+        form: Form::Switch,
+        default: "false",
+        instead_of: "data_dir",
+        group: Group::Server,
+        help: "Pass all documents on unread and keep nothing: clients tell each other",
+        more: "As ELVA 0.33's server without --persistent, and its successor's by default.",
     }
     MESSAGE_MAX {
         name: "message_max",

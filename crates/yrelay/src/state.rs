@@ -21,6 +21,7 @@ use yrelay_core::offers::Offers;
 use yrelay_core::upstream::Event;
 
 use crate::jobs::{Compacted, Job};
+use crate::keeping::{Asked, Keeping};
 use crate::link_server::Links;
 use crate::outbox::Outbox;
 use crate::refusals::Refusals;
@@ -58,6 +59,8 @@ pub(crate) struct State {
 pub(crate) struct Shelved {
     pub(crate) bytes: u64,
     pub(crate) unconfirmed: bool,
+    /// What the first client since the start asked for; nothing while there was none.
+    pub(crate) visible: Option<bool>,
 }
 
 /// A document in memory.
@@ -65,6 +68,9 @@ pub(crate) struct Slot {
     /// Tells it from one of the same name that was in memory before.
     pub(crate) number: u64,
     pub(crate) document: Document,
+    pub(crate) keeping: Keeping,
+    /// As in [`Shelved`].
+    pub(crate) visible: Option<bool>,
     pub(crate) clients: Vec<PeerId>,
     /// How its frames begin on the link.
     prefix: Bytes,
@@ -86,7 +92,8 @@ pub(crate) struct Client {
 impl State {
     pub(crate) fn new(stored: Vec<Stored>, link: Option<Link>) -> Self {
         let shelved = |stored: Stored| {
-            let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
+            let (bytes, unconfirmed) = (stored.bytes, stored.unconfirmed);
+            let shelved = Shelved { bytes, unconfirmed, visible: None };
             (stored.identifier, shelved)
         };
         Self {
@@ -112,13 +119,25 @@ impl State {
     }
 
     /// The document in memory; it begins to load if it is not.
-    pub(crate) fn open(&mut self, relay: &Relay, id: &DocumentId) -> &mut Slot {
+    pub(crate) fn open(&mut self, relay: &Relay, id: &DocumentId, asked: Asked) -> &mut Slot {
+        let load_once_saved = relay.store.unsaved_bytes(id) > 0;
+        let shelved = self.stored.get(id);
+        // What is stored stays so, whatever is asked for.
+        let keeping = match shelved.is_some() || load_once_saved {
+            true => Keeping::Stored,
+            false => relay.policies.keeping(asked),
+        };
+        let visible = shelved.and_then(|shelved| shelved.visible);
+        if self.documents.get(id).is_some_and(|slot| slot.keeping < keeping) {
+            self.give_up(id);
+        }
         if !self.documents.contains_key(id) {
-            let load_once_saved = relay.store.unsaved_bytes(id) > 0;
             self.slots += 1;
             let slot = Slot {
                 number: self.slots,
-                document: new_document(relay, id),
+                document: new_document(relay, id, keeping),
+                keeping,
+                visible: visible.or(Some(relay.policies.visible.decide(asked.visible))),
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
                 used_at: Some(clock::now_ms()),
@@ -166,7 +185,12 @@ impl State {
             }
             Output::Send { peer, bytes } => self.send_to(relay, id, peer, bytes),
             Output::Ready { peer } => self.ready(relay, id, peer),
-            Output::Append { seq, update, local } => relay.store.append(id, seq, update, local),
+            Output::Append { seq, update, local } => {
+                match self.documents.get(id).filter(|slot| slot.keeping != Keeping::Stored) {
+                    Some(slot) => self.jobs.push(Job::Kept(id.clone(), slot.number, seq)),
+                    None => relay.store.append(id, seq, update, local),
+                }
+            }
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
             Output::Habit(habit) => self.link_event(relay, Event::Habit(habit)),
             Output::Lost => self.offer_all(relay),
@@ -267,12 +291,28 @@ impl State {
         tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
         let Some(slot) = self.drop_document(id) else { return };
         let links = self.links.of(id).into_iter().map(|(peer, _)| peer);
-        for peer in slot.clients.into_iter().chain(links) {
+        for peer in slot.clients.iter().copied().chain(links) {
             self.close(relay, id, peer, CloseReason::Internal);
         }
-        let shelved = Shelved { bytes: 0, unconfirmed: true };
-        self.stored.insert(id.clone(), shelved);
-        self.offers.later(clock::now_ms(), id);
+        if slot.keeping == Keeping::Stored {
+            let shelved = Shelved { bytes: 0, unconfirmed: true, visible: slot.visible };
+            self.stored.insert(id.clone(), shelved);
+            self.offers.later(clock::now_ms(), id);
+        }
+    }
+
+    /// Somebody asks for more than a document was opened for: it is forgotten, to be opened anew.
+    /// Those who have it open come back, and with them all that it held.
+    fn give_up(&mut self, id: &DocumentId) {
+        let Some(slot) = self.drop_document(id) else { return };
+        tracing::info!(document = %id, "opened anew, to be kept better");
+        let code = CloseReason::Resync.code();
+        for (peer, _) in self.links.of(id) {
+            self.links.close(peer, code, CloseReason::Resync);
+        }
+        for client in slot.clients.iter().filter_map(|peer| self.clients.get(peer)) {
+            client.outbox.close(Close::new(code, "kept better from now on: reconnect"));
+        }
     }
 
     /// The document leaves memory.
@@ -288,13 +328,18 @@ impl State {
         let now = clock::now_ms();
         let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
         let is_short = memory > relay.bounds.memory_bytes;
-        let patience = if is_short { 0 } else { relay.bounds.idle_ms };
+        // What is not stored is there for those who are there.
+        let patience = |slot: &Slot| match is_short || slot.keeping != Keeping::Stored {
+            true => 0,
+            false => relay.bounds.idle_ms,
+        };
         let idle: Vec<DocumentId> = self
             .documents
             .iter()
             .filter(|(_, slot)| slot.clients.is_empty())
+            .filter(|(id, slot)| slot.keeping == Keeping::Stored || !self.links.has(id))
             .filter(|(_, slot)| {
-                slot.used_at.is_none_or(|used_at| used_at.saturating_add(patience) <= now)
+                slot.used_at.is_none_or(|used_at| used_at.saturating_add(patience(slot)) <= now)
             })
             .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
             .map(|(id, _)| id.clone())
@@ -302,10 +347,10 @@ impl State {
         for id in idle {
             let Some(slot) = self.drop_document(&id) else { continue };
             tracing::debug!(document = %id, "left memory");
-            if slot.document.is_stored() {
+            if slot.document.is_stored() && slot.keeping == Keeping::Stored {
                 let bytes = slot.document.standing().bytes as u64;
                 let unconfirmed = slot.document.is_unconfirmed();
-                self.stored.insert(id, Shelved { bytes, unconfirmed });
+                self.stored.insert(id, Shelved { bytes, unconfirmed, visible: slot.visible });
             }
         }
         // Where memory is short, one document after the other.
@@ -314,8 +359,8 @@ impl State {
     }
 }
 
-fn new_document(relay: &Relay, id: &DocumentId) -> Document {
-    let opaque = relay.opaque.matches(id);
+fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping) -> Document {
+    let opaque = relay.opaque.matches(id) || keeping == Keeping::Nothing;
     let document = if opaque { Document::opaque(seed()) } else { Document::new(seed()) };
     if relay.role == Role::Serve { document.at_the_top() } else { document }
 }

@@ -93,6 +93,9 @@ pub struct Document {
     /// Encrypted by its clients: relayed, not stored.
     #[serde(default)]
     pub opaque: bool,
+    /// Kept in memory while somebody has it open, as its clients asked: "saved" means no more.
+    #[serde(default)]
+    pub volatile: bool,
     /// Why it is kept from the upstream.
     pub parked: Option<String>,
 }
@@ -170,6 +173,7 @@ mod tests {
             unsaved: false,
             incomplete: false,
             opaque: false,
+            volatile: false,
             parked: None,
         };
         let status = Status {
@@ -206,6 +210,7 @@ mod tests {
                 "unsaved": false,
                 "incomplete": false,
                 "opaque": false,
+                "volatile": false,
                 "parked": null,
             }],
         });
@@ -228,6 +233,7 @@ mod tests {
         let document = &earlier.documents[0];
         assert!(document.clients == 0 && document.bytes == 0 && document.confirmed.is_none());
         assert!(!document.unsaved && !document.incomplete && !document.opaque);
+        assert!(!document.volatile);
         assert_eq!(document.parked, None);
         let later = read(r#"{"state": "none", "rtt": 23}"#, &format!("{{{known}, \"age\": [1]}}"));
         assert_eq!(later.unwrap(), earlier);

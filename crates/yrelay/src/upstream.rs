@@ -21,6 +21,7 @@ use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
 use crate::config;
 use crate::connector::{Connector, Opened};
 use crate::jobs::Job;
+use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::pump::{Ended, pump};
@@ -345,7 +346,7 @@ impl State {
         {
             return None;
         }
-        self.open(relay, &id).used_at = None;
+        self.open(relay, &id, Asked::default()).used_at = None;
         Some(id)
     }
 
@@ -457,7 +458,7 @@ impl State {
         let bytes = self.stored.get(&id).map_or(0, |shelved| shelved.bytes);
         self.offer_bytes = self.offer_bytes.saturating_sub(bytes);
         // Nobody uses it: it leaves as soon as it may.
-        self.open(relay, &id).used_at = None;
+        self.open(relay, &id, Asked::default()).used_at = None;
     }
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {

@@ -96,6 +96,7 @@ fn the_core_is_pure() {
 fn each_large_library_is_named_in_one_place() {
     is_named_only_in("tokio_websockets", &["crates/yrelay/src/ws.rs"]);
     is_named_only_in("rusqlite", &["crates/yrelay/src/store.rs", "crates/yrelay/src/store/"]);
+    is_named_only_in("bcrypt", &["crates/yrelay/src/accounts.rs"]);
     is_named_only_in("yrs", &["crates/testkit/src/", "crates/yrelay/src/commands/render.rs"]);
 }
 

@@ -85,7 +85,7 @@ fn rows(documents: &[&Document]) -> String {
             "{name:width$}  {:>7}  {:5}  {:9}  {:>8}  {}",
             document.clients,
             // Of what is not stored, nothing can be unsaved.
-            word((!document.opaque).then_some(document.saved)),
+            word((!document.opaque && !document.volatile).then_some(document.saved)),
             word(document.confirmed),
             ByteSize::b(document.bytes).display().si().to_string(),
             remarks(document),
@@ -115,7 +115,8 @@ fn remarks(document: &Document) -> String {
         parked.map(|why| format!("kept from the server: {}", printable(why))),
         document.incomplete.then(|| "incomplete: a part has not arrived".to_owned()),
         unsent.then(|| "not sent yet".to_owned()),
-        document.opaque.then(|| "encrypted: not stored".to_owned()),
+        document.opaque.then(|| "passed on unread: not stored".to_owned()),
+        document.volatile.then(|| "in memory only: not stored".to_owned()),
     ];
     remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -166,6 +167,7 @@ mod tests {
             document("notes"),
             Document { bytes: 17, clients: 12, confirmed: None, ..document("thesis/chapter-3") },
             Document { bytes: 0, confirmed: None, opaque: true, ..document("geheim \u{fc}ber") },
+            Document { volatile: true, ..document("scratch") },
         ];
         assert_snapshot!(shown(online, documents), @r"
         yrelay 0.1.0 · service · upstream wss://elva.example.org/  online for 41 min
@@ -173,9 +175,10 @@ mod tests {
         DOCUMENT          CLIENTS  SAVED  CONFIRMED      SIZE
         notes                   1  yes    yes          1.2 kB
         thesis/chapter-3       12  yes    -              17 B
-        geheim über             1  -      -               0 B  encrypted: not stored
+        geheim über             1  -      -               0 B  passed on unread: not stored
+        scratch                 1  -      yes          1.2 kB  in memory only: not stored
 
-        3 in sync.
+        4 in sync.
         ");
     }
 

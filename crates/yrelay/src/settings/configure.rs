@@ -10,7 +10,9 @@ use bytesize::ByteSize;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use yrelay::accounts::AccountsFile;
 use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
+use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
 use yrelay::login::{Login, Password};
@@ -20,11 +22,11 @@ use yrelay::target::{Address, Target, bracketed};
 
 use super::file::Found;
 use super::gather::Settings;
-use super::value::{Fault, Origin, duration_ms, port, size, switch};
+use super::value::{Fault, Origin, Value, duration_ms, port, size, switch};
 use super::{
-    ALLOW_HOST, ALLOW_ORIGIN, DATA_DIR, EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT,
-    LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PORT, SERVER,
-    TLS_CA, USER, elva,
+    ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, HOST, IDLE,
+    INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD,
+    PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, SERVER, TLS_CA, USER, VISIBLE, elva,
 };
 use crate::log::Log;
 
@@ -43,7 +45,9 @@ impl Settings {
                 allow_origins: self.of(&ALLOW_ORIGIN).parse_all()?,
                 allow_hosts: self.of(&ALLOW_HOST).parse_all()?,
             },
+            accounts: self.accounts()?,
             opaque: Patterns::new(opaque.iter().map(String::as_str)),
+            policies: self.policies()?,
             bounds: self.bounds()?,
         })
     }
@@ -112,8 +116,39 @@ impl Settings {
         }
     }
 
+    fn accounts(&self) -> Result<Option<AccountsFile>, Fault> {
+        // A slip such as --auth-file "$USERS" must not open the door to all.
+        if let Some(origin) = self.emptied(&AUTH_FILE) {
+            return Err(origin.fault("the path is empty; leave it out to let everybody in"));
+        }
+        let Some(path) = self.get(&AUTH_FILE) else { return Ok(None) };
+        let file = AccountsFile::read(Path::new(path.text()));
+        file.map(Some).map_err(|error| path.origin.fault(error))
+    }
+
+    fn policies(&self) -> Result<Policies, Fault> {
+        if self.role == Role::Service {
+            return Ok(Policies::ALL);
+        }
+        let policy = |value: Value| value.parse_with(word);
+        let asked = Policies {
+            visible: policy(self.of(&VISIBLE))?,
+            persistent: policy(self.of(&PERSISTENT))?,
+            permanent: self.get(&PERMANENT).map(policy).transpose()?,
+        };
+        Ok(match self.is_broadcast_only()? {
+            true => Policies { persistent: Policy::Never, permanent: None, ..asked },
+            false => asked,
+        })
+    }
+
+    /// Whether documents are passed on unread, all of them.
+    pub(crate) fn is_broadcast_only(&self) -> Result<bool, Fault> {
+        self.of(&BROADCAST_ONLY).parse_with(switch)
+    }
+
     fn storage(&self) -> Result<Storage, Fault> {
-        if self.of(&EPHEMERAL).parse_with(switch)? {
+        if self.is_broadcast_only()? || self.of(&EPHEMERAL).parse_with(switch)? {
             return Ok(Storage::Ephemeral);
         }
         let found = || self.places.state.clone();

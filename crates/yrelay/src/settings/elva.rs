@@ -45,7 +45,7 @@ pub(crate) fn knows(name: &str) -> bool {
 
 /// Whether something is read of a table of this name.
 pub(crate) fn reads(table: &str) -> bool {
-    ["app", "basic", "connect", "log", "tls"].contains(&table)
+    ["app", "basic", "connect", "log", "server", "tls"].contains(&table)
 }
 
 /// What files say that ELVA would merge, the strongest first.

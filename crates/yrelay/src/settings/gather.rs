@@ -1,5 +1,5 @@
 //! All sources of settings, the strongest first: options, our variables, ELVA's variables, files
-//! that were named, our files, ELVA's files, defaults.
+//! that were named, our files, ELVA's files, variables of other servers, defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -90,7 +90,7 @@ impl Variables {
                 return Err(origin.fault("it is not valid UTF-8"));
             }
             let Some(text) = self.get(&name) else { continue };
-            // What a cluster sets for a service of our name: YRELAY_PORT=tcp://10.0.0.1:80.
+            // What a cluster sets for a service of that name: YRELAY_PORT=tcp://10.0.0.1:80.
             if setting.name == PORT.name && text.starts_with("tcp://") {
                 continue;
             }
@@ -142,6 +142,10 @@ impl Settings {
             layers.extend(elva::layers(std::slice::from_ref(file), role, &places)?);
         }
         layers.extend(elva::layers(&found.elvas, role, &places)?);
+        if role == Role::Serve {
+            let foreign_name = |setting: &Setting| Some(setting.foreign_variable.to_owned());
+            layers.push(variables.layer(foreign_name, &places)?);
+        }
         let values = merge(layers, role)?;
         if values.get(SERVER.name).is_some_and(|server| !server.text().is_empty()) {
             warnings.extend(elva::not_done(found.all()));
@@ -157,6 +161,12 @@ impl Settings {
         let given = self.values.get(setting.name).cloned();
         // An empty path is none, whatever weaker sources say.
         given.filter(|value| !setting.form.is_path() || !value.text().is_empty()).or_else(default)
+    }
+
+    /// Where an empty path was given, which elsewhere means none.
+    pub(crate) fn emptied(&self, setting: &Setting) -> Option<&Origin> {
+        let value = self.values.get(setting.name)?;
+        value.text().is_empty().then_some(&value.origin)
     }
 
     /// A setting that has a default; nothing is one, too.

@@ -6,7 +6,7 @@ use yrelay::status::Role;
 
 use super::gather::Settings;
 use super::value::{port, switch};
-use super::{ALL, DATA_DIR, EPHEMERAL, Form, PORT, Setting};
+use super::{ALL, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, Form, PORT, Setting};
 use crate::printable::printable;
 
 /// Secrets never show.
@@ -39,7 +39,9 @@ impl Settings {
     fn line(&self, setting: &Setting) -> (String, String) {
         let name = setting.name;
         let Some(value) = self.get(setting) else {
-            let is_kept = switch(self.of(&EPHEMERAL).text()) != Ok(true);
+            let is_kept = [&EPHEMERAL, &BROADCAST_ONLY]
+                .iter()
+                .all(|setting| switch(self.of(setting).text()) != Ok(true));
             let found = self.places.state.as_ref();
             return match found.filter(|_| setting.name == DATA_DIR.name && is_kept) {
                 Some(path) => {

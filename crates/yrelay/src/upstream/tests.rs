@@ -9,6 +9,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
 use crate::config::{Bounds, Config, Patterns, Storage};
+use crate::keeping::Policies;
 use crate::metrics::Metrics;
 use crate::origin::Rules;
 use crate::status::Role;
@@ -83,7 +84,9 @@ fn relay(server: &Server) -> Rc<Relay> {
         upstream: Some(upstream),
         storage: Storage::Ephemeral,
         rules: Rules::default(),
+        accounts: None,
         opaque: Patterns::default(),
+        policies: Policies::ALL,
         bounds: Bounds::default(),
     };
     let opened = Store::open(Place::Memory, None, || {}).unwrap();

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
 use yrelay::handle::{self, Handle};
+use yrelay::keeping::Policies;
 use yrelay::login::Login;
 use yrelay::origin::Rules;
 use yrelay::status::Role;
@@ -52,16 +53,11 @@ impl Relay {
     }
 
     fn run(storage: Storage, upstream: Option<Upstream>, bounds: Bounds) -> Self {
-        let config = Config {
-            role: Role::Service,
-            host: "127.0.0.1".into(),
-            port: 0,
-            upstream,
-            storage,
-            rules: Rules::default(),
-            opaque: Patterns::new(["secret/*"]),
-            bounds,
-        };
+        Self::of(Config { storage, upstream, bounds, ..config() })
+    }
+
+    /// With settings that few tests need.
+    pub(crate) fn of(config: Config) -> Self {
         let handle = handle::start(config).unwrap();
         let pages = Pages(handle.addresses[0]);
         Self { handle, pages }
@@ -69,6 +65,22 @@ impl Relay {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.pages.0
+    }
+}
+
+/// On a free port, with nothing above and nothing kept.
+pub(crate) fn config() -> Config {
+    Config {
+        role: Role::Service,
+        host: "127.0.0.1".into(),
+        port: 0,
+        upstream: None,
+        storage: Storage::Ephemeral,
+        rules: Rules::default(),
+        accounts: None,
+        opaque: Patterns::new(["secret/*"]),
+        policies: Policies::ALL,
+        bounds: Bounds::default(),
     }
 }
 

@@ -11,8 +11,10 @@ mod socket;
 mod wait;
 
 mod bounds;
+mod broadcast;
 mod content;
 mod damage;
+mod flags;
 mod large;
 mod link;
 mod login;

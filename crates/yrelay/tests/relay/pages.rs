@@ -42,7 +42,7 @@ fn the_list_and_the_status_show_each_document() {
         "identifier": "plain", "clients": 2, "links": 0, "saved": true, "confirmed": null,
         "above": null, "synced": true,
         "bytes": plain["bytes"], "unsaved": false, "incomplete": false, "opaque": false,
-        "parked": null,
+        "volatile": false, "parked": null,
     });
     assert_eq!(plain, expected);
     assert!(plain["bytes"].as_u64().unwrap() > 0);

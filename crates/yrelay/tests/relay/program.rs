@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::alone::alone;
+use crate::local::Pages;
 use crate::wait::find;
 
 pub(crate) struct Program {
@@ -37,6 +38,19 @@ fn command_on_a_small_disk(directory: &Path) -> Command {
 impl Program {
     pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
         Self::run(command(directory, arguments))
+    }
+
+    /// `yrelay serve` on a free port of 127.0.0.1, with these arguments.
+    pub(crate) fn serve(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
+        command.args(["serve", "127.0.0.1", "0"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        alone(&mut command);
+        Self::run(command)
+    }
+
+    pub(crate) fn pages(&self) -> Pages {
+        Pages(self.address)
     }
 
     #[cfg(unix)]

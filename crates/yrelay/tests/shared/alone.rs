@@ -12,7 +12,7 @@ pub(crate) fn alone(command: &mut Command) {
             command.env_remove(&*name);
         }
     }
-    for name in ["COLUMNS", "JOURNAL_STREAM", "RUST_LOG"] {
+    for name in ["COLUMNS", "JOURNAL_STREAM", "PORT", "RUST_LOG", "YPERSISTENCE"] {
         command.env_remove(name);
     }
     let root = Path::new(env!("CARGO_BIN_EXE_yrelay")).ancestors().last().unwrap();

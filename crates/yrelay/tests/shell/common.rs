@@ -13,8 +13,11 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
+use yrelay::accounts::AccountsFile;
 use yrelay::connector::{ConnectError, Connector};
+use yrelay::guard::Guard;
 use yrelay::http::{Routes, Site};
+use yrelay::keeping::Asked;
 use yrelay::limits;
 use yrelay::listen::Listeners;
 use yrelay::metrics::{Gauges, Metrics};
@@ -86,7 +89,7 @@ impl Routes for Shared {
         panic!("it takes no links");
     }
 
-    fn attach(&self, id: DocumentId, _: SocketAddr, reader: Reader, writer: Writer) {
+    fn attach(&self, id: DocumentId, _: Asked, _: SocketAddr, reader: Reader, writer: Writer) {
         let this = self.0.clone();
         let number = this.next.replace(this.next.get() + 1);
         let outbox = Outbox::new();
@@ -115,6 +118,11 @@ impl Server {
     }
 
     pub(crate) fn with(rules: Rules) -> Self {
+        Self::guarded(rules, None)
+    }
+
+    /// One that asks for logins, perhaps.
+    pub(crate) fn guarded(rules: Rules, accounts: Option<AccountsFile>) -> Self {
         let listeners = Listeners::bind("localhost", 0).unwrap();
         let addresses = listeners.addresses.clone();
         let (sender, events) = mpsc::channel();
@@ -130,9 +138,14 @@ impl Server {
                     events: sender,
                 })));
                 let message_bytes_max = limits::MESSAGE_BYTES_MAX;
+                let guard = accounts.map(|file| Rc::new(Guard::new(file)));
+                if let Some(guard) = &guard {
+                    spawn_local(guard.clone().watch());
+                }
                 let site = Rc::new(Site {
                     routes,
                     rules,
+                    guard,
                     metrics: Rc::default(),
                     message_bytes_max,
                     admin: None,

@@ -9,6 +9,7 @@ mod connector;
 mod http;
 #[cfg(unix)]
 mod logging;
+mod logins;
 mod program;
 mod settings;
 mod websocket;

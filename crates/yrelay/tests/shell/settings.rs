@@ -335,6 +335,12 @@ fn at_a_terminal_a_banner_follows_the_first_line() {
     machine.file("project/other.toml", "host = '127.0.0.1'\n");
     all += &shown(&machine, &["service", "-c", "other.toml"]);
     all += &shown(&machine, &["serve", "127.0.0.1", "0"]);
+    all += &shown(&machine, &["serve", "127.0.0.1", "0", "--broadcast-only"]);
+    fs::remove_file(machine.path().join("project/yrelay.toml")).unwrap();
+    let mut y_websockets = machine.program(&["serve"]);
+    y_websockets.env("PORT", port.to_string()).env("YPERSISTENCE", "./dbs");
+    let told = at_a_terminal(y_websockets, "status").replace(&port.to_string(), "<port>");
+    all += &machine.without_root(&told);
     insta::assert_snapshot!("banner", all);
 }
 

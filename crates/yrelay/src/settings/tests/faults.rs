@@ -76,6 +76,16 @@ fn faults_of_options_and_variables_name_them() {
     for line in ["-s ws://a serve", "-m elva serve", "-u jane serve", "-p x serve"] {
         faults.push(World::new().say(&format!("yrelay {line}")).fault());
     }
+    for line in [
+        "--auth-file=",
+        "--auth-file /no/file",
+        "--broadcast-only --data-dir x",
+        "--broadcast-only=maybe",
+        "--visible maybe",
+        "--permanent 1",
+    ] {
+        faults.push(World::new().say(&format!("yrelay serve {line}")).fault());
+    }
     for (name, text) in [
         ("YRELAY_PORT", "eighty"),
         ("ELVA_SERVER", "ws://jane:hunter2@host:no/"),

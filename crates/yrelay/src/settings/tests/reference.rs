@@ -22,6 +22,10 @@ fn table() -> String {
             .flatten()
             .filter(|name| !name.is_empty())
             .map(|name| code(&name))
+            .chain(
+                (!setting.foreign_variable.is_empty())
+                    .then(|| format!("{} (serve)", code(setting.foreign_variable))),
+            )
             .collect();
         let default = match (setting.default_serve, setting.default) {
             ("", "") => setting.default_words.to_owned(),

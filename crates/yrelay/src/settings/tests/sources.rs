@@ -1,5 +1,8 @@
 //! Sources and their order.
 
+use yrelay::keeping::{Asked, Keeping, Policies, Policy};
+use yrelay::status::Role;
+
 use super::*;
 use crate::settings::{ALL, Form, elva};
 
@@ -22,7 +25,7 @@ fn file(path: &'static str, before: String, quoted: bool, shown: &str, place: &s
 }
 
 /// All sources of a setting, the strongest first.
-fn sources(setting: &'static Setting) -> Vec<Source> {
+fn sources(setting: &'static Setting, role: Role) -> Vec<Source> {
     let name = setting.name;
     let column = name.len() + 4;
     let mut all = vec![Source {
@@ -59,7 +62,8 @@ fn sources(setting: &'static Setting) -> Vec<Source> {
     // The order within one file of ELVA's is the other way round: tables come last.
     let elvas = "~/project/deep/elva.toml";
     let second = format!("2:{column}");
-    all.push(file("~/a/elva.toml", key("[app.service]\n"), true, "~/a/elva.toml", &second));
+    let app = if role == Role::Serve { "[app.server]\n" } else { "[app.service]\n" };
+    all.push(file("~/a/elva.toml", key(app), true, "~/a/elva.toml", &second));
     all.push(file(elvas, key(""), true, "elva.toml", &place));
     let users = "~/.config/elva/elva.toml";
     all.push(file(users, key(""), true, users, &place));
@@ -70,43 +74,97 @@ fn sources(setting: &'static Setting) -> Vec<Source> {
         let above = "~/project/elva.toml";
         all.push(file(above, before, true, above, &place));
     }
+    let foreign = setting.foreign_variable;
+    if role == Role::Serve && !foreign.is_empty() {
+        let put = Box::new(move |world: &mut World, text: &str| world.set(foreign, text));
+        all.push(Source { put, origin: foreign.to_owned() });
+    }
     all
 }
 
+/// A role, and how it is called.
+const ROLES: [(Role, &str); 2] = [(Role::Service, "service"), (Role::Serve, "serve")];
+
 #[test]
 fn each_setting_comes_from_each_of_its_sources_in_their_order() {
-    for setting in ALL {
-        let count = sources(setting).len();
-        for strongest in 0..count {
-            let mut world = World::new();
-            // Files that are named on the command line are named instead of ELVA's.
-            world.set("ELVA_CONFIG_PATH", &world.path("home/jane/a/elva.toml").to_string_lossy());
-            let mut expected = String::new();
-            for (index, source) in sources(setting).iter().enumerate().skip(strongest) {
-                let text = match (setting.form, setting.name) {
-                    (Form::Switch, _) => "true".to_owned(),
-                    // In the words of Python's logging, which the last source has.
-                    (_, "log_level") if index + 1 == count => "DEBUG".to_owned(),
-                    _ => format!("v{index}"),
-                };
-                (source.put)(&mut world, &text);
-                if index == strongest {
-                    expected = format!("{} ({})", text.to_lowercase(), source.origin);
-                }
-            }
-            let value = world.settings().of(setting);
-            let text = value.text().rsplit(['/', '\\']).next().unwrap().to_owned();
-            let told = format!("{text} ({})", world.without_root(&value.origin.to_string()));
-            assert_eq!(told, expected, "{}", setting.name);
+    for (role, command) in ROLES {
+        for setting in ALL.iter().filter(|setting| setting.serves(role)) {
+            comes_from_each_of_its_sources(setting, role, &format!("yrelay {command}"));
         }
-        let default = World::new().settings().get(setting);
-        assert_eq!(
-            default.map(|value| value.text().to_owned()).unwrap_or_default(),
-            setting.default,
-            "{}",
-            setting.name
-        );
     }
+}
+
+fn comes_from_each_of_its_sources(setting: &'static Setting, role: Role, line: &str) {
+    let count = sources(setting, role).len();
+    for strongest in 0..count {
+        let mut world = World::new().say(line);
+        // Files that are named on the command line are named instead of ELVA's.
+        world.set("ELVA_CONFIG_PATH", &world.path("home/jane/a/elva.toml").to_string_lossy());
+        let mut expected = String::new();
+        for (index, source) in sources(setting, role).iter().enumerate().skip(strongest) {
+            let text = match (setting.form, setting.name) {
+                (Form::Switch, _) => "true".to_owned(),
+                // In the words of Python's logging, which the last source has.
+                (_, "log_level") if index + 1 == count => "DEBUG".to_owned(),
+                _ => format!("v{index}"),
+            };
+            (source.put)(&mut world, &text);
+            if index == strongest {
+                expected = format!("{} ({})", text.to_lowercase(), source.origin);
+            }
+        }
+        let value = world.settings().of(setting);
+        let text = value.text().rsplit(['/', '\\']).next().unwrap().to_owned();
+        let told = format!("{text} ({})", world.without_root(&value.origin.to_string()));
+        assert_eq!(told, expected, "{line}: {}", setting.name);
+    }
+    let default = World::new().say(line).settings().get(setting);
+    let default = default.map(|value| value.text().to_owned());
+    assert_eq!(default.as_deref(), setting.default(role), "{line}: {}", setting.name);
+}
+
+#[test]
+fn what_y_websockets_server_is_told_by_counts_for_a_server_and_less_than_files() {
+    let mut world = World::new().say("yrelay serve");
+    world.set("PORT", "1234");
+    world.set("YPERSISTENCE", "./dbs");
+    assert_eq!(told(&world.settings(), "port"), "1234 (PORT)");
+    assert!(told(&world.settings(), "data_dir").ends_with("dbs (YPERSISTENCE)"));
+    assert_eq!(world.settings().warnings, [""; 0]);
+    world.file("~/yrelay.toml", "port = 9\nephemeral = true\n");
+    assert_eq!(told(&world.settings(), "port"), "9 (~/yrelay.toml:1:8)");
+    assert_eq!(told(&world.settings(), "data_dir"), " (default)");
+    let world = world.say("yrelay service");
+    world.file("~/yrelay.toml", "");
+    assert_eq!(told(&world.settings(), "port"), "8000 (default)");
+    assert_eq!(told(&world.settings(), "data_dir"), " (default)");
+    let mut world = world.say("yrelay serve");
+    // What a cluster sets for a service without a name of ours.
+    world.set("PORT", "tcp://10.0.0.1:80");
+    assert_eq!(told(&world.settings(), "port"), "8765 (default)");
+    world.set("PORT", "eighty");
+    assert!(world.fault().starts_with("PORT: \"eighty\" is no port"));
+}
+
+#[test]
+fn a_server_has_policies_and_a_service_has_none() {
+    let policies = |line: &str| {
+        let world = World::new().say(line);
+        world.file("~/elva.toml", "[server]\nvisible = 'NEVER'\npermanent = false\n");
+        world.settings().config().unwrap().policies
+    };
+    let (service, serve) = (policies("yrelay service"), policies("yrelay serve"));
+    assert_eq!(service, Policies::ALL);
+    let (visible, permanent) = (Policy::Never, Some(Policy::False));
+    assert_eq!(serve, Policies { visible, permanent, ..Policies::default() });
+    let all = policies("yrelay serve --visible always --persistent always --permanent always");
+    let permanent = Some(Policy::Always);
+    assert_eq!(all, Policies { permanent, ..Policies::ALL });
+    let nothing = policies("yrelay serve --broadcast-only --permanent always");
+    let wish = Asked { persistent: Some(true), permanent: Some(true), ..Asked::default() };
+    assert_eq!(nothing.keeping(wish), Keeping::Nothing);
+    let default = World::new().say("yrelay serve").settings().config().unwrap().policies;
+    assert_eq!(default, Policies::default());
 }
 
 #[test]
