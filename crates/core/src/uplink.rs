@@ -5,6 +5,8 @@
 
 mod proof;
 mod pull;
+mod receipt;
+mod timing;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,6 @@ use bytes::Bytes;
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::event::{Dialect, Habit};
-use crate::fellow::Digest;
 use crate::frames::Frames;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
@@ -24,6 +25,7 @@ use crate::update::Update;
 use crate::{Millis, limits};
 
 use proof::Proof;
+use receipt::Receipt;
 
 /// The upstream as one document sees it.
 #[derive(Debug)]
@@ -62,17 +64,6 @@ pub(crate) struct Uplink {
     /// The document has such ids.
     wide: bool,
     proof: Proof,
-}
-
-/// The word that all is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Receipt {
-    /// It has come, for this version.
-    Here(u64),
-    /// It is to be asked for, once all is sent.
-    Due,
-    /// It was asked for; something else may have changed since.
-    Asked { version: u64, more: bool },
 }
 
 #[derive(Debug, PartialEq)]
@@ -207,10 +198,7 @@ impl Uplink {
             return; // the push will carry it
         }
         self.flow.changed(news, message);
-        self.receipt = match self.receipt {
-            Receipt::Asked { version, .. } => Receipt::Asked { version, more: true },
-            Receipt::Here(_) | Receipt::Due => Receipt::Due,
-        };
+        self.receipt.is_outdated();
     }
 
     pub(crate) fn announce(&mut self, ids: impl IntoIterator<Item = u64>) {
@@ -287,36 +275,6 @@ impl Uplink {
         }
         if let Some(asked) = &mut self.asked {
             asked.named.merge(named);
-        }
-    }
-
-    /// A yrelay says what it holds. Returns whether that lacks something of what we hold.
-    pub(crate) fn have(
-        &mut self,
-        vector: &StateVector,
-        digest: &Digest,
-        replica: &Replica,
-    ) -> bool {
-        let want = Want::lacking(vector, digest, replica);
-        let lacks = !want.is_empty();
-        self.flow.set(want, true);
-        self.stage = Stage::Live;
-        self.trusted = true;
-        self.receipt = Receipt::Due;
-        lacks
-    }
-
-    /// All is saved there that came before the question with this version. Returns whether that is
-    /// all there is.
-    pub(crate) fn saved(&mut self, version: u64) -> bool {
-        match self.receipt {
-            Receipt::Asked { version: asked, more } if asked == version => {
-                self.receipt = if more { Receipt::Due } else { Receipt::Here(version) };
-                !more
-            }
-            // Once more, as those above it now have all.
-            Receipt::Here(had) => had == version,
-            Receipt::Asked { .. } | Receipt::Due => false,
         }
     }
 
@@ -406,46 +364,6 @@ impl Uplink {
         let answer = !want.is_empty();
         self.flow.set(want, answer);
         self.stage = Stage::Live;
-    }
-
-    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
-    /// one may still come; of a server that only passes on, none counts.
-    fn may_ask_from(&self) -> Option<Millis> {
-        if self.stage != Stage::Live || self.ask {
-            return None;
-        }
-        match &self.asked {
-            Some(Asked { answered: Some(at), .. }) => Some(at + self.patience_ms() + 1),
-            Some(_) if !self.broadcasts => None,
-            _ => Some(0),
-        }
-    }
-
-    fn proof_due(&self) -> Option<Millis> {
-        if self.is_fellow() || !self.proves() || !self.is_sent() || self.flow.answers() {
-            return None;
-        }
-        Some(self.proof.due()?.max(self.may_ask_from()?))
-    }
-
-    fn gap_due(&self) -> Option<Millis> {
-        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
-        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
-    }
-
-    /// When [`Uplink::tick`] has something to do.
-    pub(crate) fn next_tick(&self) -> Option<Millis> {
-        let stage = match &self.stage {
-            Stage::Greeting => self.greeting_ends(),
-            Stage::PushAt(at) => Some(*at),
-            Stage::Live => {
-                let answered = self.asked.as_ref().and_then(|asked| asked.answered);
-                answered.map(|at| at + self.patience_ms() + 1)
-            }
-            Stage::Dormant => None,
-        };
-        let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
-        [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
     }
 
     /// Whether nothing is under way.

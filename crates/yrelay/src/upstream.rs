@@ -2,6 +2,8 @@
 //! it, each message behind its document's prefix.
 
 mod attempt;
+mod connection;
+mod offering;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +30,11 @@ use crate::pump::{Ended, pump};
 use crate::relay::Relay;
 use crate::state::{State, seed};
 use crate::status::UpstreamState;
-use crate::ws::{Close, Frame, Incoming, Reader};
+use crate::ws::{Close, Frame};
 use crate::{clock, limits};
 
 use attempt::Door;
+use connection::{Connection, greeted};
 
 /// The way up.
 pub(crate) struct Link {
@@ -45,16 +48,6 @@ pub(crate) struct Link {
     /// Somebody wants room on the link.
     wanted: Rc<Notify>,
     pub(crate) told: Told,
-}
-
-/// One connection.
-struct Connection {
-    peer: PeerId,
-    outbox: Outbox,
-    dialect: Dialect,
-    counts: Counts,
-    /// About so large may the next message be.
-    bytes_max: usize,
 }
 
 /// How it stands, as people were last told. An attempt that is under way changes nothing.
@@ -134,47 +127,6 @@ impl Link {
         }
         told.state = state;
         told.reason = reason.map(str::to_owned);
-    }
-}
-
-impl Connection {
-    /// It was given room, so the queue takes it.
-    fn send(&mut self, prefix: &[u8], message: &[u8]) -> usize {
-        if fellow::is_ask(message) {
-            // Nobody says that all is saved while something has got lost.
-            self.tell_count();
-        }
-        self.counts.sent();
-        let frame = [prefix, message].concat();
-        let bytes = frame.len();
-        let _ = self.outbox.push(frame.into());
-        bytes
-    }
-
-    fn tell_count(&mut self) {
-        if self.dialect == Dialect::Own
-            && let Some(count) = self.counts.tell()
-        {
-            let _ = self.outbox.push(count);
-        }
-    }
-}
-
-/// Whether a server that has granted our subprotocol speaks it, which it says at once; and what
-/// else it said first.
-async fn greeted(reader: &mut Reader) -> (Dialect, Option<Bytes>) {
-    let first = async {
-        loop {
-            match reader.next().await {
-                Ok(Incoming::Frame(Frame::Binary(bytes))) => return Some(bytes),
-                Ok(Incoming::Control) => {}
-                Ok(Incoming::Frame(Frame::Text(_)) | Incoming::Closed(_)) | Err(_) => return None,
-            }
-        }
-    };
-    match clock::timeout(limits::HELLO_MS, first).await.flatten() {
-        Some(frame) if fellow::is_hello(&frame) => (Dialect::Own, None),
-        other => (Dialect::Elva, other),
     }
 }
 
@@ -426,39 +378,6 @@ impl State {
         for id in ids {
             self.input(relay, &id, Input::Detach { peer });
         }
-    }
-
-    /// The upstream has lost something: nothing that is stored is taken for confirmed any more.
-    pub(crate) fn offer_all(&mut self, relay: &Relay) {
-        if self.offers.lost(self.stored.keys()) {
-            tracing::warn!("the upstream has lost what it had; every document is offered again");
-            for (id, shelved) in &mut self.stored {
-                shelved.unconfirmed = true;
-                relay.store.unconfirm(id);
-            }
-            let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
-            for id in ids {
-                self.input(relay, &id, Input::Lost);
-            }
-            self.offer_next(relay);
-        }
-    }
-
-    /// Loads the next document of those that the upstream may lack, while there is room.
-    pub(crate) fn offer_next(&mut self, relay: &Relay) {
-        if self.offer_bytes == 0 || self.upstream_peer().is_none() {
-            return;
-        }
-        let (stored, documents, link) = (&self.stored, &self.documents, self.link.as_ref());
-        let wanted = |id: &DocumentId| {
-            let parked = link.is_some_and(|link| link.machine.parked_because(id).is_some());
-            stored.contains_key(id) && !documents.contains_key(id) && !parked
-        };
-        let Some(id) = self.offers.next(clock::now_ms(), wanted) else { return };
-        let bytes = self.stored.get(&id).map_or(0, |shelved| shelved.bytes);
-        self.offer_bytes = self.offer_bytes.saturating_sub(bytes);
-        // Nobody uses it: it leaves as soon as it may.
-        self.open(relay, &id, Asked::default()).used_at = None;
     }
 
     pub(crate) fn upstream_peer(&self) -> Option<PeerId> {

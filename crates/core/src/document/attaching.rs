@@ -1,0 +1,82 @@
+//! Peers come and go.
+
+use super::{Document, Kind};
+use crate::close::CloseReason;
+use crate::downlink::Downlink;
+use crate::event::{Dialect, Output};
+use crate::id::PeerId;
+use crate::peer::{Peer, Role};
+use crate::uplink::Uplink;
+use crate::{Millis, limits, wire};
+
+impl Document {
+    pub(super) fn attach(&mut self, now: Millis, peer: PeerId) {
+        let live_at = now + limits::STEP_1_PATIENCE_MS;
+        let known = self.clients.insert(peer, Peer::new(now, live_at));
+        assert!(known.is_none(), "a peer attaches once");
+        self.reckon_audience();
+        self.schedule(live_at);
+        if self.kind == Kind::Opaque {
+            return;
+        }
+        self.send(now, peer, wire::sync_step1(&self.replica.state_vector().encode()));
+        if let Some(entries) = self.awareness.encode(self.awareness.living()) {
+            self.send(now, peer, wire::awareness(&entries));
+        }
+    }
+
+    pub(super) fn attach_link(&mut self, peer: PeerId, dialect: Dialect) {
+        let link = self.links.entry(peer).or_insert_with(|| Downlink::new(dialect));
+        link.announce(self.awareness.living_not_from(peer));
+    }
+
+    /// Whether whoever is above, to the top, has all.
+    pub(super) fn has_above(&self) -> bool {
+        self.is_top || (self.above && !self.unconfirmed)
+    }
+
+    pub(super) fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
+        assert!(self.uplink.is_none(), "one upstream at a time");
+        uplink.note_ids(self.replica.held());
+        if self.kind == Kind::Yjs {
+            uplink.wake(&self.awareness);
+        }
+        self.uplink = Some(uplink);
+        self.uplink_ready = false;
+        if self.kind == Kind::Opaque {
+            // What it missed is on no disk and in no set: only its clients can catch up.
+            for peer in self.everyone.clone().iter() {
+                self.close(now, *peer, CloseReason::Resync);
+            }
+        }
+    }
+
+    pub(super) fn detach(&mut self, now: Millis, peer: PeerId) {
+        if self.uplink.take_if(|up| up.peer == peer).is_some() {
+            self.awareness.detach(now, peer, Role::Upstream);
+            self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
+            self.answer_waiting(now);
+        } else if self.links.remove(&peer).is_some() {
+            self.awareness.detach(now, peer, Role::Link);
+            self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
+        } else if self.clients.remove(&peer).is_some() {
+            self.log.forget_acks_of(peer);
+            self.reckon_audience();
+            let gone = self.awareness.detach(now, peer, Role::Client);
+            self.tell_awareness(now, &gone);
+            if let Some(uplink) = &mut self.uplink {
+                uplink.announce(gone);
+            }
+        }
+    }
+
+    /// Sends a client away and forgets it; the upstream carries other documents and stays.
+    pub(super) fn close(&mut self, now: Millis, peer: PeerId, reason: CloseReason) {
+        if self.clients.contains_key(&peer) {
+            self.detach(now, peer);
+            self.out.push(Output::Close { peer, reason });
+        } else {
+            self.out.push(Output::Rejected { peer, reason });
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The conversation with another yrelay above, which says when all is saved.
+
+use super::{Stage, Uplink};
+use crate::fellow::Digest;
+use crate::replica::{Replica, Want};
+use crate::state_vector::StateVector;
+
+/// The word that all is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// It has come, for this version.
+    Here(u64),
+    /// It is to be asked for, once all is sent.
+    Due,
+    /// It was asked for; something else may have changed since.
+    Asked { version: u64, more: bool },
+}
+
+impl Receipt {
+    /// Something has changed.
+    pub(super) fn is_outdated(&mut self) {
+        *self = match *self {
+            Self::Asked { version, .. } => Self::Asked { version, more: true },
+            Self::Here(_) | Self::Due => Self::Due,
+        };
+    }
+}
+
+impl Uplink {
+    /// A yrelay says what it holds. Returns whether that lacks something of what we hold.
+    pub(crate) fn have(
+        &mut self,
+        vector: &StateVector,
+        digest: &Digest,
+        replica: &Replica,
+    ) -> bool {
+        let want = Want::lacking(vector, digest, replica);
+        let lacks = !want.is_empty();
+        self.flow.set(want, true);
+        self.stage = Stage::Live;
+        self.trusted = true;
+        self.receipt = Receipt::Due;
+        lacks
+    }
+
+    /// All is saved there that came before the question with this version. Returns whether that is
+    /// all there is.
+    pub(crate) fn saved(&mut self, version: u64) -> bool {
+        match self.receipt {
+            Receipt::Asked { version: asked, more } if asked == version => {
+                self.receipt = if more { Receipt::Due } else { Receipt::Here(version) };
+                !more
+            }
+            // Once more, as those above it now have all.
+            Receipt::Here(had) => had == version,
+            Receipt::Asked { .. } | Receipt::Due => false,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! When the conversation goes on by itself.
+
+use super::{Asked, Stage, Uplink};
+use crate::{Millis, limits};
+
+impl Uplink {
+    /// From when on another step 1 may go up. Two answers could not be told apart, so not while
+    /// one may still come; of a server that only passes on, none counts.
+    fn may_ask_from(&self) -> Option<Millis> {
+        if self.stage != Stage::Live || self.ask {
+            return None;
+        }
+        match &self.asked {
+            Some(Asked { answered: Some(at), .. }) => Some(at + self.patience_ms() + 1),
+            Some(_) if !self.broadcasts => None,
+            _ => Some(0),
+        }
+    }
+
+    pub(super) fn proof_due(&self) -> Option<Millis> {
+        if self.is_fellow() || !self.proves() || !self.is_sent() || self.flow.answers() {
+            return None;
+        }
+        Some(self.proof.due()?.max(self.may_ask_from()?))
+    }
+
+    pub(super) fn gap_due(&self) -> Option<Millis> {
+        let due = self.proof.asked_at() + limits::GAP_ASK_MS;
+        Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
+    }
+
+    /// When [`Uplink::tick`] has something to do.
+    pub(crate) fn next_tick(&self) -> Option<Millis> {
+        let stage = match &self.stage {
+            Stage::Greeting => self.greeting_ends(),
+            Stage::PushAt(at) => Some(*at),
+            Stage::Live => {
+                let answered = self.asked.as_ref().and_then(|asked| asked.answered);
+                answered.map(|at| at + self.patience_ms() + 1)
+            }
+            Stage::Dormant => None,
+        };
+        let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
+        [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,118 @@
+//! What comes over a link from the server.
+
+use bytes::Bytes;
+use yrelay_core::close::CloseReason;
+use yrelay_core::event::{Dialect, Habit, Input};
+use yrelay_core::id::DocumentId;
+use yrelay_core::link;
+use yrelay_core::upstream::Event;
+
+use super::Link;
+use crate::garbage::{Fate, Garbage};
+use crate::network::{End, Network, Packet};
+use crate::server::Mode;
+use crate::service::Service;
+
+impl Service {
+    pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
+        let target = match net.peek(end) {
+            Some(Packet::Frame(frame) | Packet::Garbage(frame)) => {
+                link::decode(&frame).ok().and_then(|(name, _)| self.recall(net, name))
+            }
+            _ => None,
+        };
+        if let Some(id) = &target
+            && self.holds_back(net, end, id)
+        {
+            return;
+        }
+        let taken = net.take(end);
+        if let Some(Packet::Frame(frame)) = &taken
+            && self.dialect() == Dialect::Own
+            && let Some(connection) =
+                self.memory().link.as_mut().and_then(|l| l.connection.as_mut())
+        {
+            match connection.counts.received(frame) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(_) => return net.hang_up(end, CloseReason::FramesLost.code()),
+            }
+        }
+        match (taken, target) {
+            (Some(Packet::Frame(frame)), Some(id)) => self.link_frame(net, &id, &frame),
+            (Some(Packet::Garbage(frame)), id) => self.link_garbage(net, id, &frame),
+            (Some(Packet::Closed(code)), _) => {
+                let event = Event::Closed { code, reason: "gone".into() };
+                self.link_event(net, event);
+            }
+            // Its document has left memory.
+            (Some(Packet::Frame(_)), None) | (None, _) => {}
+        }
+    }
+
+    /// The document of which the server says something. If that does not keep documents, one that
+    /// has left memory is loaded again.
+    fn recall(&mut self, net: &mut Network, name: &str) -> Option<DocumentId> {
+        let memory = self.memory();
+        let link = memory.link.as_ref()?;
+        if let Some(id) = link.names.get(name) {
+            return Some(id.clone());
+        }
+        let id = DocumentId::from_encoded(name).ok()?;
+        let keeps = link.machine.habit() == Habit::Keeps;
+        if keeps || link.machine.parked_because(&id).is_some() || !memory.stored.contains_key(&id) {
+            return None;
+        }
+        self.open(net, &id);
+        Some(id)
+    }
+
+    fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
+        let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
+        let now = self.now(net);
+        let memory = self.memory.as_mut().expect("the service runs");
+        let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
+            return;
+        };
+        if let Some(account) = connection.accounts.get_mut(id) {
+            account.hears(now, &bytes, || self.disk.replica(id));
+        }
+        let peer = connection.peer;
+        self.input(net, id, Input::Frame { peer, bytes });
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.server {
+            Some(Mode::Relay(dialect)) => dialect,
+            _ => Dialect::Elva,
+        }
+    }
+
+    pub(crate) fn tell_count_up(&mut self, net: &mut Network) {
+        let is_own = self.dialect() == Dialect::Own;
+        let Some(link) = &mut self.memory().link else { return };
+        if let Some(connection) = link.connection.as_mut().filter(|_| is_own)
+            && let Some(count) = connection.counts.tell()
+        {
+            net.send(connection.end, count);
+        }
+    }
+
+    /// It is refused and counted, and nothing else happens.
+    fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
+        let fate = Garbage::fate(frame);
+        let refused = self.refused;
+        let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
+            self.refused += 1;
+            return;
+        };
+        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
+        let Some(slot) = self.memory().documents.get_mut(&id) else { return };
+        slot.garbage += 1;
+        let loaded = slot.loaded;
+        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        self.input(net, &id, Input::Frame { peer, bytes });
+        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {frame:?}");
+        assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
+    }
+}
