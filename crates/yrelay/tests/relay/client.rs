@@ -162,6 +162,14 @@ impl Client {
         }
     }
 
+    /// Reads on while the text is such.
+    pub(crate) fn read_while(&mut self, goes_on: impl Fn(&str) -> bool) {
+        while goes_on(&self.editor.text()) {
+            let frame = self.next();
+            self.take(&frame);
+        }
+    }
+
     /// All that the relay has sent so far.
     pub(crate) fn sent_so_far(&mut self) -> Vec<Vec<u8>> {
         self.socket.binary(QUERY_AWARENESS);

@@ -14,6 +14,7 @@ mod bounds;
 mod broadcast;
 mod content;
 mod damage;
+mod fellows;
 mod flags;
 mod large;
 mod link;

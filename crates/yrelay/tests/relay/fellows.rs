@@ -1,0 +1,130 @@
+//! Relays below relays: our own link over real sockets.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::thread;
+
+use tempfile::TempDir;
+use yrelay::config::{Config, Storage, Upstream};
+use yrelay::status::Role;
+use yrelay::target::Target;
+
+use crate::client::Client;
+use crate::local::{Pages, Relay, config};
+use crate::wait::eventually;
+
+fn below(address: SocketAddr, directory: &Path, port: u16) -> Relay {
+    let upstream = Upstream::open(Target::parse(&format!("ws://{address}/")).unwrap());
+    let storage = Storage::Directory(directory.to_owned());
+    Relay::of(Config { port, storage, upstream: Some(upstream), ..config() })
+}
+
+fn server(directory: &Path) -> Relay {
+    let storage = Storage::Directory(directory.to_owned());
+    Relay::of(Config { role: Role::Serve, storage, ..config() })
+}
+
+fn confirmed(pages: Pages) -> usize {
+    pages.documents().iter().filter(|document| document["confirmed"] == true).count()
+}
+
+#[test]
+fn two_thousand_documents_go_up_over_one_link_and_are_left_again() {
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let threads = 20;
+    let each = 100;
+    {
+        let relay = Relay::alone(directories[0].path());
+        let address = relay.address();
+        thread::scope(|scope| {
+            for thread in 0..threads {
+                scope.spawn(move || {
+                    for n in 0..each {
+                        Client::synced(address, &format!("{thread}/{n}"), 1).save("x");
+                    }
+                });
+            }
+        });
+    }
+    let above = server(directories[1].path());
+    let relay = below(above.address(), directories[0].path(), 0);
+    relay.pages.until_upstream_is("online");
+    eventually("all are confirmed", || confirmed(relay.pages) == threads * each);
+    let documents = above.pages.documents();
+    assert_eq!(documents.len(), threads * each);
+    assert!(documents.iter().all(|document| document["bytes"].as_u64() > Some(0)));
+    // Nobody has them open below: they are left, and may leave memory above, too.
+    eventually("they are left", || {
+        above.pages.documents().iter().all(|document| document["links"] == 0)
+    });
+}
+
+#[test]
+fn a_relay_without_a_server_takes_links_of_our_own_only() {
+    let relay = Relay::of(config());
+    let request = |protocol: &str| {
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        let line =
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n{key}\r\n{protocol}\r\n");
+        first_line(relay.address(), &line)
+    };
+    assert_eq!(request(""), "HTTP/1.1 403 Forbidden");
+    assert_eq!(request("Sec-WebSocket-Protocol: other\r\n"), "HTTP/1.1 403 Forbidden");
+    assert_eq!(request("Sec-WebSocket-Protocol: yrelay.1\r\n"), "HTTP/1.1 101 Switching Protocols");
+}
+
+fn first_line(address: SocketAddr, request: &str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Each is the server of the next, and the last one of the first.
+#[test]
+fn a_ring_of_relays_converges_and_comes_to_rest() {
+    let directories = [(); 3].map(|()| TempDir::new().unwrap());
+    let ports = [(); 3].map(|()| free_port());
+    let relays: Vec<Relay> = (0..3)
+        .map(|n| {
+            let next = SocketAddr::from(([127, 0, 0, 1], ports[(n + 1) % 3]));
+            below(next, directories[n].path(), ports[n])
+        })
+        .collect();
+    for relay in &relays {
+        relay.pages.until_upstream_is("online");
+    }
+    let mut clients: Vec<Client> = (1..)
+        .zip(&relays)
+        .map(|(number, relay)| Client::synced(relay.address(), "notes", number))
+        .collect();
+    for (n, letter) in ["a", "b", "c"].iter().enumerate() {
+        clients[n].save(letter);
+    }
+    for relay in &relays {
+        relay.pages.until_synced("notes");
+    }
+    for client in &mut clients {
+        client.read_while(|text| text.len() < 3);
+    }
+    let texts: Vec<String> = clients.iter().map(Client::text).collect();
+    assert!(texts.iter().all(|text| text.len() == 3 && *text == texts[0]), "{texts:?}");
+    // One more edit is one update for each hop: the ring does not turn.
+    let before: u64 = relays.iter().map(|relay| relay.pages.metric("sent_messages_total")).sum();
+    clients[0].save("d");
+    for client in &mut clients[1..] {
+        client.read_while(|text| text.len() < 4);
+    }
+    for relay in &relays {
+        relay.pages.until_synced("notes");
+    }
+    let after: u64 = relays.iter().map(|relay| relay.pages.metric("sent_messages_total")).sum();
+    assert!(after - before <= 40, "{} messages for one letter", after - before);
+}
