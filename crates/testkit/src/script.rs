@@ -1,6 +1,7 @@
 //! What happens in one run: a list of steps.
 
 use yrelay_core::Millis;
+use yrelay_core::event::Dialect;
 
 use crate::client::Style;
 use crate::editor::Edit;
@@ -108,4 +109,13 @@ pub(crate) struct Trap {
 pub(crate) enum Strikes {
     Before,
     After,
+}
+
+impl Script {
+    /// Whether the relays stand in a ring, so that nobody is at the top.
+    pub(crate) fn is_ring(&self) -> bool {
+        self.server == Some(Mode::Relay(Dialect::Own))
+            && self.services > 2
+            && self.seed.is_multiple_of(4)
+    }
 }

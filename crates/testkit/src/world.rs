@@ -55,11 +55,7 @@ impl<'a> World<'a> {
         };
         world.net.latency_ms_max = script.latency_ms_max;
         for number in 0..script.services {
-            let is_below = number > 0 && script.server.is_some_and(Mode::is_relay);
-            // A chain, a star, or something between; in ELVA's dialect only servers take links.
-            let is_own = script.server == Some(Mode::Relay(Dialect::Own));
-            let anybody = if is_own { script.seed as usize + number / 2 } else { 0 };
-            let parent = is_below.then(|| anybody % number);
+            let parent = parent(script, number);
             let mut service = Service::new(number, script.server, parent);
             service.start(&mut world.net);
             world.services.push(service);
@@ -337,5 +333,19 @@ impl<'a> World<'a> {
                 self.invite(Person { id, service, document, style: Style::Js, late: false });
             }
         }
+    }
+}
+
+/// Which service stands above this one: in ELVA's dialect the first, as only servers take links;
+/// in ours a chain, a star or something between, and now and then they stand in a ring.
+fn parent(script: &Script, number: usize) -> Option<usize> {
+    let Some(Mode::Relay(dialect)) = script.server else { return None };
+    let anybody = script.seed as usize + number / 2;
+    match (number, dialect) {
+        (0, Dialect::Own) if script.is_ring() => Some(script.services - 1),
+        (0, _) => None,
+        (_, Dialect::Elva) => Some(0),
+        (_, Dialect::Own) if script.is_ring() => Some(number - 1),
+        (_, Dialect::Own) => Some(anybody % number),
     }
 }
