@@ -39,6 +39,7 @@ mod connection;
 mod holder;
 mod jobs;
 mod refusals;
+mod retain;
 mod state;
 mod upstream;
 mod watch;

@@ -235,6 +235,16 @@ settings! {
         group: Group::Upstream,
         help: "Trust the certificates in this file, too (PEM), as authorities for wss://",
     }
+    RETAIN {
+        name: "retain",
+        placeholder: "TIME",
+        default: "forever",
+        group: Group::Upstream,
+        help: "Forget documents that the server has when nobody has opened them for so long",
+        more: "Such as 90d. A document is forgotten only while the server is connected, and once it \
+               has shown again that it holds all of it; opening it fetches it from there. Without a \
+               server above nothing is forgotten.",
+    }
     DATA_DIR {
         name: "data_dir",
         form: Form::Path,

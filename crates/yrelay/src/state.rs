@@ -55,6 +55,8 @@ pub(crate) struct State {
 pub(crate) struct Shelved {
     pub(crate) bytes: u64,
     pub(crate) unconfirmed: bool,
+    /// When it was last noted that somebody has it open: milliseconds since 1970.
+    pub(crate) opened_ms: u64,
 }
 
 /// A document in memory.
@@ -67,6 +69,8 @@ pub(crate) struct Slot {
     prefix: Bytes,
     /// When somebody last had it open; nothing if it is here for the upstream's sake.
     pub(crate) used_at: Option<u64>,
+    /// When it was last noted that somebody has it open: milliseconds since 1970.
+    pub(crate) opened_ms: u64,
     /// Loading waits until what is queued of it has been saved.
     pub(crate) load_once_saved: bool,
     /// A compaction that the store is about to write.
@@ -83,7 +87,8 @@ pub(crate) struct Client {
 impl State {
     pub(crate) fn new(stored: Vec<Stored>, link: Option<Link>) -> Self {
         let shelved = |stored: Stored| {
-            let shelved = Shelved { bytes: stored.bytes, unconfirmed: stored.unconfirmed };
+            let Stored { bytes, unconfirmed, opened_ms, .. } = stored;
+            let shelved = Shelved { bytes, unconfirmed, opened_ms };
             (stored.identifier, shelved)
         };
         Self {
@@ -122,6 +127,7 @@ impl State {
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
                 used_at: Some(clock::now_ms()),
+                opened_ms: self.stored.get(id).map_or_else(clock::unix_ms, |it| it.opened_ms),
                 load_once_saved,
                 compacted: None,
             };
@@ -253,7 +259,7 @@ impl State {
         for peer in slot.clients {
             self.close(relay, id, peer, CloseReason::Internal);
         }
-        let shelved = Shelved { bytes: 0, unconfirmed: true };
+        let shelved = Shelved { bytes: 0, unconfirmed: true, opened_ms: slot.opened_ms };
         self.stored.insert(id.clone(), shelved);
         self.offers.later(clock::now_ms(), id);
     }
@@ -293,10 +299,14 @@ impl State {
         for id in idle {
             let Some(slot) = self.drop_document(&id) else { continue };
             tracing::debug!(document = %id, "left memory");
-            if slot.document.is_stored() {
+            if self.is_to_be_forgotten(relay, &slot) {
+                tracing::info!(document = %id, "forgotten: nobody opens it, and the server has it");
+                relay.store.forget(&id);
+            } else if slot.document.is_stored() {
                 let bytes = slot.document.standing().bytes as u64;
                 let unconfirmed = slot.document.is_unconfirmed();
-                self.stored.insert(id, Shelved { bytes, unconfirmed });
+                let opened_ms = slot.opened_ms;
+                self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms });
             }
         }
         // Where memory is short, one document after the other.

@@ -51,6 +51,11 @@ impl Relay {
         Self::run(Storage::Directory(directory.into()), None, bounds)
     }
 
+    /// Below a server, on a disk, with other bounds.
+    pub(crate) fn bounded_below(server: &Server, directory: &Path, bounds: Bounds) -> Self {
+        Self::run(Storage::Directory(directory.into()), Some(open(server)), bounds)
+    }
+
     fn run(storage: Storage, upstream: Option<Upstream>, bounds: Bounds) -> Self {
         let config = Config {
             role: Role::Service,
