@@ -193,14 +193,13 @@ mod tests {
             open();
             let (deleted, _) = tokio::join!(documents.delete(&id), async { open() });
             deleted.unwrap();
+            let replica = || relay.state.borrow().documents[&id].document.replica().cloned();
             let is_loaded = async {
                 loop {
-                    let state = relay.state.borrow();
-                    if let Some(replica) = state.documents[&id].document.replica() {
-                        return replica.is_empty();
+                    match replica() {
+                        Some(replica) => return replica.is_empty(),
+                        None => clock::sleep(1).await,
                     }
-                    drop(state);
-                    clock::sleep(1).await;
                 }
             };
             assert_eq!(clock::timeout(20_000, is_loaded).await, Some(true));
