@@ -79,7 +79,9 @@ fn list(documents: &[Listed], json: bool) -> anyhow::Result<()> {
 }
 
 fn table(documents: &[Listed]) -> String {
-    let mut text = format!("{:>10}  {:>7}  {:9}  DOCUMENT\n", "SIZE", "CLIENTS", "CONFIRMED");
+    let mut text =
+        format!("{:>10}  {:>7}  {:9}  {:10}  DOCUMENT\n", "SIZE", "CLIENTS", "CONFIRMED", "OPENED");
+    let now = yrelay::clock::unix_ms();
     for document in documents {
         let confirmed = match document.confirmed {
             None => "-",
@@ -87,13 +89,23 @@ fn table(documents: &[Listed]) -> String {
             Some(false) => "no",
         };
         text += &format!(
-            "{:>10}  {:>7}  {confirmed:9}  {}\n",
+            "{:>10}  {:>7}  {confirmed:9}  {:10}  {}\n",
             size(document.bytes),
             document.clients,
+            opened(now.saturating_sub(document.opened)),
             printable(&document.identifier),
         );
     }
     text
+}
+
+/// How long ago, to the day that is noted.
+fn opened(ms: u64) -> String {
+    match ms / (24 * 3_600_000) {
+        0 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
+    }
 }
 
 fn size(bytes: u64) -> String {

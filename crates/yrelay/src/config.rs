@@ -48,6 +48,9 @@ pub struct Bounds {
     pub memory_bytes: usize,
     /// Below that they leave after this time.
     pub idle_ms: u64,
+    /// Documents that the upstream holds are forgotten here when nobody has opened them for so
+    /// long; never, if nothing.
+    pub retain_ms: Option<u64>,
 }
 
 impl Default for Bounds {
@@ -56,6 +59,7 @@ impl Default for Bounds {
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             memory_bytes: limits::MEMORY_BYTES,
             idle_ms: limits::IDLE_MS,
+            retain_ms: None,
         }
     }
 }

@@ -150,3 +150,84 @@ fn alone(directory: &Path, opaque: &Patterns) -> Config {
 }
 
 pub use moving::joined;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tempfile::TempDir;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::clock;
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, test);
+    }
+
+    fn open(directory: &TempDir) -> (Documents, Rc<Relay>) {
+        let documents = Documents::open(directory.path(), &Patterns::default(), true).unwrap();
+        let Holder::Here { relay, .. } = &documents.0 else { unreachable!("nobody else is here") };
+        let relay = relay.clone();
+        (documents, relay)
+    }
+
+    fn letter() -> Update {
+        let bytes = b"\x01\x01\x01\x00\x04\x01\x04text\x01x\x00";
+        Update::parse(Bytes::from_static(bytes)).unwrap()
+    }
+
+    async fn stored(directory: &TempDir) -> DocumentId {
+        let id = DocumentId::new("notes").unwrap();
+        let (documents, _) = open(directory);
+        documents.put(&id, &letter()).await.unwrap();
+        documents.close().await.unwrap();
+        id
+    }
+
+    #[test]
+    fn a_load_from_before_a_deletion_brings_nothing_back() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let id = stored(&directory).await;
+            let (documents, relay) = open(&directory);
+            // It begins to load, is deleted, and begins to load anew, all in one turn.
+            let open = || {
+                relay.with(|state, relay| {
+                    state.open(relay, &id, crate::keeping::Asked::default()).number
+                })
+            };
+            open();
+            let (deleted, _) = tokio::join!(documents.delete(&id), async { open() });
+            deleted.unwrap();
+            let replica = || relay.state.borrow().documents[&id].document.replica().cloned();
+            let is_loaded = async {
+                loop {
+                    match replica() {
+                        Some(replica) => return replica.is_empty(),
+                        None => clock::sleep(1).await,
+                    }
+                }
+            };
+            assert_eq!(clock::timeout(20_000, is_loaded).await, Some(true));
+            documents.close().await.unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_put_while_it_is_deleted_is_refused() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let id = stored(&directory).await;
+            let (documents, _) = open(&directory);
+            let update = letter();
+            let (put, deleted) = tokio::join!(documents.put(&id, &update), documents.delete(&id));
+            assert_eq!(put, Err(Fault::Other("the document was deleted".to_owned())));
+            deleted.unwrap();
+            assert_eq!(documents.list().await, Ok(vec![]));
+            assert_eq!(documents.read(&id).await, Err(Fault::Unknown("notes".to_owned())));
+            documents.close().await.unwrap();
+            assert!(open(&directory).0.list().await.unwrap().is_empty());
+        });
+    }
+}

@@ -44,6 +44,7 @@ mod jobs;
 mod link_server;
 mod pace;
 mod refusals;
+mod retain;
 mod state;
 mod upstream;
 mod watch;

@@ -120,6 +120,12 @@ pub const IDLE_MS: u64 = 60_000;
 /// What may be set instead. At 0 it leaves at the next look; what has been idle for a week is not
 /// about to be used.
 pub const IDLE_MS_ALLOWED: RangeInclusive<u64> = 0..=7 * 24 * 3_600_000;
+/// How often it is noted that somebody has a document open.
+pub const OPENED_MS: u64 = 24 * 3_600_000;
+/// Documents that nobody opens are kept for at least two such notes.
+pub const RETAIN_MS_ALLOWED: RangeInclusive<u64> = 2 * OPENED_MS..=u64::MAX;
+/// How often documents that nobody opens are looked for.
+pub const RETAIN_SWEEP_MS: u64 = 3_600_000;
 /// Above so many bytes of replicas they leave at once.
 pub const MEMORY_BYTES: usize = 1 << 30;
 /// What may be set instead. All works with less, but one document after the other, and who sets

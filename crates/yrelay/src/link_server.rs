@@ -107,6 +107,13 @@ impl Links {
         }
     }
 
+    /// Nobody has joined this document any more.
+    pub(crate) fn forget(&mut self, id: &DocumentId) {
+        for peer in self.joined.get(id).cloned().unwrap_or_default() {
+            self.leave(peer);
+        }
+    }
+
     /// Forgets a peer. Returns its document.
     fn leave(&mut self, peer: PeerId) -> Option<DocumentId> {
         let member = self.members.remove(&peer)?;

@@ -31,6 +31,8 @@ pub struct Listed {
     pub clients: usize,
     /// Whether the upstream holds all of it; nothing where there is none, or it can prove nothing.
     pub confirmed: Option<bool>,
+    /// When somebody last opened it, to a day: milliseconds since 1970.
+    pub opened: u64,
 }
 
 /// Why something was not done, in one line.
@@ -54,15 +56,18 @@ impl Relay {
         let state = self.state.borrow();
         let loaded = state.documents.iter().map(|(id, slot)| {
             let standing = slot.document.standing();
-            (id, standing.bytes as u64, slot.clients.len(), standing.confirmed)
+            let confirmed = standing.confirmed;
+            (id, standing.bytes as u64, slot.clients.len(), confirmed, slot.opened_ms)
         });
         let shelved = state.stored.iter().filter(|(id, _)| !state.documents.contains_key(*id));
-        let shelved = shelved.map(|(id, s)| (id, s.bytes, 0, Some(!s.unconfirmed)));
-        let listed = loaded.chain(shelved).map(|(id, bytes, clients, confirmed)| Listed {
+        let shelved =
+            shelved.map(|(id, it)| (id, it.bytes, 0, Some(!it.unconfirmed), it.opened_ms));
+        let listed = loaded.chain(shelved).map(|(id, bytes, clients, confirmed, opened)| Listed {
             identifier: id.to_string(),
             bytes,
             clients,
             confirmed: confirmed.filter(|_| follows),
+            opened,
         });
         let mut listed: Vec<_> = listed.collect();
         listed.sort_by(|a, b| a.identifier.cmp(&b.identifier));
@@ -179,6 +184,8 @@ impl State {
         for peer in slot.into_iter().flat_map(|slot| slot.clients) {
             self.close(relay, id, peer, CloseReason::Deleted);
         }
+        // Relays below hold it, too: what they say of it next brings it back.
+        self.links.forget(id);
         if is_known {
             relay.store.forget(id);
         }

@@ -73,6 +73,7 @@ impl Relay {
         if self.state.borrow().link.is_some() {
             tokio::task::spawn_local(self.clone().watch());
         }
+        tokio::task::spawn_local(self.clone().retain());
         self.link_event(Event::Tick);
     }
 
@@ -111,6 +112,7 @@ impl Relay {
             let ready = Rc::new(Notify::new());
             state.clients.insert(peer, Client { outbox, ready: ready.clone() });
             state.open(relay, id, asked).clients.push(peer);
+            state.note_opened(relay, id);
             state.input(relay, id, Input::Attach { peer });
             state.link_event(relay, Event::ClientCame);
             (peer, ready)

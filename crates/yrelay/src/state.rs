@@ -61,6 +61,8 @@ pub(crate) struct Shelved {
     pub(crate) unconfirmed: bool,
     /// What the first client since the start asked for; nothing while there was none.
     pub(crate) visible: Option<bool>,
+    /// When it was last noted that somebody has it open: milliseconds since 1970.
+    pub(crate) opened_ms: u64,
 }
 
 /// A document in memory.
@@ -76,6 +78,8 @@ pub(crate) struct Slot {
     prefix: Bytes,
     /// When somebody last had it open; nothing if it is here for the upstream's sake.
     pub(crate) used_at: Option<u64>,
+    /// When it was last noted that somebody has it open: milliseconds since 1970.
+    pub(crate) opened_ms: u64,
     /// Loading waits until what is queued of it has been saved.
     pub(crate) load_once_saved: bool,
     /// A compaction that the store is about to write.
@@ -92,8 +96,8 @@ pub(crate) struct Client {
 impl State {
     pub(crate) fn new(stored: Vec<Stored>, link: Option<Link>) -> Self {
         let shelved = |stored: Stored| {
-            let (bytes, unconfirmed) = (stored.bytes, stored.unconfirmed);
-            let shelved = Shelved { bytes, unconfirmed, visible: None };
+            let Stored { bytes, unconfirmed, opened_ms, .. } = stored;
+            let shelved = Shelved { bytes, unconfirmed, opened_ms, visible: None };
             (stored.identifier, shelved)
         };
         Self {
@@ -141,6 +145,7 @@ impl State {
                 clients: Vec::new(),
                 prefix: link::prefix(&id.to_encoded()),
                 used_at: Some(clock::now_ms()),
+                opened_ms: self.stored.get(id).map_or_else(clock::unix_ms, |it| it.opened_ms),
                 load_once_saved,
                 compacted: None,
             };
@@ -295,7 +300,8 @@ impl State {
             self.close(relay, id, peer, CloseReason::Internal);
         }
         if slot.keeping == Keeping::Stored {
-            let shelved = Shelved { bytes: 0, unconfirmed: true, visible: slot.visible };
+            let Slot { visible, opened_ms, .. } = slot;
+            let shelved = Shelved { bytes: 0, unconfirmed: true, opened_ms, visible };
             self.stored.insert(id.clone(), shelved);
             self.offers.later(clock::now_ms(), id);
         }
@@ -347,10 +353,14 @@ impl State {
         for id in idle {
             let Some(slot) = self.drop_document(&id) else { continue };
             tracing::debug!(document = %id, "left memory");
-            if slot.document.is_stored() && slot.keeping == Keeping::Stored {
+            if self.is_to_be_forgotten(relay, &slot) {
+                tracing::info!(document = %id, "forgotten: nobody opens it, and the server has it");
+                relay.store.forget(&id);
+            } else if slot.document.is_stored() && slot.keeping == Keeping::Stored {
                 let bytes = slot.document.standing().bytes as u64;
                 let unconfirmed = slot.document.is_unconfirmed();
-                self.stored.insert(id, Shelved { bytes, unconfirmed, visible: slot.visible });
+                let Slot { visible, opened_ms, .. } = slot;
+                self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms, visible });
             }
         }
         // Where memory is short, one document after the other.

@@ -22,12 +22,14 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod work;
 mod writer;
 
-use backlog::{Backlog, Compaction, Pace, Row};
+use backlog::{Backlog, Pace};
 pub use error::{LoadError, StoreError};
 pub use place::exists;
 use schema::Database;
+use work::{Compaction, Row};
 use writer::{Probe, Writer};
 
 /// Above this many unsaved bytes in all, [`Store::has_room`] says no and readers wait: what a
@@ -61,6 +63,8 @@ pub struct Stored {
     pub bytes: u64,
     /// Whether it holds changes that the upstream has not confirmed.
     pub unconfirmed: bool,
+    /// When it was last noted that somebody has it open: milliseconds since 1970.
+    pub opened_ms: u64,
 }
 
 /// An opened store and what it holds.
@@ -229,6 +233,11 @@ impl Store {
     /// Sets the mark that says unconfirmed, whatever was confirmed before.
     pub fn unconfirm(&self, document: &DocumentId) {
         self.queue(|backlog| backlog.unconfirm(document, now));
+    }
+
+    /// Notes that somebody has the document open at this time: milliseconds since 1970.
+    pub fn note_opened(&self, document: &DocumentId, unix_ms: u64) {
+        self.queue(|backlog| backlog.note_opened(document, unix_ms, now));
     }
 
     /// Deletes all that is stored of a document, and what is queued of it. Its next sequence number

@@ -322,6 +322,7 @@ impl State {
                 }
                 let stored = self.stored.iter();
                 self.offers.begin(stored.map(|(id, shelved)| (id, shelved.unconfirmed)));
+                self.offer_expired(relay);
                 self.offer_next(relay);
             }
             Action::Detach => self.detach_upstream(relay),

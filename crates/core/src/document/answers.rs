@@ -10,12 +10,21 @@ use crate::peer::{Peer, Stage};
 use crate::replica::{Replica, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
+use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
 
 impl Document {
     /// What is held of it; nothing before it is loaded.
     pub fn replica(&self) -> Option<&Replica> {
         matches!(self.phase, Phase::Loaded).then_some(&self.replica)
+    }
+
+    /// Whether the upstream has shown on this very link that it holds all of it.
+    pub fn is_proved(&self) -> bool {
+        let proved = |up: &Uplink| up.has_answered() && up.may_prove() && !up.waits_for_answer();
+        !self.unconfirmed
+            && !self.replica.is_incomplete()
+            && self.uplink.as_ref().is_some_and(proved)
     }
 
     pub(super) fn client_step_1(&mut self, now: Millis, peer: PeerId, theirs: StateVector) {

@@ -26,7 +26,7 @@ use super::value::{Fault, Origin, Value, duration_ms, port, size, switch};
 use super::{
     ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, HOST, IDLE,
     INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD,
-    PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, SERVER, TLS_CA, USER, VISIBLE, elva,
+    PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, RETAIN, SERVER, TLS_CA, USER, VISIBLE, elva,
 };
 use crate::log::Log;
 
@@ -99,6 +99,7 @@ impl Settings {
                 .of(&MEMORY)
                 .parse_with(|text| size_within(text, &limits::MEMORY_BYTES_ALLOWED))?,
             idle_ms: self.of(&IDLE).parse_with(idle)?,
+            retain_ms: self.of(&RETAIN).parse_with(retain)?,
         })
     }
 
@@ -306,6 +307,15 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn size_within(text: &str, allowed: &RangeInclusive<usize>) -> Result<usize, String> {
     let bytes = usize::try_from(size(text)?).unwrap_or(usize::MAX);
     within(text, bytes, allowed, |bytes| ByteSize(bytes as u64).to_string())
+}
+
+fn retain(text: &str) -> Result<Option<u64>, String> {
+    if matches!(text.to_lowercase().as_str(), "forever" | "for ever" | "") {
+        return Ok(None);
+    }
+    let shown = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string();
+    let ms = duration_ms(text).map_err(|error| error + ", or forever")?;
+    within(text, ms, &limits::RETAIN_MS_ALLOWED, shown).map(Some)
 }
 
 fn idle(text: &str) -> Result<u64, String> {

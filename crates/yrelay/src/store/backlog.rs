@@ -3,13 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use yrelay_core::id::DocumentId;
 
+use super::work::{Compaction, Row, Work};
 use super::{Outcome, Stats};
-
-/// What an update costs in memory beside its bytes, so that the bounds hold for tiny ones too.
-const ROW_OVERHEAD_BYTES: u64 = 64;
 
 /// When to write.
 #[derive(Debug, Clone, Copy)]
@@ -32,58 +29,6 @@ impl Default for Pace {
             retry: Duration::from_secs(1),
             retry_max: Duration::from_secs(10),
         }
-    }
-}
-
-/// One update to store.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) seq: u64,
-    pub(super) update: Bytes,
-    pub(super) local: bool,
-}
-
-impl Row {
-    fn cost(&self) -> u64 {
-        self.update.len() as u64 + ROW_OVERHEAD_BYTES
-    }
-}
-
-/// A snapshot in place of everything up to a sequence number.
-#[derive(Debug)]
-pub(super) struct Compaction {
-    pub(super) upto: u64,
-    pub(super) snapshot: Vec<Bytes>,
-}
-
-/// What one document has to write.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    /// Ascending by `seq`.
-    pub(super) rows: Vec<Row>,
-    /// The highest confirmed `seq`. Rows above it keep the mark, so its order among them is
-    /// of no account.
-    pub(super) confirmed: Option<u64>,
-    /// What was confirmed before is not any more.
-    pub(super) unconfirmed: bool,
-    pub(super) compaction: Option<Compaction>,
-    /// All that was written of it before goes first.
-    pub(super) forgotten: bool,
-}
-
-impl Work {
-    /// What it takes in memory. A deletion counts as unsaved, too: nothing may be loaded before it.
-    fn cost(&self) -> u64 {
-        let rows: u64 = self.rows.iter().map(Row::cost).sum();
-        rows + if self.forgotten { ROW_OVERHEAD_BYTES } else { 0 }
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.forgotten
-            && self.rows.is_empty()
-            && self.confirmed.is_none()
-            && !self.unconfirmed
-            && self.compaction.is_none()
     }
 }
 
@@ -186,6 +131,19 @@ impl Backlog {
         let entry = self.entries.entry(document.clone()).or_default();
         entry.work.unconfirmed = true;
         entry.work.confirmed = None;
+        let waits_for_retry = entry.retry.is_some();
+        !waits_for_retry && self.freshen(0, now)
+    }
+
+    /// Queues the time at which somebody has it open; whether the writer must look again.
+    pub(super) fn note_opened(
+        &mut self,
+        document: &DocumentId,
+        unix_ms: u64,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let entry = self.entries.entry(document.clone()).or_default();
+        entry.work.opened_ms = Some(unix_ms);
         let waits_for_retry = entry.retry.is_some();
         !waits_for_retry && self.freshen(0, now)
     }
@@ -303,6 +261,7 @@ impl Backlog {
             entry.work.confirmed = entry.work.confirmed.max(work.confirmed);
         }
         entry.work.unconfirmed |= work.unconfirmed;
+        entry.work.opened_ms = entry.work.opened_ms.or(work.opened_ms);
         let all_saved = entry.work.rows.is_empty();
         if all_saved && !entry.work.unconfirmed && !entry.work.forgotten {
             // A confirmation may be late: it goes with the next group.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use yrelay_core::id::DocumentId;
 
-use super::backlog::{Compaction, Work};
+use super::work::{Compaction, Work};
 use super::writer::{Probe, Step};
 use super::{LoadError, Loaded};
 
@@ -63,7 +63,8 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
         let id: i64 = tx
             .prepare_cached(
-                "INSERT INTO documents (identifier, seq, bytes, unconfirmed) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO documents (identifier, seq, bytes, unconfirmed, opened)
+                 VALUES (?1, ?2, ?3, ?4, unixepoch() * 1000)
                  ON CONFLICT (identifier) DO UPDATE SET
                      seq = excluded.seq,
                      bytes = bytes + excluded.bytes,
@@ -90,6 +91,11 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
     if work.unconfirmed {
         let mark = "UPDATE documents SET unconfirmed = seq WHERE identifier = ?1";
         tx.prepare_cached(mark)?.execute([document.as_str()])?;
+    }
+    if let Some(opened_ms) = work.opened_ms {
+        let note = "UPDATE documents SET opened = ?2 WHERE identifier = ?1";
+        let opened = opened_ms.cast_signed();
+        tx.prepare_cached(note)?.execute(params![document.as_str(), opened])?;
     }
     if let Some(seq) = work.confirmed {
         tx.prepare_cached(

@@ -13,8 +13,9 @@ use super::{Follow, StoreError, Stored, place};
 /// In the file's header: this SQLite file is a yrelay store ("yRly").
 const APPLICATION_ID: i64 = 0x7952_6c79;
 
-/// In the file's header: the format below. Whoever raises it also raises [`NEEDED`].
-const FORMAT: i64 = 1;
+/// In the file's header: 1 for [`TABLES`], one more for each of [`CHANGES`]. Whoever adds one also
+/// raises [`NEEDED`].
+const FORMAT: i64 = 1 + CHANGES.len() as i64;
 
 /// The oldest version that reads this format. Kept in `meta` under `needs_yrelay`, in this and
 /// every later format, so that an old program can say what to install.
@@ -23,6 +24,8 @@ const NEEDED: &str = "0.1.0";
 /// How long another program's lock is waited for.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Format 1.
+///
 /// - `documents.seq` and `.bytes` sum up the rows of a document, so that opening reads no rows
 ///   and a missing row is found; `unconfirmed` is the highest update that is not confirmed.
 /// - `updates`: the snapshot's pieces share the `seq` of the last update they contain and count
@@ -48,6 +51,15 @@ const TABLES: &str = "
         UNIQUE (document, seq, part)
     ) STRICT;
 ";
+
+/// What made each later format of the one before.
+///
+/// 2. `documents.opened`: when somebody last had it open, to a day, in milliseconds since 1970.
+///    What was never noted counts from now.
+const CHANGES: &[&str] = &["
+    ALTER TABLE documents ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
+    UPDATE documents SET opened = unixepoch() * 1000;
+"];
 
 /// Which database.
 #[derive(Debug, Clone)]
@@ -190,7 +202,22 @@ fn recognize(connection: &mut Connection, path: &Path) -> Result<(), StoreError>
             needed: needed.map_or("a newer version".to_owned(), |version| version + " or newer"),
         });
     }
-    Ok(())
+    if format < FORMAT { renew(connection, format).map_err(failed) } else { Ok(()) }
+}
+
+/// Brings an older format up to date: all of it or nothing.
+fn renew(connection: &mut Connection, format: i64) -> rusqlite::Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    change(&tx, format)?;
+    tx.execute("UPDATE meta SET value = ?1 WHERE key = 'needs_yrelay'", [NEEDED])?;
+    tx.commit()
+}
+
+fn change(tx: &Connection, format: i64) -> rusqlite::Result<()> {
+    for change in CHANGES.iter().skip(format as usize - 1) {
+        tx.execute_batch(change)?;
+    }
+    tx.pragma_update(None, "user_version", FORMAT)
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -198,7 +225,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     tx.execute_batch(TABLES)?;
     tx.execute("INSERT INTO meta (key, value) VALUES ('needs_yrelay', ?1)", [NEEDED])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", FORMAT)?;
+    change(&tx, 1)?;
     tx.commit()
 }
 
@@ -243,7 +270,8 @@ fn documents(connection: &Connection, path: &Path) -> Result<Vec<Stored>, StoreE
     let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
     let mut statement = connection
         .prepare(
-            "SELECT identifier, bytes, unconfirmed IS NOT NULL FROM documents ORDER BY identifier",
+            "SELECT identifier, bytes, unconfirmed IS NOT NULL, opened FROM documents
+             ORDER BY identifier",
         )
         .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
@@ -256,7 +284,9 @@ fn documents(connection: &Connection, path: &Path) -> Result<Vec<Stored>, StoreE
             DocumentId::new(name).map_err(|error| corrupt(format!("{name:?}: {error}")))?;
         let bytes: i64 = row.get(1).map_err(failed)?;
         let unconfirmed = row.get(2).map_err(failed)?;
-        documents.push(Stored { identifier, bytes: bytes.cast_unsigned(), unconfirmed });
+        let opened: i64 = row.get(3).map_err(failed)?;
+        let (bytes, opened_ms) = (bytes.cast_unsigned(), opened.cast_unsigned());
+        documents.push(Stored { identifier, bytes, unconfirmed, opened_ms });
     }
     Ok(documents)
 }

@@ -11,6 +11,7 @@ mod closing;
 mod desk;
 mod faults;
 mod forgetting;
+mod opened;
 mod process;
 mod refusals;
 mod switch;
@@ -40,7 +41,9 @@ fn loads_what_was_appended_in_order() {
     desk.close();
 
     let desk = Desk::quick(dir.path());
-    assert_eq!(desk.documents, [Stored { identifier: id("a"), bytes: 40, unconfirmed: false }]);
+    let opened_ms = desk.documents[0].opened_ms;
+    let stored = Stored { identifier: id("a"), bytes: 40, unconfirmed: false, opened_ms };
+    assert_eq!(desk.documents, [stored]);
     assert_eq!(desk.store.load(&id("a")).unwrap(), expected);
 }
 

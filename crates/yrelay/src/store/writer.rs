@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
-use super::backlog::{Compaction, Work};
 use super::place::Held;
 use super::rows::{self, Fault};
+use super::work::{Compaction, Work};
 use super::{Shared, Slot, StoreError, lock, now};
 
 /// Frames (pages) of the WAL that wait for the main file before a checkpoint: about 4 MiB.

@@ -52,6 +52,11 @@ impl Relay {
         Self::run(Storage::Directory(directory.into()), None, bounds)
     }
 
+    /// Below a server, on a disk, with other bounds.
+    pub(crate) fn bounded_below(server: &Server, directory: &Path, bounds: Bounds) -> Self {
+        Self::run(Storage::Directory(directory.into()), Some(open(server)), bounds)
+    }
+
     fn run(storage: Storage, upstream: Option<Upstream>, bounds: Bounds) -> Self {
         Self::of(Config { storage, upstream, bounds, ..config() })
     }

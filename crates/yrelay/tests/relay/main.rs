@@ -23,5 +23,6 @@ mod moving;
 mod pages;
 mod parking;
 mod refusing;
+mod retain;
 mod saving;
 mod stopping;

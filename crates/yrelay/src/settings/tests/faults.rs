@@ -41,6 +41,8 @@ fn faults_in_files_name_line_and_column() {
         "memory = '1 MB'",
         "idle = 60",
         "idle = '1 year'",
+        "retain = 90",
+        "retain = '1h'",
         "log_level = 'loud'",
         "log_format = 'xml'",
         "password = 'hunter2",

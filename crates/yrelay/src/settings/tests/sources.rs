@@ -438,3 +438,14 @@ fn the_defaults_are_those_of_the_library() {
     assert_eq!(settings.config().unwrap().bounds, yrelay::config::Bounds::default());
     assert_eq!(settings.log().unwrap(), crate::log::Log::default());
 }
+
+#[test]
+fn documents_are_retained_for_ever_or_for_days() {
+    for (text, days) in [("forever", None), ("For Ever", None), ("", None), ("90d", Some(90))] {
+        let mut world = World::new();
+        world.set("YRELAY_RETAIN", text);
+        let mut settings = world.settings();
+        let retain_ms = settings.config().unwrap().bounds.retain_ms;
+        assert_eq!(retain_ms, days.map(|days: u64| days * 86_400_000), "{text}");
+    }
+}

@@ -1,0 +1,61 @@
+//! What one document has to write.
+
+use bytes::Bytes;
+
+/// What an update costs in memory beside its bytes, so that the bounds hold for tiny ones too.
+const ROW_OVERHEAD_BYTES: u64 = 64;
+
+/// One update to store.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) seq: u64,
+    pub(super) update: Bytes,
+    pub(super) local: bool,
+}
+
+impl Row {
+    pub(super) fn cost(&self) -> u64 {
+        self.update.len() as u64 + ROW_OVERHEAD_BYTES
+    }
+}
+
+/// A snapshot in place of everything up to a sequence number.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    pub(super) upto: u64,
+    pub(super) snapshot: Vec<Bytes>,
+}
+
+/// What one document has to write.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Ascending by `seq`.
+    pub(super) rows: Vec<Row>,
+    /// The highest confirmed `seq`. Rows above it keep the mark, so its order among them is
+    /// of no account.
+    pub(super) confirmed: Option<u64>,
+    /// What was confirmed before is not any more.
+    pub(super) unconfirmed: bool,
+    pub(super) compaction: Option<Compaction>,
+    /// Somebody has it open at this time.
+    pub(super) opened_ms: Option<u64>,
+    /// All that was written of it before goes first.
+    pub(super) forgotten: bool,
+}
+
+impl Work {
+    /// What it takes in memory. A deletion counts as unsaved, too: nothing may be loaded before it.
+    pub(super) fn cost(&self) -> u64 {
+        let rows: u64 = self.rows.iter().map(Row::cost).sum();
+        rows + if self.forgotten { ROW_OVERHEAD_BYTES } else { 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.forgotten
+            && self.rows.is_empty()
+            && self.confirmed.is_none()
+            && self.opened_ms.is_none()
+            && !self.unconfirmed
+            && self.compaction.is_none()
+    }
+}
