@@ -6,7 +6,7 @@ import sys
 from urllib.parse import quote, urlparse
 
 import driver
-from elva.auth import Secret
+from elva.auth import Secret, basic_authorization_header
 from elva.log import LOGGER_NAME
 from elva.provider import WebsocketProvider
 
@@ -17,7 +17,10 @@ class Document(driver.Document):
         self.identifier = quote(command["name"])
         secret = command.get("secret")
         self.secret = None if secret is None else Secret(secret)
-        self.flags = command.get("flags", {})
+        self.options = command.get("flags", {})
+        if "login" in command:
+            header = basic_authorization_header(*command["login"])
+            self.options["additional_headers"] = header
         self.provider = None
 
     async def run(self):
@@ -28,7 +31,7 @@ class Document(driver.Document):
             url.hostname,
             port=url.port,
             secret=self.secret,
-            **self.flags,
+            **self.options,
         )
         self.provider.awareness.observe(lambda *_: self.event("awareness"))
         async with self.provider:

@@ -105,6 +105,11 @@ impl Client {
         self.open_with(name, json!({"flags": flags}))
     }
 
+    /// Opens a document with a login (ELVA 0.37).
+    pub fn open_as_user(&self, name: &str, user: &str, password: &str) -> Document {
+        self.open_with(name, json!({"login": [user, password]}))
+    }
+
     /// Opens a document as a Yjs client with a certain id (pycrdt, ELVA).
     pub fn open_as(&self, name: &str, client_id: u64) -> Document {
         self.open_with(name, json!({"client_id": client_id}))

@@ -53,7 +53,7 @@ fn editors_of_elva_37_answer_each_other_where_nothing_is_kept() {
 }
 
 #[test]
-fn y_websockets_log_in_by_their_address() {
+fn y_websockets_and_editors_of_elva_log_in() {
     if !ready() {
         return;
     }
@@ -71,6 +71,8 @@ fn y_websockets_log_in_by_their_address() {
     let documents = clients.each_ref().map(|client| client.open("notes"));
     documents[0].append("x");
     converge(&documents.each_ref(), |text| text == "x");
+    let editor = Client::start(Kind::Elva37, &relay.url()).open_as_user("notes", "jane", "hunter2");
+    converge(&[&documents[0], &editor], |text| text == "x");
     for stranger in &strangers {
         assert_eq!(stranger.text(), "stranger");
     }
