@@ -5,7 +5,9 @@ use std::path::Path;
 use std::thread;
 
 use tempfile::TempDir;
+use yrelay::accounts::AccountsFile;
 use yrelay::config::{Config, Storage, Upstream};
+use yrelay::login::{Login, Password};
 use yrelay::status::Role;
 use yrelay::target::Target;
 
@@ -127,4 +129,49 @@ fn a_ring_of_relays_converges_and_comes_to_rest() {
     }
     let after: u64 = relays.iter().map(|relay| relay.pages.metric("sent_messages_total")).sum();
     assert!(after - before <= 40, "{} messages for one letter", after - before);
+}
+
+/// Each side says what it has, and only what the other lacks goes over.
+#[test]
+fn a_reconnect_costs_the_difference_only() {
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let port = free_port();
+    let storage = || Storage::Directory(directories[1].path().to_owned());
+    let start = || Relay::of(Config { role: Role::Serve, port, storage: storage(), ..config() });
+    let above = start();
+    let relay = below(above.address(), directories[0].path(), 0);
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save(&"0123456789".repeat(50_000));
+    let stands = || relay.pages.document("notes")["confirmed"] == true;
+    eventually("it has gone up", stands);
+    drop(above);
+    relay.pages.until_upstream_is("offline");
+    client.save("and more");
+    let before = relay.pages.metric("sent_bytes_total");
+    let above = start();
+    eventually("the rest has gone up", stands);
+    let sent = relay.pages.metric("sent_bytes_total") - before;
+    let back = above.pages.metric("sent_bytes_total");
+    assert!(sent < 1_000 && back < 1_000, "{sent} bytes up, {back} down");
+    assert_eq!(Client::synced(above.address(), "notes", 2).text().len(), 500_008);
+}
+
+/// `hunter2`, by bcrypt.
+const JANE: &str = "jane:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n";
+
+#[test]
+fn a_link_is_let_in_by_its_login() {
+    let directory = TempDir::new().unwrap();
+    let users = directory.path().join("users");
+    std::fs::write(&users, JANE).unwrap();
+    let accounts = Some(AccountsFile::read(&users).unwrap());
+    let above = Relay::of(Config { role: Role::Serve, accounts, ..config() });
+    for (password, state) in [("hunter3", "unauthorized"), ("hunter2", "online")] {
+        let target = Target::parse(&format!("ws://{}/", above.address())).unwrap();
+        let password = Some(Password::Text(password.into()));
+        let login = Some(Login::new("jane".into(), password).unwrap());
+        let upstream = Some(Upstream { login, ..Upstream::open(target) });
+        let relay = Relay::of(Config { upstream, ..config() });
+        relay.pages.until_upstream_is(state);
+    }
 }
