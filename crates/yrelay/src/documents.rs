@@ -19,10 +19,11 @@ use crate::moving::{Fault, Listed};
 use crate::origin::Rules;
 use crate::relay::Relay;
 use crate::run_file::{self, Run};
+use crate::shutdown;
 use crate::status::Role;
 use crate::store::{self, Follow, Place, Store, StoreError};
-use crate::{moving, shutdown};
 
+pub use crate::moving::joined;
 use running::Running;
 
 /// The documents of a data directory. Lives inside a `LocalSet`; ends with
@@ -148,8 +149,6 @@ fn alone(directory: &Path, opaque: &Patterns) -> Config {
         policies: Policies::ALL,
     }
 }
-
-pub use moving::joined;
 
 #[cfg(test)]
 mod tests {
