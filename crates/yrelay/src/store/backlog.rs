@@ -67,6 +67,8 @@ pub(super) struct Backlog {
     commit_failures: u64,
     commit_time: Duration,
     closing: bool,
+    /// What is out was taken after closing began: whatever fails of it is not tried again.
+    last_chance: bool,
     stopped: Option<Result<(), String>>,
 }
 
@@ -84,6 +86,7 @@ impl Backlog {
             commit_failures: 0,
             commit_time: Duration::ZERO,
             closing: false,
+            last_chance: false,
             stopped: None,
         }
     }
@@ -199,6 +202,7 @@ impl Backlog {
     /// Hands out everything that is due. Each part must come back through [`Backlog::saved`] or
     /// [`Backlog::failed`] before the next call.
     pub(super) fn take(&mut self, now: Instant) -> Vec<(DocumentId, Work)> {
+        self.last_chance = self.closing;
         self.first = None;
         self.fresh = 0;
         self.entries
@@ -269,7 +273,9 @@ impl Backlog {
         }
         let delay = entry.retry.map_or(self.pace.retry, |retry| retry.delay);
         let next = (delay * 2).min(self.pace.retry_max);
-        entry.retry = Some(Retry { at: now + delay, delay: next });
+        // What was under way when the store began to close is tried once more, as all else is.
+        let wait = if self.closing && !self.last_chance { Duration::ZERO } else { delay };
+        entry.retry = Some(Retry { at: now + wait, delay: next });
         if all_saved {
             return;
         }

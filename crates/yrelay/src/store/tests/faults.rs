@@ -223,6 +223,32 @@ fn a_confirmation_that_is_taken_back_stays_so_through_a_failed_write() {
 }
 
 #[test]
+fn what_fails_while_the_store_begins_to_close_is_tried_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (under_way, is_under_way) = mpsc::channel();
+    let mut commits = 0;
+    let probe: Probe = Box::new(move |step, _| {
+        if !matches!(step, Step::Commit) {
+            return Ok(());
+        }
+        commits += 1;
+        under_way.send(()).unwrap();
+        match commits {
+            1 => {
+                std::thread::sleep(Duration::from_millis(100));
+                Err(io_error())
+            }
+            _ => Ok(()),
+        }
+    });
+    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    desk.append(&id("a"), 1);
+    is_under_way.recv().unwrap();
+    desk.close();
+    assert_eq!(held(&Desk::quick(dir.path()).store.load(&id("a")).unwrap()), [1]);
+}
+
+#[test]
 fn outcomes_are_the_latest_word_however_late_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let broken = Switch::on();
