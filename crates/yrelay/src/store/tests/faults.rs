@@ -226,6 +226,8 @@ fn a_confirmation_that_is_taken_back_stays_so_through_a_failed_write() {
 fn what_fails_while_the_store_begins_to_close_is_tried_once_more() {
     let dir = tempfile::tempdir().unwrap();
     let (under_way, is_under_way) = mpsc::channel();
+    // Nobody says anything here: closing begins meanwhile.
+    let (_silent, silence) = mpsc::channel::<()>();
     let mut commits = 0;
     let probe: Probe = Box::new(move |step, _| {
         if !matches!(step, Step::Commit) {
@@ -235,13 +237,13 @@ fn what_fails_while_the_store_begins_to_close_is_tried_once_more() {
         under_way.send(()).unwrap();
         match commits {
             1 => {
-                std::thread::sleep(Duration::from_millis(100));
+                let _ = silence.recv_timeout(Duration::from_millis(100));
                 Err(io_error())
             }
             _ => Ok(()),
         }
     });
-    let mut desk = Desk::open(directory(dir.path()), None, QUICK, probe);
+    let desk = Desk::open(directory(dir.path()), None, QUICK, probe);
     desk.append(&id("a"), 1);
     is_under_way.recv().unwrap();
     desk.close();
