@@ -97,7 +97,8 @@ fn a_joiner_of_many_relays_below_a_broadcaster_causes_no_storm() {
     let late = Client::start(Kind::YWebsocket3, &joiner.url()).open("notes");
     eventually_eq("the joiner learns all", || late.text().len(), &CONTENT);
     let sent = steady(rest, || proxy.bytes_up()) - before;
-    assert!(sent < 3 * CONTENT, "{sent} bytes go up for {CONTENT}");
+    // All would be eight times as much. On a busy machine more than one begin before they hear.
+    assert!(sent < RELAYS * CONTENT / 2, "{sent} bytes go up for {CONTENT}");
     late.append("<joiner>");
     within(Duration::from_secs(5), "the joiner is heard", || {
         documents.iter().all(|document| document.text().ends_with("<joiner>"))
