@@ -104,11 +104,11 @@ fn each_large_library_is_named_in_one_place() {
 fn what_serves_tests_is_not_built_in() {
     for package in ["core", "yrelay"] {
         for name in dependencies(package) {
-            let serves_tests = ["yrelay-testkit", "yrelay-interop", "yrelay-bench"];
+            let serves_tests = ["yrelay-testkit", "yrelay-fuzz", "yrelay-interop", "yrelay-bench"];
             assert!(!serves_tests.contains(&&*name), "{package} is built from {name}");
         }
     }
-    for place in ["crates/testkit", "interop", "bench"] {
+    for place in ["crates/testkit", "fuzz", "interop", "bench"] {
         let manifest = root().join(place).join("Cargo.toml");
         if let Ok(manifest) = fs::read_to_string(manifest) {
             assert!(manifest.contains("\npublish = false\n"), "{place} would be published");
