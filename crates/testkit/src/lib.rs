@@ -5,6 +5,7 @@
 //! disk) to a model of ELVA's server, in virtual time and over connections that break.
 
 mod account;
+mod behaviour;
 mod below;
 mod client;
 mod disk;

@@ -1,7 +1,12 @@
-//! Runs worlds: `yrelay-testkit simulate [--seeds N] [--seed S]` from their seeds,
-//! `yrelay-testkit sweep [--stride N]` with every fault at every packet of a link.
+//! Runs worlds: `yrelay-testkit simulate [--seed S] [--seeds N] [--hours H]` from their seeds, on all
+//! cores, until N were run or H hours are over; `yrelay-testkit sweep [--stride N]` with every fault
+//! at every packet of a link.
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use yrelay_core::event::Dialect;
 use yrelay_testkit::{Mode, Stride, Summary, simulate, sweep};
@@ -15,10 +20,11 @@ const SERVERS: [Option<Mode>; 5] = [
 ];
 
 enum Command {
-    /// The first seed and how many.
+    /// The first seed, how many, and for how long.
     Simulate {
         first: u64,
         count: u64,
+        time: Duration,
     },
     Sweep {
         stride: u64,
@@ -28,10 +34,10 @@ enum Command {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (total, failures) = match parse(&arguments) {
-        Some(Command::Simulate { first, count }) => simulate_all(first, count),
+        Some(Command::Simulate { first, count, time }) => simulate_all(first, count, time),
         Some(Command::Sweep { stride }) => sweep_all(stride),
         None => {
-            eprintln!("usage: yrelay-testkit simulate [--seeds N] [--seed S]");
+            eprintln!("usage: yrelay-testkit simulate [--seed S] [--seeds N] [--hours H]");
             eprintln!("       yrelay-testkit sweep [--stride N]");
             return ExitCode::from(2);
         }
@@ -40,24 +46,42 @@ fn main() -> ExitCode {
     println!("{} worlds, and {failures} failures", total.worlds);
     println!("{hours:.1} virtual hours, {} events in the good ones", total.events);
     println!("{} messages of servers were refused", total.refused);
+    println!("{} edits; {}", total.edits, total.behaviour());
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn simulate_all(first: u64, count: u64) -> (Summary, usize) {
-    let mut total = Summary::default();
-    let mut failures = 0;
-    for seed in first..first.saturating_add(count) {
-        for server in SERVERS {
-            match simulate(server, seed) {
-                Ok(summary) => total.add(summary),
-                Err(failure) => {
-                    failures += 1;
-                    println!("{failure}");
+fn simulate_all(first: u64, count: u64, time: Duration) -> (Summary, usize) {
+    let start = clock();
+    let next = AtomicU64::new(first);
+    let total = Mutex::new(Summary::default());
+    let failures = AtomicUsize::new(0);
+    let work = || {
+        while start.elapsed() < time {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed - first >= count {
+                break;
+            }
+            for server in SERVERS {
+                match simulate(server, seed) {
+                    Ok(summary) => total.lock().expect("nobody panics with it").add(summary),
+                    Err(failure) => {
+                        failures.fetch_add(1, Ordering::Relaxed);
+                        println!("{failure}");
+                    }
                 }
             }
         }
-    }
-    (total, failures)
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        (0..cores).for_each(|_| drop(scope.spawn(work)));
+    });
+    (total.into_inner().expect("nobody panics with it"), failures.into_inner())
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long to go on, not the time in a world")]
+fn clock() -> Instant {
+    Instant::now()
 }
 
 fn sweep_all(stride: u64) -> (Summary, usize) {
@@ -76,19 +100,27 @@ fn sweep_all(stride: u64) -> (Summary, usize) {
 
 fn parse(arguments: &[String]) -> Option<Command> {
     let (command, options) = arguments.split_first()?;
-    let (mut seed, mut seeds, mut stride) = (None, None, None);
+    let (mut seed, mut seeds, mut stride, mut hours) = (None, None, None, None::<f64>);
     for pair in options.chunks(2) {
         match pair {
             [name, value] if name == "--seed" => seed = Some(value.parse().ok()?),
             [name, value] if name == "--seeds" => seeds = Some(value.parse().ok()?),
+            [name, value] if name == "--hours" => hours = Some(value.parse().ok()?),
             [name, value] if name == "--stride" => stride = Some(value.parse().ok()?),
             _ => return None,
         }
     }
     match command.as_str() {
         "simulate" => {
-            let count = seeds.unwrap_or(if seed.is_some() { 1 } else { 1_000 });
-            Some(Command::Simulate { first: seed.unwrap_or(0), count })
+            let count = seeds.unwrap_or(match (seed, hours) {
+                (_, Some(_)) => u64::MAX,
+                (Some(_), None) => 1,
+                (None, None) => 1_000,
+            });
+            let time = hours.map_or(Some(Duration::MAX), |hours| {
+                Duration::try_from_secs_f64(3_600.0 * hours).ok()
+            })?;
+            Some(Command::Simulate { first: seed.unwrap_or(0), count, time })
         }
         "sweep" => Some(Command::Sweep { stride: stride.filter(|n| *n > 0).unwrap_or(1) }),
         _ => None,

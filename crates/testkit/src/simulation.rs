@@ -24,6 +24,15 @@ pub struct Summary {
     pub packets: u64,
     /// Messages of the server that were refused.
     pub refused: u64,
+    /// What people wrote.
+    pub edits: u64,
+    /// What arrived until all had come to rest: frames, their bytes, and questions in them for what
+    /// is missing.
+    pub frames: u64,
+    /// See `frames`.
+    pub bytes: u64,
+    /// See `frames`.
+    pub resyncs: u64,
 }
 
 impl Summary {
@@ -34,6 +43,10 @@ impl Summary {
         self.worlds += other.worlds;
         self.packets += other.packets;
         self.refused += other.refused;
+        self.edits += other.edits;
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.resyncs += other.resyncs;
     }
 }
 
@@ -66,6 +79,10 @@ fn run(script: &Script) -> Result<Summary, String> {
             worlds: 1,
             packets: world.calm_packets,
             refused: world.services.iter().map(|service| service.refused as u64).sum(),
+            edits: world.edits,
+            frames: world.busy.frames,
+            bytes: world.busy.bytes,
+            resyncs: world.busy.step_1s as u64,
         }
     })
 }

@@ -49,6 +49,7 @@ impl World<'_> {
     fn write(&mut self, client: usize, edit: &Edit) {
         let client = &mut self.clients[client];
         if client.mood != Mood::Gone {
+            self.edits += 1;
             client.edit(&mut self.net, edit);
         }
     }

@@ -1,14 +1,17 @@
 //! Counts of what arrives.
 
 use bytes::Bytes;
-use yrelay_core::link;
 use yrelay_core::wire::{self, Message};
+use yrelay_core::{fellow, link};
 
 /// What arrived since this was last reset.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
     /// Updates that hold anything.
     pub(crate) updates: usize,
+    /// Questions for what is missing, of either kind.
     pub(crate) step_1s: usize,
     pub(crate) awareness: usize,
     /// Of these, what arrived at the server.
@@ -38,6 +41,8 @@ impl Traffic {
     }
 
     pub(crate) fn count(&mut self, frame: &Bytes) {
+        self.frames += 1;
+        self.bytes += frame.len() as u64;
         let body = link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body);
         match wire::messages(&body).next() {
             Some(Ok(Message::SyncStep1(_))) => self.step_1s += 1,
@@ -45,6 +50,10 @@ impl Traffic {
                 self.updates += usize::from(update != wire::EMPTY_UPDATE);
             }
             Some(Ok(Message::Awareness(_))) => self.awareness += 1,
+            Some(Ok(Message::Unknown(_))) => {
+                let asks = matches!(fellow::decode(&body), Ok(Some(fellow::Message::Have { .. })));
+                self.step_1s += usize::from(asks);
+            }
             _ => {}
         }
     }

@@ -20,6 +20,9 @@ pub(crate) struct World<'a> {
     pub(crate) services: Vec<Service>,
     pub(crate) server: Option<Server>,
     pub(crate) traffic: Traffic,
+    /// What it was until all had come to rest.
+    pub(crate) busy: Traffic,
+    pub(crate) edits: u64,
     /// Packets that arrived over links.
     pub(crate) link_packets: u64,
     /// As many had when all faults ended.
@@ -49,6 +52,8 @@ impl<'a> World<'a> {
             services: Vec::new(),
             server: script.server.filter(|mode| !mode.is_relay()).map(Server::new),
             traffic: Traffic::default(),
+            busy: Traffic::default(),
+            edits: 0,
             link_packets: 0,
             calm_packets: 0,
             events: 0,
@@ -94,7 +99,7 @@ impl<'a> World<'a> {
         self.gather();
         self.see_each_other();
         self.run_until(self.net.now + REST_MS - SILENCE_MS);
-        self.traffic = Traffic::default();
+        self.busy = std::mem::take(&mut self.traffic);
         self.run_until(self.net.now + SILENCE_MS);
         self.assert_at_rest(SILENCE_MS);
     }
