@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use yrelay::config::Bounds;
+use yrelay::config::{Bounds, Config, Upstream};
+use yrelay::target::Target;
 
 use crate::client::Client;
-use crate::local::Relay;
+use crate::local::{Relay, config};
 use crate::server::Server;
 use crate::wait::eventually;
 
@@ -80,6 +81,24 @@ fn what_the_server_has_lost_is_kept_and_goes_up_again() {
     eventually("they are forgotten", || names(directory.path()).is_empty());
     server.until_text("a", "a");
     server.until_text("b", "b");
+}
+
+#[test]
+fn what_a_relay_below_has_open_is_not_forgotten() {
+    let server = Server::start();
+    let directory = scene(&server, &["idle", "used"], &["idle", "used"]);
+    let relay = Relay::bounded_below(&server, directory.path(), bounds());
+    let below = Relay::of(Config {
+        upstream: Some(Upstream::open(Target::parse(&relay.handle.url).unwrap())),
+        ..config()
+    });
+    let mut client = Client::synced(below.address(), "used", 2);
+    client.read_until("used");
+    eventually("the other is forgotten", || names(directory.path()) == ["used"]);
+    drop((client, below));
+    eventually("it leaves memory", || relay.pages.metric("documents") == 0);
+    drop(relay);
+    assert_eq!(names(directory.path()), ["used"]);
 }
 
 /// Waits until a document has been in memory and has left it, which is when it would be forgotten.
