@@ -267,6 +267,33 @@ fn asked(address: SocketAddr, method: &str, page: &str, lines: &str) -> u16 {
 #[test]
 fn only_who_can_read_the_token_may_come_in() {
     let data = TempDir::new().unwrap();
+#[cfg(unix)]
+#[test]
+fn a_file_is_there_whole_or_not_at_all() {
+    let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let long = "x".repeat(100_000);
+    printed(data.path(), &["import", &update(files.path(), "long", &long)]);
+    let out = TempDir::new().unwrap();
+    let name = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let commands: [&[&str]; 4] = [
+        &["export", "long", "-o", &name("update")],
+        &["export", "long", "--format", "text", "-o", &name("text")],
+        &["export", "long", "--format", "y", "-o", &name("y")],
+        &["backup", &name("yrelay.db")],
+    ];
+    for arguments in commands {
+        // No file may grow beyond 64 KiB, as on a disk that fills up.
+        let mut command = Command::new("bash");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+        command.arg(env!("CARGO_BIN_EXE_yrelay")).args(arguments);
+        command.arg("--data-dir").arg(data.path());
+        alone(&mut command);
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "{arguments:?}");
+        let left: Vec<_> = fs::read_dir(out.path()).unwrap().collect();
+        assert!(left.is_empty(), "{arguments:?} leaves {left:?}");
+    }
+}
+
     let relay = Relay::alone(data.path());
     Client::synced(relay.address(), "notes", 1).save("hello");
     let run = fs::read(data.path().join("yrelay.run")).unwrap();
