@@ -14,7 +14,7 @@ use yrelay_core::replica::Replica;
 use yrelay_core::update::Update;
 use yrelay_core::wire;
 
-use crate::keeping::Asked;
+use crate::keeping::{Asked, Keeping};
 use crate::outbox::Outbox;
 use crate::relay::Relay;
 use crate::state::State;
@@ -122,11 +122,17 @@ impl Relay {
         message: Bytes,
     ) -> Result<(), Fault> {
         self.admit(id).await;
-        let is_opaque = |state: &State| {
-            state.documents.get(id).is_some_and(|slot| slot.document.standing().opaque)
-        };
-        if is_opaque(&self.state.borrow()) {
-            return Err(other(format!("{id:?} is end-to-end encrypted: nothing of it is kept")));
+        if let Some(slot) = self.state.borrow().documents.get(id) {
+            if slot.keeping != Keeping::Stored {
+                return Err(other(format!(
+                    "{id:?} is not stored here: the settings persistent and permanent say so"
+                )));
+            }
+            if slot.document.standing().opaque {
+                return Err(other(format!(
+                    "{id:?} is end-to-end encrypted: nothing of it is kept"
+                )));
+            }
         }
         self.input(id, Input::Frame { peer, bytes: message.clone() });
         let mut batch = Vec::new();

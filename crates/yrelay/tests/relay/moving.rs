@@ -229,6 +229,22 @@ fn files_of_elva_come_in_row_by_row() {
 }
 
 #[test]
+fn what_a_server_does_not_store_is_not_said_to_be_imported() {
+    for policies in [["--permanent", "never"], ["--persistent", "never"]] {
+        let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let good = update(files.path(), "good", "hello");
+        let kept = update(files.path(), "kept", "hello");
+        printed(data.path(), &["import", &kept]);
+        let directory = data.path().to_str().unwrap();
+        let _server = Program::serve(&[&["--data-dir", directory], &policies[..]].concat());
+        fails(data.path(), &["import", &good], "\"good\" is not stored here");
+        // What is stored already stays so.
+        printed(data.path(), &["import", &kept]);
+        assert_eq!(exported(data.path(), "kept"), "hello");
+    }
+}
+
+#[test]
 fn what_stands_behind_a_gap_is_kept_in_files_of_elva() {
     let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let editor = Editor::new(1);
