@@ -215,6 +215,24 @@ mod tests {
 
     #[test]
     fn what_is_put_while_it_is_deleted_is_refused() {
+    #[test]
+    fn who_goes_away_while_it_is_saved_leaves_nobody_behind() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let (documents, relay) = open(&directory);
+            let id = DocumentId::new("notes").unwrap();
+            assert_eq!(clock::timeout(0, documents.put(&id, &letter())).await, None);
+            let left = async {
+                while !relay.state.borrow().clients.is_empty() {
+                    clock::sleep(1).await;
+                }
+            };
+            assert_eq!(clock::timeout(20_000, left).await, Some(()));
+            assert_eq!(documents.list().await.unwrap()[0].clients, 0);
+            documents.close().await.unwrap();
+        });
+    }
+
         run(async {
             let directory = tempfile::tempdir().unwrap();
             let id = stored(&directory).await;

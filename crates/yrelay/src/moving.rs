@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, spawn_local};
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
@@ -103,11 +103,17 @@ impl Relay {
         id: &DocumentId,
         update: &Update,
     ) -> Result<(), Fault> {
+        let (relay, id, message) = (self.clone(), id.clone(), wire::update(update.bytes()));
         let outbox = Outbox::new();
-        let (peer, _) = self.join(id, Asked::TO_KEEP, outbox.clone());
-        let work = self.hand_in(id, peer, &outbox, wire::update(update.bytes()));
-        let put = clock::timeout(limits::PUT_MS, work).await;
-        self.leave(id, peer);
+        let (peer, _) = self.join(&id, Asked::TO_KEEP, outbox.clone());
+        // It must leave even where whoever waits for it is gone.
+        let put = spawn_local(async move {
+            let work = relay.hand_in(&id, peer, &outbox, message);
+            let put = clock::timeout(limits::PUT_MS, work).await;
+            relay.leave(&id, peer);
+            put
+        });
+        let put = put.await.map_err(|panic| other(panic.to_string()))?;
         put.unwrap_or_else(|| {
             let seconds = limits::PUT_MS / 1_000;
             Err(other(format!("not saved within {seconds} s: is the disk full? Try again later")))
