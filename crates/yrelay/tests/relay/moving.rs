@@ -267,22 +267,6 @@ fn what_stands_behind_a_gap_is_kept_in_files_of_elva() {
     assert_eq!(rows, 2);
 }
 
-/// The status that a request below `/-/store/` is answered with.
-fn asked(address: SocketAddr, method: &str, page: &str, lines: &str) -> u16 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!(
-        "{method} /-/store/{page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().parse().unwrap()
-}
-
-#[test]
-fn only_who_can_read_the_token_may_come_in() {
-    let data = TempDir::new().unwrap();
 #[cfg(unix)]
 #[test]
 fn a_file_is_there_whole_or_not_at_all() {
@@ -310,6 +294,22 @@ fn a_file_is_there_whole_or_not_at_all() {
     }
 }
 
+/// The status that a request below `/-/store/` is answered with.
+fn asked(address: SocketAddr, method: &str, page: &str, lines: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!(
+        "{method} /-/store/{page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn only_who_can_read_the_token_may_come_in() {
+    let data = TempDir::new().unwrap();
     let relay = Relay::alone(data.path());
     Client::synced(relay.address(), "notes", 1).save("hello");
     let run = fs::read(data.path().join("yrelay.run")).unwrap();
@@ -376,10 +376,15 @@ fn a_relay_is_found_while_it_runs() {
     // Without it, who has the store is told.
     fs::remove_file(&run).unwrap();
     fails(data.path(), &["documents"], "is in use by process ");
-    // It may be somebody else's port by now.
-    let stale = r#"{"url":"ws://127.0.0.1:1","token":"x","pid":1}"#;
-    fs::write(&run, stale).unwrap();
-    fails(data.path(), &["documents"], "process 1) does not answer as it should");
+    // One of another process says nothing: it may be somebody else's port by now.
+    let stale = |pid: u32| {
+        let run_file = format!(r#"{{"url":"ws://127.0.0.1:1","token":"x","pid":{pid}}}"#);
+        fs::write(&run, run_file).unwrap();
+    };
+    stale(1);
+    fails(data.path(), &["documents"], "is in use by process ");
+    stale(program.pid());
+    fails(data.path(), &["documents"], ") does not answer as it should");
     program.signal("TERM");
     assert_eq!(program.code(), Some(0));
     assert!(!run.exists());
