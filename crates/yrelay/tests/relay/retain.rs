@@ -101,6 +101,21 @@ fn what_a_relay_below_has_open_is_not_forgotten() {
     assert_eq!(names(directory.path()), ["used"]);
 }
 
+#[test]
+fn a_clock_that_was_ahead_is_set_right() {
+    let directory = TempDir::new().unwrap();
+    let relay = Relay::alone(directory.path());
+    Client::synced(relay.address(), "notes", 1).save("x");
+    drop(relay);
+    let ahead = "UPDATE documents SET opened = opened + 91 * 86400000";
+    assert_eq!(disk(directory.path()).execute(ahead, []).unwrap(), 1);
+    let relay = Relay::alone(directory.path());
+    drop(Client::synced(relay.address(), "notes", 2));
+    drop(relay);
+    let sql = "SELECT opened <= unixepoch() * 1000 + 1000 FROM documents";
+    assert!(disk(directory.path()).query_row(sql, [], |row| row.get::<_, bool>(0)).unwrap());
+}
+
 /// Waits until a document has been in memory and has left it, which is when it would be forgotten.
 fn comes_and_goes(relay: &Relay, name: &str) {
     drop(Client::synced(relay.address(), name, 9));
