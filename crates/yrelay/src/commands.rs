@@ -16,6 +16,7 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 use yrelay::documents::Documents;
 use yrelay::moving::Listed;
+use yrelay::new_file;
 use yrelay_core::id::DocumentId;
 
 use crate::print;
@@ -148,7 +149,8 @@ async fn back_up(documents: &Documents, file: &Path) -> anyhow::Result<()> {
     let watch = async {
         loop {
             yrelay::clock::sleep(progress::PERIOD_MS).await;
-            let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            let part = new_file::unfinished(file);
+            let bytes = part.metadata().map_or(0, |metadata| metadata.len());
             progress.show(&format!("{} copied", size(bytes)));
         }
     };

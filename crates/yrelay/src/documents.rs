@@ -59,8 +59,10 @@ impl Documents {
                 relay.start();
                 Ok(Self(Holder::Here { relay, follows }))
             }
-            Err(error @ StoreError::InUse { .. }) => {
-                let running = Run::read(directory).and_then(|run| Running::new(&run));
+            Err(error @ StoreError::InUse { pid, .. }) => {
+                // A killed relay may have left its own: another program may have that port by now.
+                let run = Run::read(directory).filter(|run| pid.is_none_or(|pid| pid == run.pid));
+                let running = run.and_then(|run| Running::new(&run));
                 running.map(|it| Self(Holder::Running(it))).ok_or_else(|| failed(&error))
             }
             Err(error) => Err(failed(&error)),
@@ -209,6 +211,24 @@ mod tests {
                 }
             };
             assert_eq!(clock::timeout(20_000, is_loaded).await, Some(true));
+            documents.close().await.unwrap();
+        });
+    }
+
+    #[test]
+    fn who_goes_away_while_it_is_saved_leaves_nobody_behind() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let (documents, relay) = open(&directory);
+            let id = DocumentId::new("notes").unwrap();
+            assert_eq!(clock::timeout(0, documents.put(&id, &letter())).await, None);
+            let left = async {
+                while !relay.state.borrow().clients.is_empty() {
+                    clock::sleep(1).await;
+                }
+            };
+            assert_eq!(clock::timeout(20_000, left).await, Some(()));
+            assert_eq!(documents.list().await.unwrap()[0].clients, 0);
             documents.close().await.unwrap();
         });
     }

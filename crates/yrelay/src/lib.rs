@@ -31,6 +31,7 @@ pub mod documents;
 pub mod handle;
 pub mod metrics;
 pub mod moving;
+pub mod new_file;
 pub mod relay;
 pub mod report;
 pub mod run_file;

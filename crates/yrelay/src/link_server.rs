@@ -289,6 +289,7 @@ impl Relay {
             self.with(|state, relay| {
                 // It may have left memory while the frame waited.
                 state.open(relay, &id, Asked::default()).used_at = Some(clock::now_ms());
+                state.note_opened(relay, &id);
                 state.input(relay, &id, Input::Frame { peer, bytes });
             });
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, spawn_local};
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
@@ -14,7 +14,7 @@ use yrelay_core::replica::Replica;
 use yrelay_core::update::Update;
 use yrelay_core::wire;
 
-use crate::keeping::Asked;
+use crate::keeping::{Asked, Keeping};
 use crate::outbox::Outbox;
 use crate::relay::Relay;
 use crate::state::State;
@@ -103,11 +103,17 @@ impl Relay {
         id: &DocumentId,
         update: &Update,
     ) -> Result<(), Fault> {
+        let (relay, id, message) = (self.clone(), id.clone(), wire::update(update.bytes()));
         let outbox = Outbox::new();
-        let (peer, _) = self.join(id, Asked::TO_KEEP, outbox.clone());
-        let work = self.hand_in(id, peer, &outbox, wire::update(update.bytes()));
-        let put = clock::timeout(limits::PUT_MS, work).await;
-        self.leave(id, peer);
+        let (peer, _) = self.join(&id, Asked::TO_KEEP, outbox.clone());
+        // It must leave even where whoever waits for it is gone.
+        let put = spawn_local(async move {
+            let work = relay.hand_in(&id, peer, &outbox, message);
+            let put = clock::timeout(limits::PUT_MS, work).await;
+            relay.leave(&id, peer);
+            put
+        });
+        let put = put.await.map_err(|panic| other(panic.to_string()))?;
         put.unwrap_or_else(|| {
             let seconds = limits::PUT_MS / 1_000;
             Err(other(format!("not saved within {seconds} s: is the disk full? Try again later")))
@@ -122,11 +128,17 @@ impl Relay {
         message: Bytes,
     ) -> Result<(), Fault> {
         self.admit(id).await;
-        let is_opaque = |state: &State| {
-            state.documents.get(id).is_some_and(|slot| slot.document.standing().opaque)
-        };
-        if is_opaque(&self.state.borrow()) {
-            return Err(other(format!("{id:?} is end-to-end encrypted: nothing of it is kept")));
+        if let Some(slot) = self.state.borrow().documents.get(id) {
+            if slot.keeping != Keeping::Stored {
+                return Err(other(format!(
+                    "{id:?} is not stored here: the settings persistent and permanent say so"
+                )));
+            }
+            if slot.document.standing().opaque {
+                return Err(other(format!(
+                    "{id:?} is end-to-end encrypted: nothing of it is kept"
+                )));
+            }
         }
         self.input(id, Input::Frame { peer, bytes: message.clone() });
         let mut batch = Vec::new();

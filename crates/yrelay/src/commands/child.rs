@@ -23,7 +23,7 @@ pub(super) async fn render(
     root: Option<&str>,
 ) -> anyhow::Result<Vec<u8>> {
     let mut command = Command::new(env::current_exe()?);
-    command.args([COMMAND, "--seconds", &SECONDS.to_string(), format]);
+    command.args([COMMAND, "--seconds", &SECONDS.to_string(), format, "--"]);
     command.args(root);
     watched(command, update.bytes().to_vec()).await
 }

@@ -1,11 +1,12 @@
 //! `yrelay export`: a document as a file of ELVA, as a raw update, or as people read it.
 
-use std::fs::OpenOptions;
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use yrelay::documents::{Documents, joined};
+use yrelay::new_file;
 use yrelay::store::elva_file;
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::Want;
@@ -93,18 +94,11 @@ fn write(content: &[u8], output: Option<&Path>) -> anyhow::Result<()> {
             written => Ok(written?),
         };
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
+    let fail = |at: &Path, error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists if at == path => {
             anyhow::anyhow!("{}: {}", shown(path), elva_file::FileError::Exists)
         }
-        _ => anyhow::anyhow!("{}: {error}", shown(path)),
-    })
+        _ => anyhow::anyhow!("{}: {error}", shown(at)),
+    };
+    new_file::make(path, fail, |part| fs::write(part, content).map_err(|error| fail(path, error)))
 }

@@ -1,12 +1,11 @@
 //! A copy of the whole store while it is in use.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{self, Path};
 
-use super::place::private;
 use super::schema::Database;
 use super::{Store, StoreError, lock};
+use crate::new_file;
 
 impl Store {
     /// Writes a copy of all that is committed, as of one moment, to a file that is not there yet.
@@ -15,22 +14,11 @@ impl Store {
     pub fn back_up(&self, path: &Path) -> Result<(), StoreError> {
         // SQLite would read a relative name such as `file:x` as a URI.
         let path = path::absolute(path).map_err(|error| StoreError::io(path, &error))?;
-        private().create_new(true).open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => StoreError::Exists(path.clone()),
-            _ => StoreError::io(&path, &error),
-        })?;
-        let copied = self.copy_to(&path).and_then(|()| {
-            let synced = File::open(&path).and_then(|file| file.sync_all());
-            synced.map_err(|error| StoreError::io(&path, &error))
-        });
-        if copied.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        #[cfg(unix)]
-        if let Some(parent) = path.parent() {
-            let _ = File::open(parent).and_then(|parent| parent.sync_all());
-        }
-        copied
+        let fail = |path: &Path, error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Exists(path.to_owned()),
+            _ => StoreError::io(path, &error),
+        };
+        new_file::make(&path, fail, |part| self.copy_to(part))
     }
 
     /// `VACUUM INTO` takes an empty file, and reads within one transaction.

@@ -3,7 +3,7 @@
 //!
 //! They are others' files: they are opened for reading only, and nothing in them is believed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{self, Path};
 
@@ -15,8 +15,7 @@ use toml::de::DeTable;
 use yrelay_core::id::DocumentId;
 use yrelay_core::update::Update;
 
-use super::place::private;
-use crate::limits;
+use crate::{limits, new_file};
 
 /// What such a file says beside its updates.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -58,10 +57,7 @@ impl From<rusqlite::Error> for FileError {
 
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => Self::Exists,
-            _ => Self::Other(error.to_string()),
-        }
+        Self::Other(error.to_string())
     }
 }
 
@@ -154,12 +150,11 @@ fn identifier(connection: &Connection) -> Option<String> {
 /// Writes a file as ELVA 0.37 does, with what 0.33 looks for beside.
 pub fn write(path: &Path, id: &DocumentId, updates: &[Update]) -> Result<(), FileError> {
     let path = path::absolute(path)?;
-    private().create_new(true).open(&path)?;
-    let written = fill(&path, id, updates);
-    if written.is_err() {
-        let _ = fs::remove_file(&path);
-    }
-    written
+    let fail = |at: &Path, error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists if at == path => FileError::Exists,
+        _ => FileError::Other(format!("{}: {error}", at.display())),
+    };
+    new_file::make(&path, fail, |part| fill(part, id, updates))
 }
 
 fn fill(path: &Path, id: &DocumentId, updates: &[Update]) -> Result<(), FileError> {
@@ -186,6 +181,8 @@ fn fill(path: &Path, id: &DocumentId, updates: &[Update]) -> Result<(), FileErro
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;

@@ -1,11 +1,12 @@
 //! The data directory: made, and taken for this process alone.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{self, Path};
 
 use super::schema::Database;
 use super::{Place, StoreError};
+use crate::new_file::private;
 
 const DATABASE: &str = "yrelay.db";
 const LOCK: &str = "yrelay.lock";
@@ -82,13 +83,4 @@ fn hold(directory: &Path) -> Result<Held, StoreError> {
     // Only a courtesy to whom we lock out: a full disk may refuse it.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Held(file))
-}
-
-/// How files here are opened: to read and write, and if created, for our user alone.
-pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
-use super::{Follow, StoreError, Stored, place};
+use super::{Follow, StoreError, Stored};
+use crate::new_file::private;
 
 /// In the file's header: this SQLite file is a yrelay store ("yRly").
 const APPLICATION_ID: i64 = 0x7952_6c79;
@@ -165,7 +166,7 @@ impl Database {
 /// write to what it opens. The identity is written before WAL mode is, so the header has it.
 fn inspect(path: &Path) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::io(path, &error);
-    let file = place::private().create(true).truncate(false).open(path).map_err(failed)?;
+    let file = private().create(true).truncate(false).open(path).map_err(failed)?;
     let mut header = Vec::new();
     file.take(100).read_to_end(&mut header).map_err(failed)?;
     let mut journal = path.as_os_str().to_owned();

@@ -92,6 +92,8 @@ fn text_is_that_of_the_only_text_or_of_the_one_that_is_chosen() {
         fails(directory.path(), &[&export[..], &["--root", root]].concat(), words);
     }
     fails(directory.path(), &["export", "it", "--root", "prose"], "--root goes with --format");
+    let odd = ["export", "it", "--format", "text", "--root=-x"];
+    fails(directory.path(), &odd, "there is no root \"-x\"; there are: ");
 
     let doc = Doc::new();
     doc.get_or_insert_text("a:text").insert(&mut doc.transact_mut(), 0, "odd name");

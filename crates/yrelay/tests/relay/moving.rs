@@ -229,6 +229,22 @@ fn files_of_elva_come_in_row_by_row() {
 }
 
 #[test]
+fn what_a_server_does_not_store_is_not_said_to_be_imported() {
+    for policies in [["--permanent", "never"], ["--persistent", "never"]] {
+        let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let good = update(files.path(), "good", "hello");
+        let kept = update(files.path(), "kept", "hello");
+        printed(data.path(), &["import", &kept]);
+        let directory = data.path().to_str().unwrap();
+        let _server = Program::serve(&[&["--data-dir", directory], &policies[..]].concat());
+        fails(data.path(), &["import", &good], "\"good\" is not stored here");
+        // What is stored already stays so.
+        printed(data.path(), &["import", &kept]);
+        assert_eq!(exported(data.path(), "kept"), "hello");
+    }
+}
+
+#[test]
 fn what_stands_behind_a_gap_is_kept_in_files_of_elva() {
     let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let editor = Editor::new(1);
@@ -249,6 +265,33 @@ fn what_stands_behind_a_gap_is_kept_in_files_of_elva() {
     let disk = rusqlite::Connection::open(out).unwrap();
     let rows: i64 = disk.query_row("SELECT count(*) FROM yupdates", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_there_whole_or_not_at_all() {
+    let (files, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let long = "x".repeat(100_000);
+    printed(data.path(), &["import", &update(files.path(), "long", &long)]);
+    let out = TempDir::new().unwrap();
+    let name = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let commands: [&[&str]; 4] = [
+        &["export", "long", "-o", &name("update")],
+        &["export", "long", "--format", "text", "-o", &name("text")],
+        &["export", "long", "--format", "y", "-o", &name("y")],
+        &["backup", &name("yrelay.db")],
+    ];
+    for arguments in commands {
+        // No file may grow beyond 64 KiB, as on a disk that fills up.
+        let mut command = Command::new("bash");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+        command.arg(env!("CARGO_BIN_EXE_yrelay")).args(arguments);
+        command.arg("--data-dir").arg(data.path());
+        alone(&mut command);
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "{arguments:?}");
+        let left: Vec<_> = fs::read_dir(out.path()).unwrap().collect();
+        assert!(left.is_empty(), "{arguments:?} leaves {left:?}");
+    }
 }
 
 /// The status that a request below `/-/store/` is answered with.
@@ -333,10 +376,15 @@ fn a_relay_is_found_while_it_runs() {
     // Without it, who has the store is told.
     fs::remove_file(&run).unwrap();
     fails(data.path(), &["documents"], "is in use by process ");
-    // It may be somebody else's port by now.
-    let stale = r#"{"url":"ws://127.0.0.1:1","token":"x","pid":1}"#;
-    fs::write(&run, stale).unwrap();
-    fails(data.path(), &["documents"], "process 1) does not answer as it should");
+    // One of another process says nothing: it may be somebody else's port by now.
+    let stale = |pid: u32| {
+        let run_file = format!(r#"{{"url":"ws://127.0.0.1:1","token":"x","pid":{pid}}}"#);
+        fs::write(&run, run_file).unwrap();
+    };
+    stale(1);
+    fails(data.path(), &["documents"], "is in use by process ");
+    stale(program.pid());
+    fails(data.path(), &["documents"], ") does not answer as it should");
     program.signal("TERM");
     assert_eq!(program.code(), Some(0));
     assert!(!run.exists());

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use yrelay::config::Bounds;
+use yrelay::config::{Bounds, Config, Upstream};
+use yrelay::target::Target;
 
 use crate::client::Client;
-use crate::local::Relay;
+use crate::local::{Relay, config};
 use crate::server::Server;
 use crate::wait::eventually;
 
@@ -80,6 +81,39 @@ fn what_the_server_has_lost_is_kept_and_goes_up_again() {
     eventually("they are forgotten", || names(directory.path()).is_empty());
     server.until_text("a", "a");
     server.until_text("b", "b");
+}
+
+#[test]
+fn what_a_relay_below_has_open_is_not_forgotten() {
+    let server = Server::start();
+    let directory = scene(&server, &["idle", "used"], &["idle", "used"]);
+    let relay = Relay::bounded_below(&server, directory.path(), bounds());
+    let below = Relay::of(Config {
+        upstream: Some(Upstream::open(Target::parse(&relay.handle.url).unwrap())),
+        ..config()
+    });
+    let mut client = Client::synced(below.address(), "used", 2);
+    client.read_until("used");
+    eventually("the other is forgotten", || names(directory.path()) == ["used"]);
+    drop((client, below));
+    eventually("it leaves memory", || relay.pages.metric("documents") == 0);
+    drop(relay);
+    assert_eq!(names(directory.path()), ["used"]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_is_set_right() {
+    let directory = TempDir::new().unwrap();
+    let relay = Relay::alone(directory.path());
+    Client::synced(relay.address(), "notes", 1).save("x");
+    drop(relay);
+    let ahead = "UPDATE documents SET opened = opened + 91 * 86400000";
+    assert_eq!(disk(directory.path()).execute(ahead, []).unwrap(), 1);
+    let relay = Relay::alone(directory.path());
+    drop(Client::synced(relay.address(), "notes", 2));
+    drop(relay);
+    let sql = "SELECT opened <= unixepoch() * 1000 + 1000 FROM documents";
+    assert!(disk(directory.path()).query_row(sql, [], |row| row.get::<_, bool>(0)).unwrap());
 }
 
 /// Waits until a document has been in memory and has left it, which is when it would be forgotten.

@@ -47,6 +47,25 @@ fn a_copy_replaces_nothing_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_copy_has_its_name_once_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::quick(dir.path());
+    desk.append(&id("a"), 1);
+    desk.wait_saved(&id("a"), 1);
+    // One that is under way, or was cut off.
+    let other = tempfile::tempdir().unwrap();
+    let part = other.path().join("yrelay.db.part");
+    std::fs::write(&part, b"").unwrap();
+    let copy = other.path().join("yrelay.db");
+    let error = desk.store.back_up(&copy).unwrap_err().to_string();
+    assert!(error.contains("yrelay.db.part is there already"), "{error}");
+    assert!(part.exists() && !copy.exists());
+    std::fs::remove_file(&part).unwrap();
+    desk.store.back_up(&copy).unwrap();
+    assert!(!part.exists() && copy.exists());
+}
+
+#[test]
 fn memory_can_be_copied_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = Desk::open(Place::Memory, None, QUICK, no_faults());
