@@ -4,6 +4,7 @@ use super::{Document, Kind};
 use crate::event::Output;
 use crate::fellow::{Digest, Message};
 use crate::id::PeerId;
+use crate::replica::Want;
 use crate::state_vector::StateVector;
 use crate::{Millis, limits};
 
@@ -44,9 +45,12 @@ impl Document {
 
     fn upstream_has(&mut self, vector: &StateVector, digest: &Digest) {
         let Some(uplink) = &mut self.uplink else { return };
-        let lacks = uplink.have(vector, digest, &self.replica);
+        let lacks = Want::lacking(vector, digest, &self.replica);
+        // Other deletions may be more of them: that they are saved only the receipt will tell.
+        let (some, structs) = (!lacks.is_empty(), !lacks.structs.is_empty());
+        uplink.have(lacks);
         self.above = false;
-        if lacks && !self.replica.is_incomplete() && self.unconfirm() {
+        if some && !self.replica.is_incomplete() && self.unconfirm() && structs {
             self.out.push(Output::Lost);
         }
     }

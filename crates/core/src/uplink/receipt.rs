@@ -1,9 +1,7 @@
 //! The conversation with another yrelay above, which says when all is saved.
 
 use super::{Stage, Uplink};
-use crate::fellow::Digest;
-use crate::replica::{Replica, Want};
-use crate::state_vector::StateVector;
+use crate::replica::Want;
 
 /// The word that all is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +25,12 @@ impl Receipt {
 }
 
 impl Uplink {
-    /// A yrelay says what it holds. Returns whether that lacks something of what we hold.
-    pub(crate) fn have(
-        &mut self,
-        vector: &StateVector,
-        digest: &Digest,
-        replica: &Replica,
-    ) -> bool {
-        let want = Want::lacking(vector, digest, replica);
-        let lacks = !want.is_empty();
-        self.flow.set(want, true);
+    /// A yrelay has said what it holds, which lacks this of what we hold.
+    pub(crate) fn have(&mut self, lacks: Want) {
+        self.flow.set(lacks, true);
         self.stage = Stage::Live;
         self.trusted = true;
         self.receipt = Receipt::Due;
-        lacks
     }
 
     /// All is saved there that came before the question with this version. Returns whether that is

@@ -74,6 +74,20 @@ fn confirmed() -> Script {
 }
 
 #[test]
+fn what_was_deleted_elsewhere_meanwhile_is_no_loss() {
+    let mut t = confirmed();
+    t.link_down();
+    t.fellow_up();
+    t.goes_up(&["have 1:3"]);
+    t.tell(have(&[(1, 3)], &[(1, 0, 2)]));
+    t.tell(step2(&delete(1, 0, 2)));
+    assert_eq!((t.lost, t.confirmed()), (0, Some(false)), "it has more, or less: who knows");
+    let version = t.goes_up(&["step2 nothing", "ask"]).unwrap();
+    t.tell(fellow::saved(version, true));
+    assert_eq!(t.confirmed(), Some(true));
+}
+
+#[test]
 fn structs_that_an_upstream_lacks_were_lost() {
     let mut t = confirmed();
     t.link_down();
