@@ -62,7 +62,7 @@ impl Document {
         let waits = self.upstream_may_answer() && self.replica.is_empty();
         let until = now + limits::UPSTREAM_FIRST_MS;
         let Some(link) = self.links.get_mut(&peer) else { return };
-        link.waiting = Some((until, vector, digest));
+        link.has(until, vector, digest);
         if waits {
             self.schedule(until);
         } else {
@@ -74,7 +74,7 @@ impl Document {
     pub(super) fn answer_waiting_links(&mut self, now: Millis) {
         let over = !self.upstream_may_answer();
         for link in self.links.values_mut() {
-            if link.waiting.as_ref().is_some_and(|(until, ..)| over || *until <= now) {
+            if link.answer_due().is_some_and(|until| over || until <= now) {
                 link.answer(&self.replica);
             }
         }

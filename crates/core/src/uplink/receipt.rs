@@ -27,6 +27,8 @@ impl Receipt {
 impl Uplink {
     /// A yrelay has said what it holds, which lacks this of what we hold.
     pub(crate) fn have(&mut self, lacks: Want) {
+        // Unasked: it has begun anew, or misses something, and is to know what we hold.
+        self.ask |= self.stage == Stage::Live;
         self.flow.set(lacks, true);
         self.stage = Stage::Live;
         self.trusted = true;

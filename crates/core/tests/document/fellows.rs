@@ -98,6 +98,31 @@ fn structs_that_an_upstream_lacks_were_lost() {
     t.goes_up(&["step2 1:2..3", "ask"]);
 }
 
+/// It was deleted here while the link stood, and the relay below goes on.
+#[test]
+fn nobody_is_told_that_all_is_saved_before_it_is_known_what_they_have() {
+    let mut t = Script::new();
+    t.fellow_joins(L);
+    t.frame(L, update(&insert(2, 0, "x")));
+    t.frame(L, fellow::ask(7));
+    t.save();
+    t.hears(L, &["have 2:1"]);
+    t.frame(L, have(&[(1, 3), (2, 1)], &[]));
+    t.frame(L, step2(&insert(1, 0, "abc")));
+    t.frame(L, fellow::ask(7));
+    t.hears(L, &["step2 nothing"]);
+    t.save();
+    t.hears(L, &["saved 7 false"]);
+}
+
+#[test]
+fn an_upstream_that_begins_anew_is_given_all_and_asked_what_it_has() {
+    let mut t = confirmed();
+    t.tell(have(&[], &[]));
+    assert_eq!(t.confirmed(), Some(false));
+    t.goes_up(&["have 1:3", "step2 1:0..3 -1:0..1", "ask"]);
+}
+
 #[test]
 fn a_relay_below_is_answered_once_the_upstream_has() {
     let mut t = Script::new();
