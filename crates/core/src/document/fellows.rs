@@ -73,11 +73,15 @@ impl Document {
     /// Answers the relays that wait for the upstream, where waiting is over.
     pub(super) fn answer_waiting_links(&mut self, now: Millis) {
         let over = !self.upstream_may_answer();
+        let mut next = Millis::MAX;
         for link in self.links.values_mut() {
-            if link.answer_due().is_some_and(|until| over || until <= now) {
-                link.answer(&self.replica);
+            match link.answer_due() {
+                Some(until) if over || until <= now => link.answer(&self.replica),
+                Some(until) => next = next.min(until),
+                None => {}
             }
         }
+        self.schedule(next);
     }
 
     fn upstream_saved(&mut self, version: u64, above: bool) {

@@ -124,6 +124,21 @@ fn an_upstream_that_begins_anew_is_given_all_and_asked_what_it_has() {
 }
 
 #[test]
+fn a_relay_below_waits_for_the_upstream_no_longer_than_it_should() {
+    let mut t = Script::new();
+    t.fellow_up();
+    t.attach(A);
+    t.wait(300);
+    t.fellow_joins(L);
+    t.frame(L, have(&[], &[]));
+    t.hears(L, &[]);
+    t.wait(limits::UPSTREAM_FIRST_MS - 1);
+    t.hears(L, &[]);
+    t.wait(1);
+    t.hears(L, &["have", "step2 nothing"]);
+}
+
+#[test]
 fn a_relay_below_is_answered_once_the_upstream_has() {
     let mut t = Script::new();
     t.fellow_up();
