@@ -87,13 +87,15 @@ impl Document {
     fn upstream_saved(&mut self, version: u64, above: bool) {
         let Some(uplink) = &mut self.uplink else { return };
         let last = self.log.last_seq();
-        if uplink.saved(version) {
-            // What came since came from there.
-            self.out.push(Output::Confirmed { seq: last });
-            self.unconfirmed = false;
-            self.above = above;
-        } else {
-            self.out.push(Output::Confirmed { seq: version.min(last) });
+        match uplink.saved(version) {
+            Some(true) => {
+                // What came since came from there.
+                self.out.push(Output::Confirmed { seq: last });
+                self.unconfirmed = false;
+                self.above = above;
+            }
+            Some(false) => self.out.push(Output::Confirmed { seq: version }),
+            None => {}
         }
     }
 }

@@ -36,16 +36,16 @@ impl Uplink {
     }
 
     /// All is saved there that came before the question with this version. Returns whether that is
-    /// all there is.
-    pub(crate) fn saved(&mut self, version: u64) -> bool {
+    /// all there is; nothing if nobody has asked, as when the document was another one then.
+    pub(crate) fn saved(&mut self, version: u64) -> Option<bool> {
         match self.receipt {
             Receipt::Asked { version: asked, more } if asked == version => {
                 self.receipt = if more { Receipt::Due } else { Receipt::Here(version) };
-                !more
+                Some(!more)
             }
             // Once more, as those above it now have all.
-            Receipt::Here(had) => had == version,
-            Receipt::Asked { .. } | Receipt::Due => false,
+            Receipt::Here(had) if had == version => Some(true),
+            Receipt::Here(_) | Receipt::Asked { .. } | Receipt::Due => None,
         }
     }
 }

@@ -151,6 +151,25 @@ fn a_relay_below_is_answered_once_the_upstream_has() {
 }
 
 #[test]
+fn a_receipt_is_for_the_question_it_answers_only() {
+    let mut t = Script::new();
+    t.join(A);
+    t.frame(A, update(&insert(1, 0, "a")));
+    t.save();
+    t.fellow_up();
+    // From before it left memory, or was deleted.
+    t.tell(fellow::saved(1, true));
+    assert_eq!((t.confirmed(), t.confirmed_seq), (Some(false), None));
+    t.goes_up(&["have 1:1"]);
+    t.tell(have(&[], &[]));
+    let version = t.goes_up(&["step2 1:0..1", "ask"]).unwrap();
+    t.tell(fellow::saved(version + 1, true));
+    assert_eq!((t.confirmed(), t.confirmed_seq), (Some(false), None));
+    t.tell(fellow::saved(version, true));
+    assert_eq!((t.confirmed(), t.confirmed_seq), (Some(true), Some(1)));
+}
+
+#[test]
 fn what_is_written_after_the_question_is_asked_for_again() {
     let mut t = Script::new();
     t.join(A);
