@@ -223,3 +223,16 @@ fn news_go_to_all_relays_but_the_one_they_are_from() {
     t.frame(M, update(&insert(1, 0, "a")));
     t.hears(L, &[]);
 }
+
+/// What is no part of the protocol does no harm.
+#[test]
+fn a_step_1_of_an_upstream_that_is_a_yrelay_says_nothing() {
+    let mut t = confirmed();
+    t.tell(step1(&[]));
+    t.wait(60_000);
+    assert_eq!(t.confirmed(), Some(true));
+    t.goes_up(&[]);
+    t.join(A);
+    t.frame(A, update(&insert(3, 0, "a")));
+    t.goes_up(&["update 3:0..1", "ask"]);
+}
