@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::close::CloseReason;
 use crate::decode::{DecodeError, Fault, Reader, put_var_bytes, put_varuint};
 use crate::id_set::IdSet;
 use crate::link;
@@ -73,6 +74,18 @@ pub enum Refusal {
     BadIdentifier,
     /// Not now.
     TryLater,
+    /// What was said of it is no update.
+    Unsound,
+}
+
+impl From<CloseReason> for Refusal {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::TooBig => Self::TooLarge,
+            CloseReason::Malformed(_) => Self::Unsound,
+            _ => Self::TryLater,
+        }
+    }
 }
 
 impl Refusal {
@@ -84,6 +97,7 @@ impl Refusal {
             Self::TooLarge => 3,
             Self::BadIdentifier => 4,
             Self::TryLater => 5,
+            Self::Unsound => 6,
         }
     }
 }

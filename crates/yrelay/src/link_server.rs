@@ -96,15 +96,25 @@ impl Links {
     /// A document does not go on with this peer. A relay of ours is told so, and tries again; for
     /// any other, what it would miss is reason to begin anew, but for its own faults.
     pub(crate) fn close(&mut self, peer: PeerId, code: u16, reason: CloseReason) {
-        let Some(member) = self.members.get(&peer) else { return };
-        let Some(link) = self.links.get_mut(&member.link) else { return };
-        if link.dialect == Dialect::Own && reason == CloseReason::LoadFailed {
-            let refused = fellow::refused(Refusal::TryLater, &reason.to_string());
-            link.push([&member.prefix[..], &refused].concat().into());
-            self.leave(peer);
-        } else if reason != CloseReason::LoadFailed {
+        if reason == CloseReason::LoadFailed {
+            self.refuse(peer, reason);
+        } else if let Some(link) = self.members.get(&peer).map(|member| member.link)
+            && let Some(link) = self.links.get(&link)
+        {
             link.outbox.close(Close::new(code, reason.to_string()));
         }
+    }
+
+    /// A document is not taken from this peer, or not for now. A relay of ours is told so; returns
+    /// whether it is one.
+    pub(crate) fn refuse(&mut self, peer: PeerId, reason: CloseReason) -> bool {
+        let Some(member) = self.members.get(&peer) else { return false };
+        let link = self.links.get_mut(&member.link);
+        let Some(link) = link.filter(|link| link.dialect == Dialect::Own) else { return false };
+        let refused = fellow::refused(reason.into(), &reason.to_string());
+        link.push([&member.prefix[..], &refused].concat().into());
+        self.leave(peer);
+        true
     }
 
     /// Nobody has joined this document any more.

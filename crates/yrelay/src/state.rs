@@ -208,6 +208,9 @@ impl State {
             Output::Rejected { peer, reason } => {
                 relay.metrics.reject(reason.label());
                 tracing::warn!(document = %id, %peer, %reason, "refused a message on a link");
+                if self.links.refuse(peer, reason) {
+                    self.input(relay, id, Input::Detach { peer });
+                }
             }
             Output::Refused { reason } => {
                 self.link_event(relay, Event::Refused { document: id.clone(), reason });
