@@ -129,6 +129,8 @@ impl Links {
         let member = self.members.remove(&peer)?;
         if let Some(link) = self.links.get_mut(&member.link) {
             link.peers.remove(&member.prefix);
+            // Who comes and goes and reads nothing is not to be remembered.
+            link.ready.retain(|waiting| *waiting != peer);
         }
         if let Some(joined) = self.joined.get_mut(&member.document) {
             joined.retain(|other| *other != peer);
