@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::decode::{DecodeError, Fault, Reader, put_var_bytes, put_varuint};
 use crate::id_set::IdSet;
+use crate::limits;
 use crate::link;
 use crate::state_vector::StateVector;
 
@@ -195,7 +196,8 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
         LEAVE => Message::Leave,
         REFUSED => {
             let code = reader.varuint()?;
-            Message::Refused { code, reason: reader.var_str()?.to_owned() }
+            let reason = reader.var_str()?.chars().take(limits::REASON_CHARS_MAX).collect();
+            Message::Refused { code, reason }
         }
         _ => return Ok(None),
     };
@@ -302,6 +304,9 @@ mod tests {
             assert!(ends.into_iter().all(|end| decode(&bytes.slice(..end)).is_err()));
         }
         assert_eq!(decode(&Bytes::from_static(&[0, 0, 1, 0])), Ok(None));
+        let long = refused(Refusal::TryLater, &"x".repeat(2 * limits::REASON_CHARS_MAX));
+        let reason = "x".repeat(limits::REASON_CHARS_MAX);
+        assert_eq!(decode(&long), Ok(Some(Message::Refused { code: 5, reason })));
         assert!(is_ask(&ask(1)) && is_leave(&leave()) && !is_leave(&ask(1)));
     }
 
