@@ -124,6 +124,14 @@ impl Links {
         }
     }
 
+    fn join(&mut self, peer: PeerId, member: Member) {
+        if let Some(link) = self.links.get_mut(&member.link) {
+            link.peers.insert(member.prefix.clone(), peer);
+        }
+        self.joined.entry(member.document.clone()).or_default().push(peer);
+        self.members.insert(peer, member);
+    }
+
     /// Forgets a peer. Returns its document.
     fn leave(&mut self, peer: PeerId) -> Option<DocumentId> {
         let member = self.members.remove(&peer)?;
@@ -354,15 +362,28 @@ impl State {
         let peer = self.next_peer();
         // Not a part of the frame, which would be held as long.
         let prefix = Bytes::copy_from_slice(&parts.prefix);
-        if let Some(link) = self.links.links.get_mut(&number) {
-            link.peers.insert(prefix.clone(), peer);
-        }
-        let member = Member { link: number, document: id.clone(), prefix };
-        self.links.members.insert(peer, member);
-        self.links.joined.entry(id.clone()).or_default().push(peer);
+        self.links.join(peer, Member { link: number, document: id.clone(), prefix });
         self.open(relay, &id, Asked::default());
         self.input(relay, &id, Input::AttachLink { peer, dialect });
         tracing::debug!(link = number, document = %id, %peer, "joined by a relay");
         Ok(Some((id, peer, parts.message)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_and_goes_and_reads_nothing_is_not_remembered() {
+        let mut links = Links::default();
+        let (link, _) = links.connected(&Outbox::new(), Dialect::Own);
+        for peer in (0..100).map(PeerId) {
+            let document = DocumentId::new("notes").unwrap();
+            links.join(peer, Member { link, document, prefix: link::prefix("notes") });
+            links.ready(peer);
+            assert!(links.leave(peer).is_some());
+        }
+        assert!(!links.is_waiting(link) && links.members.is_empty() && links.joined.is_empty());
     }
 }
