@@ -231,7 +231,6 @@ impl Document {
             [(_, message)] => Some(message),
             _ => None,
         };
-        self.above &= !local;
         if local {
             self.unconfirmed = true;
             if let Some(uplink) = &mut self.uplink {

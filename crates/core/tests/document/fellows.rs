@@ -236,3 +236,68 @@ fn a_step_1_of_an_upstream_that_is_a_yrelay_says_nothing() {
     t.frame(A, update(&insert(3, 0, "a")));
     t.goes_up(&["update 3:0..1", "ask"]);
 }
+
+#[test]
+fn a_question_is_answered_once_all_before_it_is_on_the_disk() {
+    let mut t = Script::new();
+    t.fellow_joins(L);
+    t.frame(L, have(&[], &[]));
+    t.hears(L, &["have", "step2 nothing"]);
+    t.frame(L, update(&insert(1, 0, "a")));
+    t.frame(L, update(&insert(1, 1, "b")));
+    t.frame(L, fellow::ask(5));
+    t.save_upto(1);
+    t.hears(L, &[]);
+    t.frame(L, update(&insert(1, 2, "c")));
+    t.save_upto(2);
+    t.hears(L, &["saved 5 false"]);
+}
+
+#[test]
+fn what_those_further_above_hold_is_asked_anew_on_each_link() {
+    let mut t = confirmed();
+    assert!(t.standing().above);
+    t.link_down();
+    t.fellow_up();
+    t.goes_up(&["have 1:3"]);
+    t.tell(have(&[(1, 3)], &[(1, 0, 1)]));
+    assert_eq!((t.confirmed(), t.standing().above), (Some(true), false));
+    let version = t.goes_up(&["step2 nothing", "ask"]).unwrap();
+    t.tell(fellow::saved(version, true));
+    assert!(t.standing().above);
+}
+
+/// It is not answered before the end, and what is new meanwhile is in the answer only.
+#[test]
+fn news_do_not_overtake_the_answer_to_a_relay_below() {
+    let mut t = Script::new();
+    t.fellow_joins(L);
+    t.join(A);
+    t.frame(A, update(&insert(1, 0, "a")));
+    t.hears(L, &[]);
+    t.frame(L, have(&[], &[]));
+    t.hears(L, &["have 1:1", "step2 1:0..1"]);
+}
+
+#[test]
+fn a_document_that_a_relay_has_joined_stays_in_memory() {
+    let mut t = Script::new();
+    t.fellow_joins(L);
+    t.frame(L, have(&[], &[]));
+    t.hears(L, &["have", "step2 nothing"]);
+    assert!(!t.document.can_evict());
+    t.detach(L);
+    assert!(t.document.can_evict());
+}
+
+#[test]
+fn a_relay_below_is_asked_for_what_stands_before_a_gap() {
+    let mut t = Script::new();
+    t.fellow_joins(L);
+    t.frame(L, have(&[], &[]));
+    t.hears(L, &["have", "step2 nothing"]);
+    t.frame(L, update(&insert(1, 1, "b")));
+    t.hears(L, &["have"]);
+    t.frame(L, step2(&insert(1, 0, "a")));
+    assert!(!t.standing().incomplete);
+}
