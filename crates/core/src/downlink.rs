@@ -30,10 +30,12 @@ pub(crate) struct Downlink {
     ask: bool,
     /// It was said on this link.
     asked: bool,
+    /// They have said what they hold.
+    greeted: bool,
     /// When they were last asked to close a gap.
     asked_at: Option<Millis>,
     /// What they hold, until they are answered, and how long that waits at most.
-    pub(crate) waiting: Option<(Millis, StateVector, Digest)>,
+    waiting: Option<(Millis, StateVector, Digest)>,
     /// Their last question, and what must be saved before it is answered.
     question: Option<(u64, u64)>,
     receipt: Receipt,
@@ -61,6 +63,7 @@ impl Downlink {
             flow: Outflow::default(),
             ask: false,
             asked: false,
+            greeted: false,
             asked_at: None,
             waiting: None,
             question: None,
@@ -83,6 +86,17 @@ impl Downlink {
         self.ask = true;
     }
 
+    /// A yrelay says what it holds; it is answered by then.
+    pub(crate) fn has(&mut self, until: Millis, vector: StateVector, digest: Digest) {
+        self.greeted = true;
+        self.waiting = Some((until, vector, digest));
+    }
+
+    /// By when what a yrelay has said is to be answered.
+    pub(crate) fn answer_due(&self) -> Option<Millis> {
+        self.waiting.as_ref().map(|(until, ..)| *until)
+    }
+
     /// A yrelay is answered, which has said what it holds.
     pub(crate) fn answer(&mut self, replica: &Replica) {
         if let Some((_, vector, digest)) = self.waiting.take() {
@@ -93,7 +107,14 @@ impl Downlink {
 
     /// They ask when all so far is saved, which is so once this sequence number is.
     pub(crate) fn question(&mut self, version: u64, after: u64) {
-        self.question = Some((version, after));
+        self.hail();
+        self.question = self.greeted.then_some((version, after));
+    }
+
+    /// A yrelay that goes on with a document which has been dropped here does not know that: it
+    /// is told what is held now, and says what it holds in turn.
+    fn hail(&mut self) {
+        self.ask |= self.is_fellow() && !self.greeted && !self.asked;
     }
 
     /// All up to here is saved.
@@ -114,6 +135,7 @@ impl Downlink {
 
     /// They have said this themselves: all of them hold it.
     pub(crate) fn said(&mut self, update: &Update) {
+        self.hail();
         self.flow.holds(&Want::of(update));
     }
 

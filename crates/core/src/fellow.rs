@@ -5,8 +5,10 @@
 
 use bytes::Bytes;
 
+use crate::close::CloseReason;
 use crate::decode::{DecodeError, Fault, Reader, put_var_bytes, put_varuint};
 use crate::id_set::IdSet;
+use crate::limits;
 use crate::link;
 use crate::state_vector::StateVector;
 
@@ -73,6 +75,18 @@ pub enum Refusal {
     BadIdentifier,
     /// Not now.
     TryLater,
+    /// What was said of it is no update.
+    Unsound,
+}
+
+impl From<CloseReason> for Refusal {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::TooBig => Self::TooLarge,
+            CloseReason::Malformed(_) => Self::Unsound,
+            _ => Self::TryLater,
+        }
+    }
 }
 
 impl Refusal {
@@ -84,6 +98,7 @@ impl Refusal {
             Self::TooLarge => 3,
             Self::BadIdentifier => 4,
             Self::TryLater => 5,
+            Self::Unsound => 6,
         }
     }
 }
@@ -181,7 +196,8 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
         LEAVE => Message::Leave,
         REFUSED => {
             let code = reader.varuint()?;
-            Message::Refused { code, reason: reader.var_str()?.to_owned() }
+            let reason = reader.var_str()?.chars().take(limits::REASON_CHARS_MAX).collect();
+            Message::Refused { code, reason }
         }
         _ => return Ok(None),
     };
@@ -288,6 +304,9 @@ mod tests {
             assert!(ends.into_iter().all(|end| decode(&bytes.slice(..end)).is_err()));
         }
         assert_eq!(decode(&Bytes::from_static(&[0, 0, 1, 0])), Ok(None));
+        let long = refused(Refusal::TryLater, &"x".repeat(2 * limits::REASON_CHARS_MAX));
+        let reason = "x".repeat(limits::REASON_CHARS_MAX);
+        assert_eq!(decode(&long), Ok(Some(Message::Refused { code: 5, reason })));
         assert!(is_ask(&ask(1)) && is_leave(&leave()) && !is_leave(&ask(1)));
     }
 

@@ -76,6 +76,9 @@ pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// One message to a client. It has its connection to itself.
 pub const CLIENT_CHUNK_BYTES_MAX: usize = 768 * 1024;
 
+/// So much is remembered and shown of why another relay does not take a document.
+pub const REASON_CHARS_MAX: usize = 256;
+
 /// Frames and bytes of an opaque document that wait for the upstream.
 pub const OPAQUE_FRAMES_MAX: usize = 1_024;
 /// See [`OPAQUE_FRAMES_MAX`].

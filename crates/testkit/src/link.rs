@@ -64,7 +64,8 @@ impl Link {
         self.connection.as_ref().map(|connection| connection.peer)
     }
 
-    pub(crate) fn forget(&mut self, net: &mut Network, id: &DocumentId) {
+    /// A document has left memory, or is kept off the link. Returns whether it was attached.
+    pub(crate) fn forget(&mut self, net: &mut Network, id: &DocumentId) -> bool {
         let name = id.to_encoded();
         let was_attached = self.names.remove(&name).is_some();
         if let Some(connection) = &mut self.connection {
@@ -75,6 +76,7 @@ impl Link {
                 net.send(connection.end, frame.into());
             }
         }
+        was_attached
     }
 
     /// What went up for a document on the present connection.
@@ -249,7 +251,7 @@ impl Service {
                 net.note(|| format!("{document} is parked"));
                 let Some(link) = &mut self.memory().link else { return };
                 let Some(peer) = link.peer() else { return };
-                if link.names.remove(&document.to_encoded()).is_some() {
+                if link.forget(net, &document) {
                     self.input(net, &document, Input::Detach { peer });
                 }
             }

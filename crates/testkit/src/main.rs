@@ -87,7 +87,7 @@ fn clock() -> Instant {
 fn sweep_all(stride: u64) -> (Summary, usize) {
     let mut total = Summary::default();
     let mut count = 0;
-    for server in [Mode::Persistent, Mode::Broadcast] {
+    for server in [Mode::Persistent, Mode::Broadcast, Mode::Relay(Dialect::Own)] {
         for services in [2, 3] {
             let (summary, failures) = sweep(server, services, Stride { stride, phase: 0 });
             total.add(summary);

@@ -2,6 +2,7 @@
 //! strikes the link at the next packet.
 
 use yrelay_core::Millis;
+use yrelay_core::event::Dialect;
 use yrelay_core::upstream::Failure;
 
 use crate::client::Style;
@@ -31,7 +32,7 @@ pub fn sweep(server: Mode, services: usize, every: Stride) -> (Summary, Vec<Stri
         Err(failure) => return (total, vec![failure]),
     };
     assert!(packets > 20, "the story is told over links: {packets} packets");
-    let faults = faults();
+    let faults = faults(server);
     // At each packet other faults, so that each fault has its turn.
     let is_chosen = |packet: u64, nth: u64| (packet + nth) % every.stride == every.phase;
     let traps = (0..packets).flat_map(|packet| {
@@ -48,12 +49,15 @@ pub fn sweep(server: Mode, services: usize, every: Stride) -> (Summary, Vec<Stri
     (total, failures)
 }
 
-/// Two or three services. One is offline for a while; of two documents nobody has one open when
+/// Two or three services; where the server is a relay, one more, above them, and three stand in a
+/// ring with it. One is offline for a while; of two documents nobody has one open when
 /// that ends, and somebody has brought what was written in the other to the next service.
 fn story(server: Mode, services: usize) -> Script {
-    let person = |service, document, style| {
-        let id = 1_000 + 10 * service as u64 + document as u64;
-        Person { id, service, document, style, late: false }
+    // The first of them.
+    let first = usize::from(server.is_relay());
+    let person = |nth, document, style| {
+        let id = 1_000 + 10 * nth as u64 + document as u64;
+        Person { id, service: first + nth, document, style, late: false }
     };
     let mut people = vec![
         person(0, 0, Style::Js),
@@ -71,23 +75,23 @@ fn story(server: Mode, services: usize) -> Script {
         edit(1_000, 0, Edit::Set { key: 1, value: 1 }),
         edit(1_100, 2, Edit::Insert { at: 0, len: 3 }),
         edit(1_200, people.len() - 1, Edit::Nest { key: 1 }),
-        (5_000, Step::Link { service: 0, fault: offline }),
+        (5_000, Step::Link { service: first, fault: offline }),
         edit(6_000, 0, Edit::Delete { at: 0, len: 2 }),
         edit(6_100, 0, Edit::Insert { at: 1, len: 2 }),
         edit(6_200, 2, Edit::Insert { at: 0, len: 4 }),
         edit(6_300, 2, Edit::Delete { at: 2, len: 1 }),
         edit(6_400, 3, Edit::Insert { at: 3, len: 6 }),
         (7_000, Step::Leave { client: 2 }),
-        (8_000, Step::Move { client: 3, service: 1 }),
+        (8_000, Step::Move { client: 3, service: first + 1 }),
         edit(7_100, 1, Edit::Set { key: 1, value: 2 }),
         edit(7_200, 1, Edit::Delete { at: 4, len: 1 }),
         edit(32_000, 0, Edit::Insert { at: 5, len: 1 }),
     ];
     steps.sort_by_key(|(at, _)| *at);
     Script {
-        seed: 1,
+        seed: if first + services > 3 { 4 } else { 1 },
         server: Some(server),
-        services,
+        services: first + services,
         documents: 2,
         people,
         steps,
@@ -97,7 +101,16 @@ fn story(server: Mode, services: usize) -> Script {
     }
 }
 
-fn faults() -> Vec<(Strikes, Fault)> {
+/// A relay is no server that can be killed as one; and it sends no garbage.
+fn befalls(server: Mode, fault: Fault) -> bool {
+    match fault {
+        Fault::KillServer { .. } | Fault::Litter(_) | Fault::Suspend { .. } => !server.is_relay(),
+        Fault::Lose { .. } => server == Mode::Relay(Dialect::Own),
+        _ => true,
+    }
+}
+
+fn faults(server: Mode) -> Vec<(Strikes, Fault)> {
     let refuse = |failure| Fault::Refuse { failure, ms: 5_000 };
     let kill = |back| Fault::KillServer { down_ms: 1_000, late_ms: 500, back };
     let suspend = |ms, meanwhile| Fault::Suspend { ms, meanwhile };
@@ -110,6 +123,8 @@ fn faults() -> Vec<(Strikes, Fault)> {
         Fault::Freeze { way: Way::Down, ms: 5_000 },
         Fault::Freeze { way: Way::Both, ms: 29_000 },
         Fault::Trickle { slow_ms: 2_000, ms: 20_000 },
+        Fault::Lose { way: Way::Up },
+        Fault::Lose { way: Way::Down },
         kill(Return::Kept),
         kill(Return::Empty),
         refuse(Failure::Unreachable),
@@ -131,5 +146,6 @@ fn faults() -> Vec<(Strikes, Fault)> {
         Fault::Close { code: 1000 },
     ];
     let before = before.into_iter().map(|fault| (Strikes::Before, fault));
-    before.chain(after.map(|fault| (Strikes::After, fault))).collect()
+    let all = before.chain(after.map(|fault| (Strikes::After, fault)));
+    all.filter(|(_, fault)| befalls(server, *fault)).collect()
 }

@@ -96,15 +96,25 @@ impl Links {
     /// A document does not go on with this peer. A relay of ours is told so, and tries again; for
     /// any other, what it would miss is reason to begin anew, but for its own faults.
     pub(crate) fn close(&mut self, peer: PeerId, code: u16, reason: CloseReason) {
-        let Some(member) = self.members.get(&peer) else { return };
-        let Some(link) = self.links.get_mut(&member.link) else { return };
-        if link.dialect == Dialect::Own && reason == CloseReason::LoadFailed {
-            let refused = fellow::refused(Refusal::TryLater, &reason.to_string());
-            link.push([&member.prefix[..], &refused].concat().into());
-            self.leave(peer);
-        } else if reason != CloseReason::LoadFailed {
+        if reason == CloseReason::LoadFailed {
+            self.refuse(peer, reason);
+        } else if let Some(link) = self.members.get(&peer).map(|member| member.link)
+            && let Some(link) = self.links.get(&link)
+        {
             link.outbox.close(Close::new(code, reason.to_string()));
         }
+    }
+
+    /// A document is not taken from this peer, or not for now. A relay of ours is told so; returns
+    /// whether it is one.
+    pub(crate) fn refuse(&mut self, peer: PeerId, reason: CloseReason) -> bool {
+        let Some(member) = self.members.get(&peer) else { return false };
+        let link = self.links.get_mut(&member.link);
+        let Some(link) = link.filter(|link| link.dialect == Dialect::Own) else { return false };
+        let refused = fellow::refused(reason.into(), &reason.to_string());
+        link.push([&member.prefix[..], &refused].concat().into());
+        self.leave(peer);
+        true
     }
 
     /// Nobody has joined this document any more.
@@ -114,11 +124,21 @@ impl Links {
         }
     }
 
+    fn join(&mut self, peer: PeerId, member: Member) {
+        if let Some(link) = self.links.get_mut(&member.link) {
+            link.peers.insert(member.prefix.clone(), peer);
+        }
+        self.joined.entry(member.document.clone()).or_default().push(peer);
+        self.members.insert(peer, member);
+    }
+
     /// Forgets a peer. Returns its document.
     fn leave(&mut self, peer: PeerId) -> Option<DocumentId> {
         let member = self.members.remove(&peer)?;
         if let Some(link) = self.links.get_mut(&member.link) {
             link.peers.remove(&member.prefix);
+            // Who comes and goes and reads nothing is not to be remembered.
+            link.ready.retain(|waiting| *waiting != peer);
         }
         if let Some(joined) = self.joined.get_mut(&member.document) {
             joined.retain(|other| *other != peer);
@@ -343,15 +363,28 @@ impl State {
         let peer = self.next_peer();
         // Not a part of the frame, which would be held as long.
         let prefix = Bytes::copy_from_slice(&parts.prefix);
-        if let Some(link) = self.links.links.get_mut(&number) {
-            link.peers.insert(prefix.clone(), peer);
-        }
-        let member = Member { link: number, document: id.clone(), prefix };
-        self.links.members.insert(peer, member);
-        self.links.joined.entry(id.clone()).or_default().push(peer);
+        self.links.join(peer, Member { link: number, document: id.clone(), prefix });
         self.open(relay, &id, Asked::default());
         self.input(relay, &id, Input::AttachLink { peer, dialect });
         tracing::debug!(link = number, document = %id, %peer, "joined by a relay");
         Ok(Some((id, peer, parts.message)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_and_goes_and_reads_nothing_is_not_remembered() {
+        let mut links = Links::default();
+        let (link, _) = links.connected(&Outbox::new(), Dialect::Own);
+        for peer in (0..100).map(PeerId) {
+            let document = DocumentId::new("notes").unwrap();
+            links.join(peer, Member { link, document, prefix: link::prefix("notes") });
+            links.ready(peer);
+            assert!(links.leave(peer).is_some());
+        }
+        assert!(!links.is_waiting(link) && links.members.is_empty() && links.joined.is_empty());
     }
 }

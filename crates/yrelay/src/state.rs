@@ -26,7 +26,6 @@ use crate::link_server::Links;
 use crate::outbox::Outbox;
 use crate::refusals::Refusals;
 use crate::relay::Relay;
-use crate::status::Role;
 use crate::store::Stored;
 use crate::upstream::Link;
 use crate::ws::Close;
@@ -139,7 +138,7 @@ impl State {
             self.slots += 1;
             let slot = Slot {
                 number: self.slots,
-                document: new_document(relay, id, keeping),
+                document: new_document(relay, id, keeping, self.link.is_none()),
                 keeping,
                 visible: visible.or(Some(relay.policies.visible.decide(asked.visible))),
                 clients: Vec::new(),
@@ -208,6 +207,9 @@ impl State {
             Output::Rejected { peer, reason } => {
                 relay.metrics.reject(reason.label());
                 tracing::warn!(document = %id, %peer, %reason, "refused a message on a link");
+                if self.links.refuse(peer, reason) {
+                    self.input(relay, id, Input::Detach { peer });
+                }
             }
             Output::Refused { reason } => {
                 self.link_event(relay, Event::Refused { document: id.clone(), reason });
@@ -369,10 +371,10 @@ impl State {
     }
 }
 
-fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping) -> Document {
+fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping, is_top: bool) -> Document {
     let opaque = relay.opaque.matches(id) || keeping == Keeping::Nothing;
     let document = if opaque { Document::opaque(seed()) } else { Document::new(seed()) };
-    if relay.role == Role::Serve { document.at_the_top() } else { document }
+    if is_top { document.at_the_top() } else { document }
 }
 
 /// A number that differs from document to document and from start to start.

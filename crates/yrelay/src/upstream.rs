@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::{Dialect, Habit, Input};
-use yrelay_core::fellow::{self, Counts};
+use yrelay_core::fellow;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
@@ -72,20 +72,25 @@ impl Link {
         }
     }
 
-    /// The document has left memory.
-    pub(crate) fn forget(&mut self, id: &DocumentId) {
-        let name = id.to_encoded();
-        if self.names.remove(&name).is_some()
-            && let Some(connection) = &mut self.connection
-            && connection.dialect == Dialect::Own
-        {
-            connection.send(&link::prefix(&name), &fellow::leave());
+    /// The document has left memory, or is kept off the link. Returns whether it was attached.
+    pub(crate) fn forget(&mut self, id: &DocumentId) -> bool {
+        let was_attached = self.names.remove(&id.to_encoded()).is_some();
+        if let Some(connection) = self.connection.as_mut().filter(|_| was_attached) {
+            connection.leave(id);
+            self.wanted.notify_one();
         }
+        was_attached
     }
 
     /// A message of a document, which was given room for it. Returns how long its frame is.
     pub(crate) fn send(&mut self, prefix: &[u8], message: &[u8]) -> usize {
         self.connection.as_mut().map_or(0, |connection| connection.send(prefix, message))
+    }
+
+    /// Whether somebody waits for room.
+    fn wants_room(&self) -> bool {
+        let leaves = self.connection.as_ref().is_some_and(Connection::is_leaving);
+        leaves || self.machine.wants_room(clock::now_ms())
     }
 
     /// This is the attempt under way now; the one before is dropped, connection and all.
@@ -235,11 +240,7 @@ impl Relay {
     }
 
     pub(crate) fn link_wants_room(&self) -> bool {
-        self.state
-            .borrow()
-            .link
-            .as_ref()
-            .is_some_and(|link| link.machine.wants_room(clock::now_ms()))
+        self.state.borrow().link.as_ref().is_some_and(Link::wants_room)
     }
 }
 
@@ -250,8 +251,7 @@ impl State {
         if dialect == Dialect::Own {
             let _ = outbox.push(fellow::hello());
         }
-        let (outbox, counts) = (outbox.clone(), Counts::default());
-        link.connection = Some(Connection { peer, outbox, dialect, counts, bytes_max: 0 });
+        link.connection = Some(Connection::new(peer, outbox.clone(), dialect));
         link.wanted = Rc::default();
         Some((peer, link.wanted.clone()))
     }
@@ -307,7 +307,9 @@ impl State {
         let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
         if let Some(connection) = connection {
             connection.bytes_max = bytes_max;
-            self.link_event(relay, Event::Room);
+            if !connection.leave_next() {
+                self.link_event(relay, Event::Room);
+            }
         }
     }
 
@@ -350,11 +352,12 @@ impl State {
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
         let Some(link) = &mut self.link else { return };
-        let Some(connection) = &link.connection else { return };
+        let Some(connection) = &mut link.connection else { return };
         if link.machine.parked_because(id).is_some() || !self.documents.contains_key(id) {
             return;
         }
         link.names.insert(id.to_encoded(), id.clone());
+        connection.come_back(id);
         let Connection { peer, dialect, .. } = *connection;
         let input = Input::AttachUpstream { peer, habit: link.machine.habit(), dialect };
         self.input(relay, id, input);
@@ -362,10 +365,8 @@ impl State {
 
     /// One that the server refuses is parked while the link stands.
     fn detach_parked(&mut self, relay: &Relay, id: &DocumentId) {
-        let Some(link) = &mut self.link else { return };
-        let Some(connection) = &link.connection else { return };
-        let peer = connection.peer;
-        if link.names.remove(&id.to_encoded()).is_some() {
+        let Some(peer) = self.upstream_peer() else { return };
+        if self.link.as_mut().is_some_and(|link| link.forget(id)) {
             self.input(relay, id, Input::Detach { peer });
         }
     }

@@ -4,6 +4,7 @@ use super::{Document, Kind};
 use crate::event::Output;
 use crate::fellow::{Digest, Message};
 use crate::id::PeerId;
+use crate::replica::Want;
 use crate::state_vector::StateVector;
 use crate::{Millis, limits};
 
@@ -44,9 +45,12 @@ impl Document {
 
     fn upstream_has(&mut self, vector: &StateVector, digest: &Digest) {
         let Some(uplink) = &mut self.uplink else { return };
-        let lacks = uplink.have(vector, digest, &self.replica);
+        let lacks = Want::lacking(vector, digest, &self.replica);
+        // Other deletions may be more of them: that they are saved only the receipt will tell.
+        let (some, structs) = (!lacks.is_empty(), !lacks.structs.is_empty());
+        uplink.have(lacks);
         self.above = false;
-        if lacks && !self.replica.is_incomplete() && self.unconfirm() {
+        if some && !self.replica.is_incomplete() && self.unconfirm() && structs {
             self.out.push(Output::Lost);
         }
     }
@@ -58,7 +62,7 @@ impl Document {
         let waits = self.upstream_may_answer() && self.replica.is_empty();
         let until = now + limits::UPSTREAM_FIRST_MS;
         let Some(link) = self.links.get_mut(&peer) else { return };
-        link.waiting = Some((until, vector, digest));
+        link.has(until, vector, digest);
         if waits {
             self.schedule(until);
         } else {
@@ -69,23 +73,29 @@ impl Document {
     /// Answers the relays that wait for the upstream, where waiting is over.
     pub(super) fn answer_waiting_links(&mut self, now: Millis) {
         let over = !self.upstream_may_answer();
+        let mut next = Millis::MAX;
         for link in self.links.values_mut() {
-            if link.waiting.as_ref().is_some_and(|(until, ..)| over || *until <= now) {
-                link.answer(&self.replica);
+            match link.answer_due() {
+                Some(until) if over || until <= now => link.answer(&self.replica),
+                Some(until) => next = next.min(until),
+                None => {}
             }
         }
+        self.schedule(next);
     }
 
     fn upstream_saved(&mut self, version: u64, above: bool) {
         let Some(uplink) = &mut self.uplink else { return };
         let last = self.log.last_seq();
-        if uplink.saved(version) {
-            // What came since came from there.
-            self.out.push(Output::Confirmed { seq: last });
-            self.unconfirmed = false;
-            self.above = above;
-        } else {
-            self.out.push(Output::Confirmed { seq: version.min(last) });
+        match uplink.saved(version) {
+            Some(true) => {
+                // What came since came from there.
+                self.out.push(Output::Confirmed { seq: last });
+                self.unconfirmed = false;
+                self.above = above;
+            }
+            Some(false) => self.out.push(Output::Confirmed { seq: version }),
+            None => {}
         }
     }
 }

@@ -140,7 +140,9 @@ impl Document {
             return;
         }
         if role == Role::Upstream {
-            let Some(uplink) = &mut self.uplink else { return };
+            let Some(uplink) = self.uplink.as_mut().filter(|uplink| !uplink.is_fellow()) else {
+                return;
+            };
             let proof = uplink.step_1(now, &theirs, &self.replica, &mut self.random);
             if proof == Some(true) {
                 self.unconfirmed = false;
@@ -229,7 +231,6 @@ impl Document {
             [(_, message)] => Some(message),
             _ => None,
         };
-        self.above &= !local;
         if local {
             self.unconfirmed = true;
             if let Some(uplink) = &mut self.uplink {

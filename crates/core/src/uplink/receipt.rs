@@ -1,9 +1,7 @@
 //! The conversation with another yrelay above, which says when all is saved.
 
 use super::{Stage, Uplink};
-use crate::fellow::Digest;
-use crate::replica::{Replica, Want};
-use crate::state_vector::StateVector;
+use crate::replica::Want;
 
 /// The word that all is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +25,27 @@ impl Receipt {
 }
 
 impl Uplink {
-    /// A yrelay says what it holds. Returns whether that lacks something of what we hold.
-    pub(crate) fn have(
-        &mut self,
-        vector: &StateVector,
-        digest: &Digest,
-        replica: &Replica,
-    ) -> bool {
-        let want = Want::lacking(vector, digest, replica);
-        let lacks = !want.is_empty();
-        self.flow.set(want, true);
+    /// A yrelay has said what it holds, which lacks this of what we hold.
+    pub(crate) fn have(&mut self, lacks: Want) {
+        // Unasked: it has begun anew, or misses something, and is to know what we hold.
+        self.ask |= self.stage == Stage::Live;
+        self.flow.set(lacks, true);
         self.stage = Stage::Live;
         self.trusted = true;
         self.receipt = Receipt::Due;
-        lacks
     }
 
     /// All is saved there that came before the question with this version. Returns whether that is
-    /// all there is.
-    pub(crate) fn saved(&mut self, version: u64) -> bool {
+    /// all there is; nothing if nobody has asked, as when the document was another one then.
+    pub(crate) fn saved(&mut self, version: u64) -> Option<bool> {
         match self.receipt {
             Receipt::Asked { version: asked, more } if asked == version => {
                 self.receipt = if more { Receipt::Due } else { Receipt::Here(version) };
-                !more
+                Some(!more)
             }
             // Once more, as those above it now have all.
-            Receipt::Here(had) => had == version,
-            Receipt::Asked { .. } | Receipt::Due => false,
+            Receipt::Here(had) if had == version => Some(true),
+            Receipt::Here(_) | Receipt::Asked { .. } | Receipt::Due => None,
         }
     }
 }

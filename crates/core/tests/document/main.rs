@@ -4,6 +4,7 @@
 
 mod awareness;
 mod doubt;
+mod fellows;
 mod follow;
 mod greet;
 mod join;

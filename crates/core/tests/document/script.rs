@@ -226,7 +226,7 @@ impl Script {
                 self.closed.insert(peer, reason);
             }
             Output::Rejected { peer, .. } => {
-                assert_eq!(peer, self.up);
+                assert!(self.inboxes.contains_key(&peer), "{peer} is not attached");
                 self.rejected += 1;
             }
             Output::Ignored { kind, .. } => self.ignored.push(kind),
@@ -301,10 +301,25 @@ impl Script {
     }
 
     pub(crate) fn attach_upstream(&mut self, habit: Habit) {
+        self.attach_above(habit, Dialect::Elva);
+    }
+
+    /// The upstream is another yrelay.
+    pub(crate) fn fellow_up(&mut self) {
+        self.attach_above(Habit::Unknown, Dialect::Own);
+    }
+
+    fn attach_above(&mut self, habit: Habit, dialect: Dialect) {
         self.up = PeerId(self.up.0 + 1);
         let peer = self.up;
         self.inboxes.insert(peer, VecDeque::new());
-        self.handle(Input::AttachUpstream { peer, habit, dialect: Dialect::Elva });
+        self.handle(Input::AttachUpstream { peer, habit, dialect });
+    }
+
+    /// Another yrelay joins from below.
+    pub(crate) fn fellow_joins(&mut self, peer: PeerId) {
+        self.inboxes.insert(peer, VecDeque::new());
+        self.handle(Input::AttachLink { peer, dialect: Dialect::Own });
     }
 
     pub(crate) fn link_down(&mut self) {

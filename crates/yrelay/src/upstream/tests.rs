@@ -156,3 +156,34 @@ fn an_attempt_under_way_is_dropped_for_a_new_one() {
         assert_eq!(relay.state.borrow().upstream_peer(), first);
     });
 }
+
+#[test]
+fn any_number_of_documents_is_left_as_the_link_has_room() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay(&server);
+        until_online(&relay).await;
+        let count = 2 * limits::OUTBOX_MESSAGES_MAX;
+        let outbox = Outbox::new();
+        let ids: Vec<_> = (0..count).map(|n| DocumentId::new(&format!("{n}")).unwrap()).collect();
+        relay.with(|state, relay| {
+            state.connected(&outbox, Dialect::Own);
+            for id in &ids {
+                state.open(relay, id, Asked::default());
+            }
+            for id in &ids {
+                state.drop_document(id);
+            }
+            // One comes back before it was left.
+            state.open(relay, &ids[7], Asked::default());
+        });
+        let (mut left, mut batch) = (Vec::new(), Vec::new());
+        while relay.link_wants_room() {
+            relay.with(|state, relay| state.link_room(relay, 0));
+            outbox.next_batch(&mut batch).await;
+            outbox.written();
+            left.extend(batch.drain(..).filter(|frame| frame.ends_with(&fellow::leave())));
+        }
+        assert_eq!(left.len(), count);
+    });
+}

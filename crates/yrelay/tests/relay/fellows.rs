@@ -10,9 +10,16 @@ use yrelay::config::{Config, Storage, Upstream};
 use yrelay::login::{Login, Password};
 use yrelay::status::Role;
 use yrelay::target::Target;
+use yrelay_core::fellow::{self, Message as Word};
+use yrelay_core::id_set::IdSet;
+use yrelay_core::state_vector::StateVector;
+use yrelay_core::{link, wire};
 
-use crate::client::Client;
+use crate::client::{Client, Editor};
 use crate::local::{Pages, Relay, config};
+use crate::moving::printed;
+use crate::server::frame;
+use crate::socket::{Message, Socket};
 use crate::wait::eventually;
 
 fn below(address: SocketAddr, directory: &Path, port: u16) -> Relay {
@@ -174,4 +181,87 @@ fn a_link_is_let_in_by_its_login() {
         let relay = Relay::of(Config { upstream, ..config() });
         relay.pages.until_upstream_is(state);
     }
+}
+
+/// A relay below, by hand.
+struct Below(Socket);
+
+impl Below {
+    fn connect(address: SocketAddr) -> Self {
+        let lines = "Sec-WebSocket-Protocol: yrelay.1\r\n";
+        let mut socket = Socket::connect_with(address, "/", lines);
+        assert_eq!(socket.read(), Message::Binary(fellow::hello().to_vec()));
+        socket.binary(&fellow::hello());
+        Self(socket)
+    }
+
+    fn say(&mut self, name: &str, message: &[u8]) {
+        self.0.binary(&frame(name, message));
+    }
+
+    /// A document is joined of which nothing is here.
+    fn join(&mut self, name: &str) {
+        self.say(name, &fellow::have(&StateVector::default(), &IdSet::default()));
+    }
+
+    /// What it is told, up to a word of its own of this document.
+    fn until_told(&mut self, name: &str) -> Word {
+        loop {
+            let Message::Binary(frame) = self.0.read() else { panic!("the link has ended") };
+            let frame = frame.into();
+            let (of, message) = link::decode(&frame).unwrap();
+            match fellow::decode(&message).unwrap() {
+                Some(word) if of == name && !matches!(word, Word::Have { .. }) => return word,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// And all the others stay on it.
+#[test]
+fn a_document_that_does_not_pass_the_gate_is_refused_and_never_called_saved() {
+    let above = Relay::of(Config { role: Role::Serve, ..config() });
+    let mut below = Below::connect(above.address());
+    for name in ["good", "bad"] {
+        below.join(name);
+    }
+    below.say("bad", &wire::update(&[9, 9, 9]));
+    below.say("bad", &fellow::ask(1));
+    let Word::Refused { code: 6, reason } = below.until_told("bad") else { panic!("not refused") };
+    assert!(reason.starts_with("malformed message"), "{reason}");
+    below.say("good", &wire::update(&Editor::new(1).write("x")));
+    below.say("good", &fellow::ask(2));
+    assert_eq!(below.until_told("good"), Word::Saved { version: 2, above: true });
+    // Whoever goes on with the other is asked what it has.
+    below.join("bad");
+    below.say("bad", &wire::update(&Editor::new(1).write("y")));
+    below.say("bad", &fellow::ask(3));
+    assert_eq!(below.until_told("bad"), Word::Saved { version: 3, above: true });
+    assert_eq!(Client::synced(above.address(), "bad", 2).text(), "y");
+}
+
+#[test]
+fn what_was_deleted_above_is_brought_back_whole_or_not_called_confirmed() {
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let above = server(directories[1].path());
+    let relay = below(above.address(), directories[0].path(), 0);
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("before");
+    relay.pages.until_synced("notes");
+    printed(directories[1].path(), &["delete", "notes", "--yes"]);
+    assert!(above.pages.document("notes").is_null());
+    client.save(" after");
+    relay.pages.until_synced("notes");
+    assert_eq!(Client::synced(above.address(), "notes", 2).text(), "before after");
+}
+
+#[test]
+fn a_relay_without_a_server_is_the_top() {
+    let directory = TempDir::new().unwrap();
+    let above = Relay::of(config());
+    let relay = below(above.address(), directory.path(), 0);
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("x");
+    eventually("all above have it", || relay.pages.document("notes")["above"] == true);
 }

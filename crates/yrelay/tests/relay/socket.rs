@@ -34,12 +34,17 @@ const PONG: u8 = 10;
 impl Socket {
     /// The client's end; the path must be one that is let in.
     pub(crate) fn connect(address: SocketAddr, path: &str) -> Self {
+        Self::connect_with(address, path, "")
+    }
+
+    /// The same, with further lines in the request.
+    pub(crate) fn connect_with(address: SocketAddr, path: &str, lines: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         let mut this = Self::new(stream, true);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
         );
         this.stream.write_all(request.as_bytes()).unwrap();
         let head = this.head().unwrap();
