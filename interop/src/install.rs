@@ -115,6 +115,11 @@ pub(crate) fn clock_library() -> &'static Path {
     library.expect("a test returns unless clocks_ready()")
 }
 
+/// The directory of one purpose below what cargo builds into.
+pub(crate) fn place(name: &str) -> PathBuf {
+    target().join("interop").join(name)
+}
+
 /// The directory that cargo builds into: the nearest one above this test with cargo's tag.
 fn target() -> PathBuf {
     let test = env::current_exe().expect("a test knows its path");
@@ -168,7 +173,8 @@ fn install_clock() -> Option<PathBuf> {
     Some(library.expect("the package builds the library"))
 }
 
-fn skip(missing: &str) {
+/// Says that a test is left out; with `CI=true`, panics.
+pub(crate) fn skip(missing: &str) {
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
     eprintln!("skipped: {missing}");
 }
@@ -197,9 +203,14 @@ fn find_node() -> Result<PathBuf, String> {
 
 /// The first Python that is new enough and can make virtual environments; checked by running it,
 /// since a name on the path may be a shim of a version manager with nothing behind it.
-fn find_python() -> Result<PathBuf, String> {
+pub(crate) fn find_python() -> Result<PathBuf, String> {
     let check = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < {PYTHON_MIN})");
-    let named = ["python3.14", "python3.13", "python3.12", "python3", "python"].map(PathBuf::from);
+    first_python(&["python3.14", "python3.13", "python3.12", "python3", "python"], &check)
+        .ok_or_else(|| "Python 3.12 or newer with venv is needed for ELVA and pycrdt".to_owned())
+}
+
+/// The first Python that passes a check.
+pub(crate) fn first_python(named: &[&str], check: &str) -> Option<PathBuf> {
     let versions = env::home_dir().map(|home| home.join(".pyenv/versions"));
     let mut managed: Vec<PathBuf> = versions
         .and_then(|versions| fs::read_dir(versions).ok())
@@ -207,14 +218,10 @@ fn find_python() -> Result<PathBuf, String> {
         .unwrap_or_default();
     managed.sort_unstable();
     managed.reverse();
-    named
-        .into_iter()
-        .chain(managed)
-        .find(|python| {
-            let output = Command::new(python).args(["-c", &check]).output();
-            output.is_ok_and(|output| output.status.success())
-        })
-        .ok_or_else(|| "Python 3.12 or newer with venv is needed for ELVA and pycrdt".to_owned())
+    named.iter().map(PathBuf::from).chain(managed).find(|python| {
+        let output = Command::new(python).args(["-c", check]).output();
+        output.is_ok_and(|output| output.status.success())
+    })
 }
 
 fn node_modules(npm: &Path) -> PathBuf {
@@ -227,7 +234,7 @@ fn node_modules(npm: &Path) -> PathBuf {
     })
 }
 
-fn venv(python: &Path, name: &str, packages: &[&str]) -> PathBuf {
+pub(crate) fn venv(python: &Path, name: &str, packages: &[&str]) -> PathBuf {
     let stamp = format!("{}\n{}", python.display(), packages.join("\n"));
     once(name, &stamp, |directory| {
         run(Command::new(python).args(["-m", "venv"]).arg(directory));
@@ -239,8 +246,8 @@ fn venv(python: &Path, name: &str, packages: &[&str]) -> PathBuf {
 
 /// Fills a directory with `fill` unless its stamp says that this was done. Other test binaries
 /// wait meanwhile.
-fn once(name: &str, stamp: &str, fill: impl FnOnce(&Path)) -> PathBuf {
-    let directory = target().join("interop").join(name);
+pub(crate) fn once(name: &str, stamp: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let directory = place(name);
     fs::create_dir_all(&directory).expect("target is writable");
     let lock = File::create(directory.with_extension("lock")).expect("target is writable");
     lock.lock().expect("files can be locked");
@@ -291,6 +298,6 @@ pub(crate) fn impatient(command: &mut Command) {
     command.env("WEBSOCKETS_BACKOFF_MAX_DELAY", "0.5");
 }
 
-fn executable(venv: &Path, name: &str) -> PathBuf {
+pub(crate) fn executable(venv: &Path, name: &str) -> PathBuf {
     venv.join(if cfg!(windows) { "Scripts" } else { "bin" }).join(name)
 }

@@ -19,12 +19,14 @@
 //! - [`yrelay`] runs one of its commands; [`elva_file`] lets ELVA's stores work on their files.
 //! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
 //!   ([`clocks_ready`], Linux only).
+//! - A [`Runner`] runs the cases of the Autobahn testsuite, which make a [`Report`].
 //! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
 //! - [`eventually`], [`within`] and [`converge`] wait for conditions; nothing sleeps.
 //!
 //! Children are killed with their process group when dropped. When a test fails, the last lines
 //! of every child's output follow.
 
+mod autobahn;
 mod certificate;
 mod client;
 mod clock;
@@ -41,6 +43,7 @@ mod state;
 mod wait;
 mod world;
 
+pub use autobahn::{FuzzingServer, Report, Runner};
 pub use certificate::{Authority, Certificate};
 pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};

@@ -63,6 +63,12 @@ pub enum Frame {
     Text(Bytes),
 }
 
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
 /// What a peer sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
@@ -120,7 +126,8 @@ pub struct Reader {
     pongs_owed: usize,
 }
 
-/// The half that writes. What it is fed leaves with the next flush.
+/// The half that writes. What it is fed leaves with the next flush. Clones are the same half.
+#[derive(Clone)]
 pub struct Writer {
     socket: Shared,
 }
@@ -228,9 +235,13 @@ impl Reader {
 }
 
 impl Writer {
-    /// Queues a binary message. The bytes are shared, not copied (masked copies on a client).
-    pub fn feed(&mut self, message: Bytes) -> Result<(), Error> {
-        send(&self.socket, Message::binary(message))
+    /// Queues a message. The bytes are shared, not copied (masked copies on a client).
+    pub fn feed(&mut self, frame: impl Into<Frame>) -> Result<(), Error> {
+        let message = match frame.into() {
+            Frame::Binary(bytes) => Message::binary(bytes),
+            Frame::Text(bytes) => Message::text(bytes),
+        };
+        send(&self.socket, message)
     }
 
     /// Queues a ping.
