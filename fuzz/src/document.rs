@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Dialect, Habit, Input, Output};
-use yrelay_core::fellow;
+use yrelay_core::fellow::{self, Kept};
 use yrelay_core::id::PeerId;
 use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica};
@@ -55,6 +55,7 @@ impl Play {
     fn new(tape: &mut Tape<'_>) -> Self {
         let document = match tape.below(4) {
             0 => Document::opaque(1),
+            1 if tape.flag() => Document::new(1).volatile(),
             1 => Document::new(1).at_the_top(),
             _ => Document::new(1),
         };
@@ -156,7 +157,10 @@ impl Play {
                 fellow::have(&vector, &deletes)
             }
             1 => fellow::ask(u64::from(tape.byte())),
-            2 => fellow::saved(u64::from(tape.byte()), tape.flag()),
+            2 => {
+                let kept = [Kept::Disk, Kept::Top, Kept::Memory][tape.below(3)];
+                fellow::saved(u64::from(tape.byte()), kept)
+            }
             _ => fellow::leave(),
         }
     }

@@ -90,7 +90,7 @@ pub(crate) fn fellow(bytes: &[u8]) {
             return;
         }
         fellow::Message::Ask { version } => fellow::ask(*version),
-        fellow::Message::Saved { version, above } => fellow::saved(*version, *above),
+        fellow::Message::Saved { version, kept } => fellow::saved(*version, *kept),
         fellow::Message::Opaque(frame) => fellow::opaque(frame),
         fellow::Message::Leave => fellow::leave(),
         fellow::Message::Refused { .. } => return,

@@ -54,6 +54,8 @@ pub struct Document {
     unconfirmed: bool,
     /// There never is an upstream.
     is_top: bool,
+    /// What is saved does not outlive the process.
+    is_volatile: bool,
     /// Whoever is above the upstream had all when this was last told.
     above: bool,
     random: Random,
@@ -97,6 +99,7 @@ impl Document {
             habit: None,
             unconfirmed: true, // until the store says otherwise
             is_top: false,
+            is_volatile: false,
             above: false,
             random: Random::new(seed),
             wake_at: None,
@@ -113,6 +116,12 @@ impl Document {
     #[must_use]
     pub fn at_the_top(self) -> Self {
         Self { is_top: true, ..self }
+    }
+
+    /// A document whose store does not outlive the process: nobody below is to rely on it.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { is_volatile: true, ..self }
     }
 
     /// The one entry point.
@@ -231,9 +240,9 @@ impl Document {
     }
 
     fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
+        let kept = self.kept();
         if let Some(link) = self.links.get_mut(&peer) {
-            let above = self.is_top || (self.above && !self.unconfirmed);
-            if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness, above) {
+            if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness, kept) {
                 self.out.push(Output::Send { peer, bytes });
             }
             return;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::awareness::Awareness;
 use crate::event::Dialect;
-use crate::fellow::Digest;
+use crate::fellow::{Digest, Kept};
 use crate::frames::Frames;
 use crate::outflow::Outflow;
 use crate::replica::{Applied, Replica, Want};
@@ -52,8 +52,8 @@ enum Receipt {
     None,
     /// To be sent.
     Due(u64),
-    /// It was sent; whether it said that those above have it as well.
-    Sent(u64, bool),
+    /// It was sent, and said this.
+    Sent(u64, Kept),
 }
 
 impl Downlink {
@@ -126,7 +126,7 @@ impl Downlink {
 
     /// Whether those above have all: who was told that they have not is told again.
     pub(crate) fn above(&mut self, above: bool) {
-        if let Receipt::Sent(version, false) = self.receipt
+        if let Receipt::Sent(version, Kept::Disk) = self.receipt
             && above
         {
             self.receipt = Receipt::Due(version);
@@ -181,13 +181,13 @@ impl Downlink {
         !self.is_ready() && !self.is_fellow()
     }
 
-    /// The next message: its link has room for one. `above`: those above have all.
+    /// The next message: its link has room for one. `kept`: how well what is saved is kept.
     pub(crate) fn pull(
         &mut self,
         bytes_max: usize,
         replica: &Replica,
         awareness: &Awareness,
-        above: bool,
+        kept: Kept,
     ) -> Option<Bytes> {
         self.is_announced = false;
         if let Some(frame) = self.frames.pop() {
@@ -206,8 +206,8 @@ impl Downlink {
             return Some(message);
         }
         if let Receipt::Due(version) = self.receipt {
-            self.receipt = Receipt::Sent(version, above);
-            return Some(fellow::saved(version, above));
+            self.receipt = Receipt::Sent(version, kept);
+            return Some(fellow::saved(version, kept));
         }
         std::mem::take(&mut self.ask).then(|| wire::sync_step1(&replica.state_vector().encode()))
     }

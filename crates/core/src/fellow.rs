@@ -23,6 +23,9 @@ const REFUSED: u64 = 104;
 const COUNT: u64 = 105;
 const OPAQUE: u64 = 106;
 
+const TOP: u64 = 1;
+const MEMORY: u64 = 2;
+
 /// A digest of a delete set: equal for equal sets.
 pub type Digest = [u8; 16];
 
@@ -41,12 +44,12 @@ pub enum Message {
         /// Goes back as it is.
         version: u64,
     },
-    /// From above: all that came before the question is on disk.
+    /// From above: all that came before the question is kept.
     Saved {
         /// As it was asked.
         version: u64,
-        /// Whoever is above the sender, to the top, holds it as well.
-        above: bool,
+        /// How well.
+        kept: Kept,
     },
     /// A frame of an encrypted document, as its program wrote it. (What those begin with is
     /// nobody's business.)
@@ -60,6 +63,17 @@ pub enum Message {
         /// In words.
         reason: String,
     },
+}
+
+/// How well a relay keeps a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// On its disk.
+    Disk,
+    /// And whoever is above it, to the top, does so as well.
+    Top,
+    /// In memory only: nothing is promised.
+    Memory,
 }
 
 /// Why a document is not taken.
@@ -138,10 +152,15 @@ pub fn is_ask(message: &[u8]) -> bool {
 }
 
 /// See [`Message::Saved`].
-pub fn saved(version: u64, above: bool) -> Bytes {
+pub fn saved(version: u64, kept: Kept) -> Bytes {
     let mut body = Vec::new();
     put_varuint(&mut body, version);
-    put_varuint(&mut body, u64::from(above));
+    let kept = match kept {
+        Kept::Disk => 0,
+        Kept::Top => TOP,
+        Kept::Memory => MEMORY,
+    };
+    put_varuint(&mut body, kept);
     bodied(SAVED, &body)
 }
 
@@ -189,7 +208,14 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
             let version = body.varuint()?;
             match body.is_empty() {
                 true => Message::Ask { version },
-                false => Message::Saved { version, above: body.varuint()? != 0 },
+                false => {
+                    let kept = match body.varuint()? {
+                        TOP => Kept::Top,
+                        MEMORY => Kept::Memory,
+                        _ => Kept::Disk,
+                    };
+                    Message::Saved { version, kept }
+                }
             }
         }
         OPAQUE => Message::Opaque(frame.slice(reader.offset()..)),
@@ -289,8 +315,9 @@ mod tests {
         for (bytes, message) in [
             (have(&vector, &deletes), Message::Have { vector, digest: digest(&deletes) }),
             (ask(300), Message::Ask { version: 300 }),
-            (saved(300, false), Message::Saved { version: 300, above: false }),
-            (saved(0, true), Message::Saved { version: 0, above: true }),
+            (saved(300, Kept::Disk), Message::Saved { version: 300, kept: Kept::Disk }),
+            (saved(0, Kept::Top), Message::Saved { version: 0, kept: Kept::Top }),
+            (saved(9, Kept::Memory), Message::Saved { version: 9, kept: Kept::Memory }),
             (leave(), Message::Leave),
             (opaque(b"gAAAA"), Message::Opaque(b"gAAAA".as_slice().into())),
             (

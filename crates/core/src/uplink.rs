@@ -53,6 +53,8 @@ pub(crate) struct Uplink {
     broadcasts: bool,
     /// It answered as a server does that keeps documents, and was pushed what it lacked.
     trusted: bool,
+    /// It keeps what it has in memory only: that proves nothing.
+    pub(crate) is_volatile: bool,
     /// That trust was misplaced, and the document has not been told yet.
     doubted: bool,
     /// How it speaks.
@@ -107,6 +109,7 @@ impl Uplink {
             silent: habit == Habit::Silent,
             broadcasts: false,
             trusted: false,
+            is_volatile: false,
             doubted: false,
             dialect,
             answered: false,
@@ -140,7 +143,7 @@ impl Uplink {
 
     /// Whether it can prove what it holds.
     pub(crate) fn proves(&self) -> bool {
-        !self.silent && !self.broadcasts
+        !self.silent && !self.broadcasts && !self.is_volatile
     }
 
     /// The document came to hold these ids.

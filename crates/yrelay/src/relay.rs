@@ -13,7 +13,7 @@ use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 
-use crate::config::{Bounds, Config, Patterns};
+use crate::config::{Bounds, Config, Patterns, Storage};
 use crate::keeping::{Asked, Policies};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -28,6 +28,8 @@ pub struct Relay {
     pub(crate) role: Role,
     /// Which documents are end-to-end encrypted.
     pub(crate) opaque: Patterns,
+    /// Nothing outlives the process.
+    pub(crate) is_ephemeral: bool,
     pub(crate) policies: Policies,
     pub(crate) bounds: Bounds,
     pub(crate) metrics: Rc<Metrics>,
@@ -53,6 +55,7 @@ impl Relay {
         Rc::new(Self {
             role: config.role,
             opaque: config.opaque.clone(),
+            is_ephemeral: matches!(config.storage, Storage::Ephemeral),
             policies: config.policies,
             bounds: config.bounds,
             metrics,

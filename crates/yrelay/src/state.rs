@@ -374,7 +374,9 @@ impl State {
 fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping, is_top: bool) -> Document {
     let opaque = relay.opaque.matches(id) || keeping == Keeping::Nothing;
     let document = if opaque { Document::opaque(seed()) } else { Document::new(seed()) };
-    if is_top { document.at_the_top() } else { document }
+    let document = if is_top { document.at_the_top() } else { document };
+    let is_volatile = relay.is_ephemeral || keeping != Keeping::Stored;
+    if is_volatile { document.volatile() } else { document }
 }
 
 /// A number that differs from document to document and from start to start.

@@ -2,7 +2,7 @@
 
 use super::{Document, Kind};
 use crate::event::Output;
-use crate::fellow::{Digest, Message};
+use crate::fellow::{Digest, Kept, Message};
 use crate::id::PeerId;
 use crate::replica::Want;
 use crate::state_vector::StateVector;
@@ -25,7 +25,7 @@ impl Document {
         match message {
             Message::Have { vector, digest } if is_above => self.upstream_has(&vector, &digest),
             Message::Have { vector, digest } => self.link_has(now, peer, vector, digest),
-            Message::Saved { version, above } if is_above => self.upstream_saved(version, above),
+            Message::Saved { version, kept } if is_above => self.upstream_saved(version, kept),
             Message::Refused { reason, .. } if is_above => {
                 self.out.push(Output::Refused { reason });
             }
@@ -84,15 +84,29 @@ impl Document {
         self.schedule(next);
     }
 
-    fn upstream_saved(&mut self, version: u64, above: bool) {
+    /// How well those below may say that it is kept, once it is saved.
+    pub(super) fn kept(&self) -> Kept {
+        match self.has_above() {
+            _ if self.is_volatile => Kept::Memory,
+            true => Kept::Top,
+            false => Kept::Disk,
+        }
+    }
+
+    fn upstream_saved(&mut self, version: u64, kept: Kept) {
         let Some(uplink) = &mut self.uplink else { return };
         let last = self.log.last_seq();
         match uplink.saved(version) {
+            Some(_) if kept == Kept::Memory => {
+                uplink.is_volatile = true;
+                self.above = false;
+                self.unconfirm();
+            }
             Some(true) => {
                 // What came since came from there.
                 self.out.push(Output::Confirmed { seq: last });
                 self.unconfirmed = false;
-                self.above = above;
+                self.above = kept == Kept::Top;
             }
             Some(false) => self.out.push(Output::Confirmed { seq: version }),
             None => {}

@@ -1,7 +1,8 @@
 //! Other yrelays, above and below.
 
 use bytes::Bytes;
-use yrelay_core::fellow::{self, Message};
+use yrelay_core::document::Document;
+use yrelay_core::fellow::{self, Kept, Message};
 use yrelay_core::id::PeerId;
 use yrelay_core::id_set::IdSet;
 use yrelay_core::limits;
@@ -26,7 +27,7 @@ fn said(bytes: &Bytes) -> String {
             .iter()
             .fold("have".into(), |out, (client, clock)| format!("{out} {client}:{clock}")),
         Some(Message::Ask { .. }) => "ask".into(),
-        Some(Message::Saved { version, above }) => format!("saved {version} {above}"),
+        Some(Message::Saved { version, kept }) => format!("saved {version} {kept:?}"),
         Some(other) => format!("{other:?}"),
         None => show(bytes),
     }
@@ -59,7 +60,7 @@ impl Script {
         self.tell(have(theirs, deletes));
         self.tell(step2(NOTHING));
         let version = self.goes_up(&["step2 nothing", "ask"]).unwrap();
-        self.tell(fellow::saved(version, true));
+        self.tell(fellow::saved(version, Kept::Top));
         assert_eq!(self.confirmed(), Some(true));
     }
 }
@@ -83,7 +84,7 @@ fn what_was_deleted_elsewhere_meanwhile_is_no_loss() {
     t.tell(step2(&delete(1, 0, 2)));
     assert_eq!((t.lost, t.confirmed()), (0, Some(false)), "it has more, or less: who knows");
     let version = t.goes_up(&["step2 nothing", "ask"]).unwrap();
-    t.tell(fellow::saved(version, true));
+    t.tell(fellow::saved(version, Kept::Top));
     assert_eq!(t.confirmed(), Some(true));
 }
 
@@ -112,7 +113,39 @@ fn nobody_is_told_that_all_is_saved_before_it_is_known_what_they_have() {
     t.frame(L, fellow::ask(7));
     t.hears(L, &["step2 nothing"]);
     t.save();
-    t.hears(L, &["saved 7 false"]);
+    t.hears(L, &["saved 7 Disk"]);
+}
+
+#[test]
+fn an_upstream_that_keeps_things_in_memory_only_proves_nothing() {
+    let mut t = confirmed();
+    t.frame(t.up, update(&insert(1, 3, "d")));
+    t.attach(A);
+    t.frame(A, step1(&[]));
+    t.frame(A, update(&insert(2, 0, "x")));
+    let version = t.goes_up(&["update 2:0..1", "ask"]).unwrap();
+    t.tell(fellow::saved(version, Kept::Memory));
+    assert_eq!(t.confirmed(), None);
+    assert!(t.document.is_unconfirmed(), "what was confirmed is so no more");
+    t.detach(A);
+    t.save();
+    assert!(t.document.can_evict(), "it does not wait for a proof that never comes");
+    t.goes_up(&[]);
+}
+
+#[test]
+fn a_relay_below_is_told_that_things_are_kept_in_memory_only() {
+    for document in [Document::new(1), Document::new(1).at_the_top()] {
+        let mut t = Script::loading();
+        t.document = document.volatile();
+        t.loaded(&[], false);
+        t.fellow_joins(L);
+        t.frame(L, have(&[(1, 3)], &[]));
+        t.frame(L, step2(&insert(1, 0, "abc")));
+        t.frame(L, fellow::ask(7));
+        t.save();
+        t.hears(L, &["have 1:3", "step2 nothing", "saved 7 Memory"]);
+    }
 }
 
 #[test]
@@ -158,14 +191,14 @@ fn a_receipt_is_for_the_question_it_answers_only() {
     t.save();
     t.fellow_up();
     // From before it left memory, or was deleted.
-    t.tell(fellow::saved(1, true));
+    t.tell(fellow::saved(1, Kept::Top));
     assert_eq!((t.confirmed(), t.confirmed_seq), (Some(false), None));
     t.goes_up(&["have 1:1"]);
     t.tell(have(&[], &[]));
     let version = t.goes_up(&["step2 1:0..1", "ask"]).unwrap();
-    t.tell(fellow::saved(version + 1, true));
+    t.tell(fellow::saved(version + 1, Kept::Top));
     assert_eq!((t.confirmed(), t.confirmed_seq), (Some(false), None));
-    t.tell(fellow::saved(version, true));
+    t.tell(fellow::saved(version, Kept::Top));
     assert_eq!((t.confirmed(), t.confirmed_seq), (Some(true), Some(1)));
 }
 
@@ -180,13 +213,13 @@ fn what_is_written_after_the_question_is_asked_for_again() {
     let first = t.goes_up(&["step2 1:0..1", "ask"]).unwrap();
     t.frame(A, update(&insert(1, 1, "b")));
     t.goes_up(&["update 1:1..2"]);
-    t.tell(fellow::saved(first, true));
+    t.tell(fellow::saved(first, Kept::Top));
     assert_eq!((t.confirmed(), t.confirmed_seq), (Some(false), Some(first)));
     assert!(!t.standing().above, "only the first letter is there");
     let second = t.goes_up(&["ask"]).unwrap();
-    t.tell(fellow::saved(second, false));
+    t.tell(fellow::saved(second, Kept::Disk));
     assert_eq!((t.confirmed(), t.standing().above), (Some(true), false));
-    t.tell(fellow::saved(second, true));
+    t.tell(fellow::saved(second, Kept::Top));
     assert!(t.standing().above);
 }
 
@@ -199,13 +232,13 @@ fn those_below_are_told_when_those_above_have_it_too() {
     t.frame(L, fellow::ask(9));
     t.hears(L, &["have 1:3 2:1", "step2 nothing"]);
     t.save();
-    t.hears(L, &["saved 9 false"]);
+    t.hears(L, &["saved 9 Disk"]);
     let version = t.goes_up(&["update 2:0..1", "ask"]).unwrap();
-    t.tell(fellow::saved(version, false));
+    t.tell(fellow::saved(version, Kept::Disk));
     t.hears(L, &[]);
-    t.tell(fellow::saved(version, true));
-    t.hears(L, &["saved 9 true"]);
-    t.tell(fellow::saved(version, true));
+    t.tell(fellow::saved(version, Kept::Top));
+    t.hears(L, &["saved 9 Top"]);
+    t.tell(fellow::saved(version, Kept::Top));
     t.hears(L, &[]);
 }
 
@@ -250,7 +283,7 @@ fn a_question_is_answered_once_all_before_it_is_on_the_disk() {
     t.hears(L, &[]);
     t.frame(L, update(&insert(1, 2, "c")));
     t.save_upto(2);
-    t.hears(L, &["saved 5 false"]);
+    t.hears(L, &["saved 5 Disk"]);
 }
 
 #[test]
@@ -263,7 +296,7 @@ fn what_those_further_above_hold_is_asked_anew_on_each_link() {
     t.tell(have(&[(1, 3)], &[(1, 0, 1)]));
     assert_eq!((t.confirmed(), t.standing().above), (Some(true), false));
     let version = t.goes_up(&["step2 nothing", "ask"]).unwrap();
-    t.tell(fellow::saved(version, true));
+    t.tell(fellow::saved(version, Kept::Top));
     assert!(t.standing().above);
 }
 

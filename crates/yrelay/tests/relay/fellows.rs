@@ -10,7 +10,7 @@ use yrelay::config::{Config, Storage, Upstream};
 use yrelay::login::{Login, Password};
 use yrelay::status::Role;
 use yrelay::target::Target;
-use yrelay_core::fellow::{self, Message as Word};
+use yrelay_core::fellow::{self, Kept, Message as Word};
 use yrelay_core::id_set::IdSet;
 use yrelay_core::state_vector::StateVector;
 use yrelay_core::{link, wire};
@@ -66,6 +66,17 @@ fn two_thousand_documents_go_up_over_one_link_and_are_left_again() {
     eventually("they are left", || {
         above.pages.documents().iter().all(|document| document["links"] == 0)
     });
+}
+
+#[test]
+fn a_server_that_keeps_things_in_memory_only_confirms_nothing() {
+    let directory = TempDir::new().unwrap();
+    let above = Relay::of(Config { role: Role::Serve, ..config() });
+    let relay = below(above.address(), directory.path(), 0);
+    let mut client = Client::synced(relay.address(), "notes", 1);
+    client.save("x");
+    eventually("it is there", || above.pages.documents().iter().any(|d| d["bytes"] != 0));
+    eventually("and that proves nothing", || relay.pages.document("notes")["confirmed"].is_null());
 }
 
 #[test]
@@ -221,7 +232,8 @@ impl Below {
 /// And all the others stay on it.
 #[test]
 fn a_document_that_does_not_pass_the_gate_is_refused_and_never_called_saved() {
-    let above = Relay::of(Config { role: Role::Serve, ..config() });
+    let directory = TempDir::new().unwrap();
+    let above = server(directory.path());
     let mut below = Below::connect(above.address());
     for name in ["good", "bad"] {
         below.join(name);
@@ -232,12 +244,12 @@ fn a_document_that_does_not_pass_the_gate_is_refused_and_never_called_saved() {
     assert!(reason.starts_with("malformed message"), "{reason}");
     below.say("good", &wire::update(&Editor::new(1).write("x")));
     below.say("good", &fellow::ask(2));
-    assert_eq!(below.until_told("good"), Word::Saved { version: 2, above: true });
+    assert_eq!(below.until_told("good"), Word::Saved { version: 2, kept: Kept::Top });
     // Whoever goes on with the other is asked what it has.
     below.join("bad");
     below.say("bad", &wire::update(&Editor::new(1).write("y")));
     below.say("bad", &fellow::ask(3));
-    assert_eq!(below.until_told("bad"), Word::Saved { version: 3, above: true });
+    assert_eq!(below.until_told("bad"), Word::Saved { version: 3, kept: Kept::Top });
     assert_eq!(Client::synced(above.address(), "bad", 2).text(), "y");
 }
 
