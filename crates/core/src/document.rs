@@ -368,9 +368,9 @@ impl Document {
         if self.uplink.as_mut().is_some_and(Uplink::take_doubt) {
             self.unconfirm();
         }
-        let above = self.has_above();
+        let kept = self.kept();
         for (peer, link) in &mut self.links {
-            link.above(above);
+            link.kept(kept);
             if link.is_ready() && !std::mem::replace(&mut link.is_announced, true) {
                 self.out.push(Output::Ready { peer: *peer });
             }

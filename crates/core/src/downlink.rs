@@ -124,10 +124,10 @@ impl Downlink {
         }
     }
 
-    /// Whether those above have all: who was told that they have not is told again.
-    pub(crate) fn above(&mut self, above: bool) {
-        if let Receipt::Sent(version, Kept::Disk) = self.receipt
-            && above
+    /// How well it is kept by now: who was told less is told again.
+    pub(crate) fn kept(&mut self, kept: Kept) {
+        if let Receipt::Sent(version, told) = self.receipt
+            && told < kept
         {
             self.receipt = Receipt::Due(version);
         }

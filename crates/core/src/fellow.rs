@@ -65,15 +65,15 @@ pub enum Message {
     },
 }
 
-/// How well a relay keeps a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How well a document is kept by a relay and those above it, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
-    /// On its disk.
-    Disk,
-    /// And whoever is above it, to the top, does so as well.
-    Top,
     /// In memory only: nothing is promised.
     Memory,
+    /// On a disk.
+    Disk,
+    /// On the disks of all above it, to the top, as well.
+    Top,
 }
 
 /// Why a document is not taken.

@@ -84,21 +84,23 @@ impl Document {
         self.schedule(next);
     }
 
-    /// How well those below may say that it is kept, once it is saved.
+    /// How well it is kept here and above, once it is saved.
     pub(super) fn kept(&self) -> Kept {
-        match self.has_above() {
-            _ if self.is_volatile => Kept::Memory,
-            true => Kept::Top,
-            false => Kept::Disk,
+        let on_a_disk = !self.is_volatile || !(self.is_top || self.unconfirmed);
+        match (on_a_disk, self.has_above()) {
+            (false, _) => Kept::Memory,
+            (true, false) => Kept::Disk,
+            (true, true) => Kept::Top,
         }
     }
 
     fn upstream_saved(&mut self, version: u64, kept: Kept) {
         let Some(uplink) = &mut self.uplink else { return };
         let last = self.log.last_seq();
-        match uplink.saved(version) {
+        let answer = uplink.saved(version);
+        uplink.is_volatile = kept == Kept::Memory;
+        match answer {
             Some(_) if kept == Kept::Memory => {
-                uplink.is_volatile = true;
                 self.above = false;
                 self.unconfirm();
             }

@@ -148,6 +148,28 @@ fn a_relay_below_is_told_that_things_are_kept_in_memory_only() {
     }
 }
 
+/// It has nothing on a disk itself, but those above it do.
+#[test]
+fn what_is_in_memory_here_may_be_on_a_disk_above() {
+    let mut t = Script::loading();
+    t.document = Document::new(1).volatile();
+    t.loaded(&[], false);
+    t.fellow_up();
+    t.fellow_joins(L);
+    t.frame(L, have(&[(1, 3)], &[]));
+    t.tell(have(&[], &[]));
+    t.tell(step2(NOTHING));
+    t.frame(L, step2(&insert(1, 0, "abc")));
+    t.frame(L, fellow::ask(7));
+    t.save();
+    t.hears(L, &["have 1:3", "step2 nothing", "saved 7 Memory"]);
+    let version = t.goes_up(&["have 1:3", "step2 1:0..3", "ask"]).unwrap();
+    for (kept, told) in [(Kept::Disk, "saved 7 Disk"), (Kept::Top, "saved 7 Top")] {
+        t.tell(fellow::saved(version, kept));
+        t.hears(L, &[told]);
+    }
+}
+
 #[test]
 fn an_upstream_that_begins_anew_is_given_all_and_asked_what_it_has() {
     let mut t = confirmed();

@@ -270,9 +270,9 @@ fn what_was_deleted_above_is_brought_back_whole_or_not_called_confirmed() {
 
 #[test]
 fn a_relay_without_a_server_is_the_top() {
-    let directory = TempDir::new().unwrap();
-    let above = Relay::of(config());
-    let relay = below(above.address(), directory.path(), 0);
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let above = Relay::alone(directories[0].path());
+    let relay = below(above.address(), directories[1].path(), 0);
     let mut client = Client::synced(relay.address(), "notes", 1);
     client.save("x");
     eventually("all above have it", || relay.pages.document("notes")["above"] == true);
