@@ -11,6 +11,7 @@ use yrelay_core::update::Update;
 use yrelay_core::wire::{self, Message};
 
 use crate::editor::{Edit, Editor};
+use crate::garbage::Garbage;
 use crate::network::{End, Event, Network, Packet};
 use crate::presence::Presence;
 
@@ -68,6 +69,8 @@ pub(crate) struct Client {
     unanswered: Vec<Bytes>,
     /// Its step 2 has come.
     synced: bool,
+    /// It has said on this connection what no sound client says.
+    lied: bool,
 }
 
 /// y-websocket up to 3 gives up on a connection that brings nothing for this time.
@@ -104,6 +107,7 @@ impl Client {
             returned: IdSet::new(),
             unanswered: Vec::new(),
             synced: false,
+            lied: false,
         }
     }
 
@@ -135,6 +139,7 @@ impl Client {
         self.returned = IdSet::new();
         self.unanswered.clear();
         self.synced = false;
+        self.lied = false;
         net.send(end, wire::sync_step1(&self.editor.state_vector()));
         match self.style {
             Style::Js => {
@@ -158,7 +163,7 @@ impl Client {
             Packet::Closed(code) => {
                 net.note(|| format!("client {} lost its connection: {code:?}", self.number));
                 assert!(
-                    code.is_none_or(|code| matches!(code, 1000 | 1001 | 1013)),
+                    self.lied || code.is_none_or(|code| matches!(code, 1000 | 1001 | 1013)),
                     "client {} was refused with {code:?}",
                     self.number
                 );
@@ -172,6 +177,13 @@ impl Client {
                 assert!(messages.next().is_none(), "providers read one message of a frame");
                 self.message(net, first.expect("the relay sends what parses"));
             }
+        }
+    }
+
+    pub(crate) fn lie(&mut self, net: &mut Network, garbage: Garbage) {
+        if let Some(end) = self.end {
+            self.lied = true;
+            net.litter(end, garbage.message());
         }
     }
 

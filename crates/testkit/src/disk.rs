@@ -16,11 +16,17 @@ pub(crate) struct Disk {
     backlog: BTreeMap<DocumentId, Work>,
     /// Commits fail until then.
     pub(crate) fails_until: Millis,
+    /// What is committed until then is lost all the same if the power goes.
+    pub(crate) lies_until: Millis,
+    /// What is really on the disk, while it lies.
+    real: Option<BTreeMap<DocumentId, Committed>>,
+    /// It has lost what it had called committed.
+    pub(crate) has_lost: bool,
     /// Commits take so much longer until then.
     pub(crate) slow_until: Millis,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Committed {
     seq: u64,
     /// The last local update that the upstream has not confirmed.
@@ -84,6 +90,10 @@ impl Disk {
     pub(crate) fn commit(&mut self, now: Millis) -> Vec<(DocumentId, Outcome)> {
         let mut outcomes = Vec::new();
         let fails = now < self.fails_until;
+        match now < self.lies_until {
+            true => drop(self.real.get_or_insert_with(|| self.committed.clone())),
+            false => self.real = None,
+        }
         for (id, mut work) in std::mem::take(&mut self.backlog) {
             let compaction = work.compaction.take();
             let mut outcome = Outcome::default();
@@ -110,6 +120,11 @@ impl Disk {
     /// The power goes.
     pub(crate) fn lose_power(&mut self) {
         self.backlog.clear();
+        self.lies_until = 0;
+        if let Some(real) = self.real.take() {
+            self.committed = real;
+            self.has_lost = true;
+        }
     }
 
     /// Every document, and whether it is marked unconfirmed.

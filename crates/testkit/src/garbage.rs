@@ -22,6 +22,10 @@ pub(crate) enum Garbage {
     CutUpdate,
     CutVector,
     CutAwareness,
+    /// Updates that Yjs does not take, and that readers have fallen ill of: a client with two
+    /// sections, a text that is announced and does not come.
+    TwoSections,
+    NoContent,
     /// Of a known document, well framed, but of a type that nobody knows.
     UnknownType,
 }
@@ -43,8 +47,12 @@ pub(crate) enum Fate {
 const UPDATE: &[u8] =
     &[1, 1, 7, 0, 4, 1, 4, b't', b'e', b'x', b't', 5, b'h', b'e', b'l', b'l', b'o', 0];
 
+const TWO_SECTIONS: &[u8] =
+    &[2, 2, 1, 0, 7, 1, 1, 0x61, 0, 1, 2, 0, 1, 7, 1, 1, 0x61, 0, 9, 0, 1, 0, 3];
+const NO_CONTENT: &[u8] = &[1, 1, 0x6d, 1, 2, 0, 0x27, 2, 1, 0x6d, 1, 0x6e, 1, 0x28, 0, 3];
+
 impl Garbage {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Empty,
         Self::NoPrefix,
         Self::CutName,
@@ -56,8 +64,13 @@ impl Garbage {
         Self::CutUpdate,
         Self::CutVector,
         Self::CutAwareness,
+        Self::TwoSections,
+        Self::NoContent,
         Self::UnknownType,
     ];
+
+    /// Those that a client can say of its document.
+    pub(crate) const MESSAGES: &[Self] = Self::ALL.split_at(5).1;
 
     /// The frame, where `name` is a document that is known.
     pub(crate) fn frame(self, name: &str) -> Bytes {
@@ -75,9 +88,17 @@ impl Garbage {
             Self::CutUpdate => short(wire::update(UPDATE)),
             Self::CutVector => known(&wire::sync_step1(&[3, 1])),
             Self::CutAwareness => known(&wire::awareness(&[2, 1, 1])),
+            Self::TwoSections => known(&wire::update(TWO_SECTIONS)),
+            Self::NoContent => known(&wire::update(NO_CONTENT)),
             Self::UnknownType => known(&[77, 1, 2, 3]),
         };
         frame.into()
+    }
+
+    /// The message in it.
+    pub(crate) fn message(self) -> Bytes {
+        let frame = self.frame("");
+        link::decode(&frame).expect("it is of a document").1
     }
 
     /// What becomes of such a frame.
@@ -100,6 +121,8 @@ mod tests {
     #[test]
     fn what_is_cut_short_would_be_sound_otherwise() {
         assert!(Update::parse(Bytes::from_static(UPDATE)).is_ok());
-        assert!(Update::parse(Bytes::from_static(&[9, 9, 9])).is_err());
+        for unsound in [&[9, 9, 9], TWO_SECTIONS, NO_CONTENT] {
+            assert!(Update::parse(Bytes::from_static(unsound)).is_err());
+        }
     }
 }

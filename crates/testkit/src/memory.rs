@@ -1,6 +1,6 @@
 //! What a service holds in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yrelay_core::Millis;
 use yrelay_core::document::Document;
@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     pub(crate) link: Option<Link>,
     pub(crate) below: Below,
     pub(crate) clients: BTreeMap<PeerId, Peer>,
+    /// Those that have lied, until they are sent away.
+    pub(crate) liars: BTreeSet<PeerId>,
     pub(crate) offers: Offers,
     pub(crate) peers: u64,
     pub(crate) outcomes: Vec<(DocumentId, Outcome)>,

@@ -57,7 +57,11 @@ impl Service {
                 let event = upstream::Event::Refused { document: id.clone(), reason };
                 self.link_event(net, event);
             }
-            Output::Ignored { kind, .. } => self.refuse(id, &format!("of type {kind}")),
+            Output::Ignored { peer, kind } => {
+                if !self.memory().liars.remove(&peer) {
+                    self.refuse(id, &format!("of type {kind}"));
+                }
+            }
             Output::WakeAt { at } => {
                 let event = Event::Service(self.number, self.life, Timer::Document(id.clone()));
                 net.at(self.in_net_time(at), event);
@@ -154,7 +158,8 @@ impl Service {
     }
 
     fn close(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, reason: CloseReason) {
-        assert!(!reason.is_peers_fault(), "a sound client was sent away: {reason}");
+        let lied = self.memory().liars.remove(&peer);
+        assert!(lied || !reason.is_peers_fault(), "a sound client was sent away: {reason}");
         self.hang_up(net, id, peer, reason);
         self.close_below(net, peer, reason);
     }

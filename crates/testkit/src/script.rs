@@ -6,6 +6,7 @@ use yrelay_core::event::Dialect;
 use crate::client::Style;
 use crate::editor::Edit;
 use crate::fault::Fault;
+use crate::garbage::Garbage;
 use crate::server::Mode;
 
 /// Something that happens at a time of the script's choosing.
@@ -24,6 +25,11 @@ pub(crate) enum Step {
     CutClient {
         client: usize,
         late_ms: Millis,
+    },
+    /// A client says what no sound client says.
+    Lie {
+        client: usize,
+        garbage: Garbage,
     },
     /// A client reads nothing for a while.
     StallClient {
@@ -55,6 +61,11 @@ pub(crate) enum Step {
         down_ms: Millis,
     },
     DiskFails {
+        service: usize,
+        ms: Millis,
+    },
+    /// For a while what is saved is lost all the same if the power goes.
+    DiskLies {
         service: usize,
         ms: Millis,
     },

@@ -1,7 +1,8 @@
 //! A service: documents of the core, driven as yrelay's shell drives them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use yrelay_core::Millis;
 use yrelay_core::document::Document;
 use yrelay_core::event::Input;
@@ -103,6 +104,7 @@ impl Service {
             link: self.server.map(|_| Link::new(self.now(net), seed)),
             below: Below::default(),
             clients: BTreeMap::new(),
+            liars: BTreeSet::new(),
             offers: Offers::new(seed),
             peers: 0,
             outcomes: Vec::new(),
@@ -199,9 +201,18 @@ impl Service {
                 self.input(net, &id, Input::Frame { peer, bytes });
             }
             Some(Packet::Closed(_)) => self.leave(net, &id, peer),
-            Some(Packet::Garbage(_)) => unreachable!("clients are sound"),
+            Some(Packet::Garbage(bytes)) => self.take_lie(net, &id, peer, bytes),
             None => {}
         }
+    }
+
+    /// Whoever lies is sent away, or not listened to.
+    fn take_lie(&mut self, net: &mut Network, id: &DocumentId, peer: PeerId, bytes: Bytes) {
+        let memory = self.memory();
+        memory.liars.insert(peer);
+        let loaded = memory.documents.get(id).is_some_and(|slot| slot.loaded);
+        self.input(net, id, Input::Frame { peer, bytes });
+        assert!(!loaded || !self.memory().liars.contains(&peer), "{id}: a lie of {peer} was taken");
     }
 
     /// A reader waits while the document cannot take its frame.

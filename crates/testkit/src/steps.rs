@@ -25,6 +25,7 @@ impl World<'_> {
                     net.cut(end.connection, late_ms);
                 }
             }
+            Step::Lie { client, garbage } => self.clients[client].lie(net, garbage),
             Step::StallClient { client, ms } => {
                 if let Some(end) = self.clients[client].end {
                     net.stall(end.other(), now + ms);
@@ -40,6 +41,7 @@ impl World<'_> {
                 net.after(down_ms, Event::ServiceReturns(service));
             }
             Step::DiskFails { service, ms } => self.services[service].disk.fails_until = now + ms,
+            Step::DiskLies { service, ms } => self.services[service].disk.lies_until = now + ms,
             Step::DiskSlow { service, ms } => self.services[service].disk.slow_until = now + ms,
             Step::LoadsFail { service, ms } => self.services[service].loads_fail_until = now + ms,
         }
@@ -62,6 +64,7 @@ impl World<'_> {
             Step::Move { client, .. }
             | Step::Edit { client, .. }
             | Step::Burst { client, .. }
+            | Step::Lie { client, .. }
             | Step::Leave { client }
             | Step::ComeBack { client }
             | Step::Vanish { client } => *client,

@@ -322,6 +322,7 @@ impl<'a> World<'a> {
             service.refusal = None;
             service.loads_fail_until = 0;
             service.disk.fails_until = 0;
+            service.disk.lies_until = 0;
             service.disk.slow_until = 0;
         }
     }

@@ -91,6 +91,10 @@ impl Writer {
             }
         } else {
             let step = self.trouble();
+            if let Step::DiskLies { service, ms } = step {
+                let crash = Step::Crash { service, down_ms: self.random.upto(500) };
+                steps.push((at + self.random.upto(ms), crash));
+            }
             steps.push((at, step));
         }
     }
@@ -126,7 +130,7 @@ impl Writer {
         let ms = [20, 500, 3_000, 20_000, 60_000][self.below(5)];
         let ms = self.random.upto(ms);
         let late_ms = [0, 500, 35_000][self.below(3)];
-        let kinds = if self.has_server { 32 } else { 16 };
+        let kinds = if self.has_server { 36 } else { 18 };
         match self.random.upto(kinds) {
             0..=2 => Step::CutClient { client, late_ms },
             3 => Step::StallClient { client, ms },
@@ -142,7 +146,12 @@ impl Writer {
             12 if self.random.upto(4) == 0 => Step::Burst { client, count: 520 },
             12 | 13 => Step::Burst { client, count: 3 + self.number(60) },
             14 | 15 => Step::Crash { service, down_ms: ms },
-            16 if self.relay.is_none() => Step::Link { service, fault: self.sleep() },
+            16 => {
+                let lies = Garbage::MESSAGES;
+                Step::Lie { client, garbage: lies[self.below(lies.len())] }
+            }
+            17 => Step::DiskLies { service, ms },
+            18 if self.relay.is_none() => Step::Link { service, fault: self.sleep() },
             _ => Step::Link { service, fault: self.fault(ms, late_ms) },
         }
     }
