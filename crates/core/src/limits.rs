@@ -24,6 +24,13 @@ pub const STRUCTS_PER_UPDATE_MAX: usize = 2_000_000;
 /// Ranges in the delete set of one update. Each costs an index entry.
 pub const DELETES_PER_UPDATE_MAX: usize = 2_000_000;
 
+/// Structs of one document that stand beyond gaps. They are stored and passed on, but no reader
+/// can use them, each joiner is sent them all, and none is ever joined with what it belongs to.
+/// What comes beyond a gap then is left out; what fills one never is.
+pub const PENDING_STRUCTS_MAX: usize = 100_000;
+/// Their bytes. The update that passes either bound is still taken, whole.
+pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Entries of a state vector.
 pub const STATE_VECTOR_ENTRIES_MAX: usize = 1_000_000;
 

@@ -18,6 +18,7 @@ use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::offers::Offers;
+use yrelay_core::replica::Pending;
 use yrelay_core::upstream::Event;
 
 use crate::jobs::{Compacted, Job};
@@ -210,6 +211,14 @@ impl State {
                 if self.links.refuse(peer, reason) {
                     self.input(relay, id, Input::Detach { peer });
                 }
+            }
+            Output::LeftOut { peer, pending } => {
+                relay.metrics.reject("pending");
+                let Pending { structs, bytes } = pending;
+                tracing::warn!(
+                    document = %id, %peer, structs, bytes,
+                    "not taken: too many changes already wait for others, which are missing"
+                );
             }
             Output::Refused { reason } => {
                 self.link_event(relay, Event::Refused { document: id.clone(), reason });
