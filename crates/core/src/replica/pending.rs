@@ -61,6 +61,7 @@ mod tests {
 
     use super::*;
     use crate::decode::put_varuint;
+    use crate::replica::Compaction;
     use crate::update::Update;
 
     /// Collected structs of one client, of these lengths, one after the other.
@@ -103,6 +104,8 @@ mod tests {
                 prop_assert_eq!(replica.pending(), replica.count_pending());
                 prop_assert_eq!(replica.pending() == Pending::default(), !replica.is_incomplete());
             }
+            let compacted = replica.compact(Compaction::Full);
+            prop_assert_eq!(compacted.pending(), compacted.count_pending());
         }
     }
 }

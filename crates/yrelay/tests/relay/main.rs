@@ -14,6 +14,8 @@ mod bounds;
 mod broadcast;
 mod content;
 mod damage;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod fellows;
 mod flags;
 mod large;
@@ -26,3 +28,4 @@ mod refusing;
 mod retain;
 mod saving;
 mod stopping;
+mod strangers;
