@@ -43,6 +43,7 @@ pub mod store;
 
 mod allowance;
 mod connection;
+mod evict;
 mod holder;
 mod jobs;
 mod link_server;

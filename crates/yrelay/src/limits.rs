@@ -156,6 +156,10 @@ pub const MEMORY_BYTES: usize = 1 << 30;
 /// What may be set instead. All works with less, but one document after the other, and who sets
 /// less has mistaken the unit. How much there is, the machine knows.
 pub const MEMORY_BYTES_ALLOWED: RangeInclusive<usize> = 16 << 20..=usize::MAX;
+/// What a document takes beside its content and what of it is on its way to the disk.
+pub const DOCUMENT_BYTES: usize = 4 << 10;
+/// When this part of that memory has been filled anew, they are looked through at once.
+pub const GROWTH_SHARE: usize = 8;
 /// So much is loaded for the upstream's sake between two such looks.
 pub const OFFER_BYTES: u64 = 64 << 20;
 /// Of the time for stopping, what the disk gets at most.

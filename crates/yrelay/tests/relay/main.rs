@@ -21,6 +21,8 @@ mod flags;
 mod large;
 mod link;
 mod login;
+#[cfg(target_os = "linux")]
+mod memory;
 mod moving;
 mod pages;
 mod parking;
