@@ -45,6 +45,8 @@ pub const AWARENESS_IDS_PER_PEER_MAX: usize = 64;
 
 /// All live awareness states of one document.
 pub const AWARENESS_BYTES_MAX: usize = 1024 * 1024;
+/// What each of them counts beside its own bytes. Clients are few; a relay may bring any number.
+pub const AWARENESS_ENTRY_BYTES: usize = 128;
 
 /// Departed ids remembered per document, so that one that returns with an old clock is told.
 pub const AWARENESS_TOMBSTONES_MAX: usize = 4_096;

@@ -204,6 +204,10 @@ impl Links {
 }
 
 impl LinkBelow {
+    fn is_full(&self) -> bool {
+        self.peers.len() >= limits::LINK_DOCUMENTS_MAX
+    }
+
     fn push(&mut self, frame: Bytes) {
         self.counts.sent();
         let _ = self.outbox.push(frame);
@@ -361,7 +365,7 @@ impl State {
         if leaves {
             return Ok(None);
         }
-        if link.peers.len() >= limits::LINK_DOCUMENTS_MAX {
+        if link.is_full() {
             let reason = CloseReason::TooManyDocuments;
             relay.metrics.reject(reason.label());
             let words = format!("{reason}: {} are as many as may be", limits::LINK_DOCUMENTS_MAX);
@@ -395,16 +399,38 @@ impl State {
 mod tests {
     use super::*;
 
-    #[test]
-    fn who_comes_and_goes_and_reads_nothing_is_not_remembered() {
+    fn linked() -> (Links, u64) {
         let mut links = Links::default();
         let (link, _) = links.connected(&Outbox::new(), Dialect::Own, Allowance::Endless);
-        for peer in (0..100).map(PeerId) {
-            let document = DocumentId::new("notes").unwrap();
-            links.join(peer, Member { link, document, prefix: link::prefix("notes") });
-            links.ready(peer);
-            assert!(links.leave(peer).is_some());
+        (links, link)
+    }
+
+    fn join(links: &mut Links, link: u64, number: u64) {
+        let name = number.to_string();
+        let document = DocumentId::new(&name).unwrap();
+        links.join(PeerId(number), Member { link, document, prefix: link::prefix(&name) });
+    }
+
+    #[test]
+    fn who_comes_and_goes_and_reads_nothing_is_not_remembered() {
+        let (mut links, link) = linked();
+        for number in 0..100 {
+            join(&mut links, link, number);
+            links.ready(PeerId(number));
+            assert!(links.leave(PeerId(number)).is_some());
         }
         assert!(!links.is_waiting(link) && links.members.is_empty() && links.joined.is_empty());
+    }
+
+    #[test]
+    fn a_link_joins_so_many_documents_and_no_more() {
+        let (mut links, link) = linked();
+        for number in 0..limits::LINK_DOCUMENTS_MAX as u64 {
+            assert!(!links.links[&link].is_full());
+            join(&mut links, link, number);
+        }
+        assert!(links.links[&link].is_full());
+        links.leave(PeerId(0));
+        assert!(!links.links[&link].is_full());
     }
 }

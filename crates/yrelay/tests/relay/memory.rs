@@ -118,6 +118,25 @@ fn announce(address: SocketAddr) -> Socket {
     socket
 }
 
+/// The last changes are kept for whoever returns: they, and not the buffers that they came in.
+#[test]
+fn what_is_kept_of_a_large_message_is_no_larger_than_itself() {
+    let directory = TempDir::new().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let mut author = Client::synced(program.address, "notes", 1);
+    let junk = [&[77][..], &vec![0; MIB]].concat();
+    let grown = growth(&program, || {
+        for _ in 0..64 {
+            author.socket.binary(&junk);
+            author.save("x");
+            let message = wire::update(&author.editor.write("y"));
+            author.socket.binary(&[&message[..], &junk].concat());
+            author.receive(&message);
+        }
+    });
+    assert!(grown < 32 * MIB, "{} KiB", grown >> 10);
+}
+
 /// Of a document that is passed on unread nothing else is kept.
 #[test]
 fn who_does_not_read_costs_its_queue_and_no_more() {
