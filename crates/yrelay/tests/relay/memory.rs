@@ -217,12 +217,12 @@ fn percentiles(mut took: Vec<Duration>) -> (Duration, Duration) {
 
 /// How long it takes from one to the other, many times.
 fn latencies(program: &Program) -> (Duration, Duration) {
-    let [mut author, mut other] =
-        [1, 2].map(|number| Client::synced(program.address, "notes", number));
-    let took = (0..4_000).map(|_| {
+    let [mut author, mut other] = [(); 2].map(|()| Socket::connect(program.address, "/secret"));
+    let frame = vec![b'x'; 4 << 10];
+    let took = (0..5_000).map(|_| {
         let start = now();
-        let message = author.write(&"x".repeat(1 << 10));
-        other.receive(&message);
+        author.binary(&frame);
+        assert!(matches!(other.read(), Message::Binary(_)));
         start.elapsed()
     });
     percentiles(took.collect())
@@ -232,18 +232,17 @@ fn latencies(program: &Program) -> (Duration, Duration) {
 #[test]
 #[ignore = "measures; with --nocapture it shows the figures"]
 fn how_much_those_who_do_not_read_delay_others() {
-    let run = |frozen: usize| {
-        let directory = TempDir::new().unwrap();
-        let program = Program::start(directory.path(), &[]);
-        let _frozen: Vec<Client> = (0..frozen)
-            .map(|number| Client::synced(program.address, "notes", 10 + number as u64))
-            .collect();
+    let run = |count: usize| {
+        let program = Program::serve(&["--ephemeral", "--opaque", "secret"]);
+        let frozen: Vec<Socket> =
+            (0..count).map(|_| Socket::connect(program.address, "/secret")).collect();
         let (half, most) = latencies(&program);
         let sent_away = program.pages().metric("rejected_total{reason=\"too_slow\"}");
         let memory = program.memory("VmHWM") >> 10;
         println!(
-            "{frozen:2} frozen: p50 {half:?}, p99 {most:?}; {sent_away} sent away; {memory} KiB"
+            "{count:2} frozen: p50 {half:?}, p99 {most:?}; {sent_away} sent away; {memory} KiB"
         );
+        drop(frozen);
     };
     run(0); // warms up
     for frozen in [0, 1, 10, 0, 1, 10] {
