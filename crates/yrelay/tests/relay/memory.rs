@@ -205,7 +205,7 @@ fn documents_touched_once_do_not_stay() {
         }
     });
     println!("{DOCUMENTS} documents read: {} KiB", grown >> 10);
-    assert!(grown < 64 * MIB, "{} KiB", grown >> 10);
+    assert!(grown < 48 * MIB, "{} KiB", grown >> 10);
     eventually("they leave", || few_are_left(&program));
 }
 
