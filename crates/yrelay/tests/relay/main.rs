@@ -14,11 +14,15 @@ mod bounds;
 mod broadcast;
 mod content;
 mod damage;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod fellows;
 mod flags;
 mod large;
 mod link;
 mod login;
+#[cfg(target_os = "linux")]
+mod memory;
 mod moving;
 mod pages;
 mod parking;
@@ -26,3 +30,4 @@ mod refusing;
 mod retain;
 mod saving;
 mod stopping;
+mod strangers;
