@@ -213,7 +213,7 @@ impl Store {
             changed: Condvar::new(),
             reader,
         });
-        Writer::new(Arc::clone(&shared), writer, held, wake, probe).spawn()?;
+        Writer::new(Arc::clone(&shared), writer, held, wake, probe, pace.wal_frames).spawn()?;
         let store = Self { owner: Arc::new(Owner(shared)) };
         Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }

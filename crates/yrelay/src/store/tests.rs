@@ -11,9 +11,12 @@ mod closing;
 mod desk;
 mod faults;
 mod forgetting;
+mod ledger;
 mod opened;
+mod power;
 mod process;
 mod refusals;
+mod story;
 mod switch;
 
 use desk::*;
