@@ -13,9 +13,9 @@ mod faults;
 mod forgetting;
 mod ledger;
 mod opened;
-mod power;
 mod process;
 mod refusals;
+mod salvage;
 mod story;
 mod switch;
 

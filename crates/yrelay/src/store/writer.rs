@@ -209,6 +209,11 @@ impl Writer {
             *slot = None;
         }
         drop(slot);
+        if let Err(fault) = &result
+            && fault.is_damage()
+        {
+            self.shared.note_damage(&fault.to_string());
+        }
         let time = now() - start;
         self.shared.backlog().count(result.is_ok().then_some(time));
         result

@@ -122,14 +122,17 @@ impl Ledger {
             assert_eq!(*loaded, Loaded::default(), "{name} was never written");
             return;
         };
-        account.check(at, &numbers(loaded)).unwrap_or_else(|error| panic!("{name} at {at}: {error}"));
+        account
+            .check(at, &numbers(loaded))
+            .unwrap_or_else(|error| panic!("{name} at {at}: {error}"));
     }
 }
 
 impl Account {
     fn check(&self, at: usize, shown: &[u64]) -> Result<(), String> {
         // Of each life: appended, saved. A first life that began before is the one in `events`.
-        let first = self.lives - self.events.iter().filter(|(_, e)| *e == Event::Forgotten).count() as u64;
+        let first =
+            self.lives - self.events.iter().filter(|(_, e)| *e == Event::Forgotten).count() as u64;
         let (mut begun, mut ended) = (first, first);
         let mut lives = BTreeMap::from([(first, (0, 0))]);
         for (_, event) in self.events.iter().filter(|(when, _)| *when <= at) {
@@ -144,7 +147,11 @@ impl Account {
         let of = |life: u64| lives.get(&life).copied().unwrap_or_default();
         let Some(last) = shown.last() else {
             let blank = begun > ended || of(ended).1 == 0;
-            return if blank { Ok(()) } else { Err(format!("{:?} were saved, it is blank", of(ended))) };
+            return if blank {
+                Ok(())
+            } else {
+                Err(format!("{:?} were saved, it is blank", of(ended)))
+            };
         };
         let (life, last) = (last / LIFE, last % LIFE);
         let (appended, saved) = of(life);
