@@ -19,8 +19,11 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
-    /// Whatever makes a file longer: no space left.
-    Full,
+    /// Whatever makes a file longer, from this call on: no space left.
+    Full {
+        /// The first.
+        from: u64,
+    },
     /// Every sync.
     Syncs,
 }
@@ -156,7 +159,7 @@ impl Watched {
             {
                 Fate::IoError
             }
-            Some(Fault::Full) if call == Call::Grow => Fate::Full,
+            Some(Fault::Full { from }) if number >= from && call == Call::Grow => Fate::Full,
             Some(Fault::Syncs) if call == Call::Sync => Fate::IoError,
             _ => Fate::Well,
         };

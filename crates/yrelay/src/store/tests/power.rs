@@ -15,11 +15,12 @@ struct Tried {
     deaths: usize,
 }
 
-fn is_long() -> bool {
+pub(super) fn is_long() -> bool {
     std::env::var_os("YRELAY_LONG").is_some_and(|value| value == "1")
 }
 
-fn keeps_promises(image: &Image, ledger: &Ledger, at: usize) {
+/// Opens a store after a power cut and holds what it shows against what was promised.
+pub(super) fn keeps_promises(image: &Image, ledger: &Ledger, at: usize) {
     let there = directory_in_memory();
     image.write(there.path()).unwrap();
     let store = look(there.path()).unwrap_or_else(|error| panic!("at {at}: {error}"));
@@ -39,7 +40,7 @@ fn second_cut(
 ) {
     let there = directory_in_memory();
     let disk = begin(there.path());
-    let mut story = Story::open(there.path(), disk, Ledger::default()).unwrap();
+    let mut story = Story::open(there.path(), Arc::new(disk), Ledger::default()).unwrap();
     let opened_at = story.disk.length();
     let shown = Ledger::shown(story.store(), &names());
     *lock(&story.ledger) = shown;
@@ -69,7 +70,7 @@ fn strike(seed: u64, faults: bool, every: usize, tried: &mut Tried) {
     let mut random = Random::new(seed);
     let place = directory_in_memory();
     let disk = Disk::watch(place.path()).unwrap();
-    let mut story = Story::open(place.path(), disk, Ledger::default()).unwrap();
+    let mut story = Story::open(place.path(), Arc::new(disk), Ledger::default()).unwrap();
     story.go_on(place.path(), &mut random, 40, faults);
     if random.percent(50) {
         story.close().unwrap();

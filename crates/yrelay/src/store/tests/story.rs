@@ -35,8 +35,8 @@ pub(super) struct Story {
 
 impl Story {
     /// Opens what is in a directory under watch.
-    pub(super) fn open(path: &Path, disk: Disk, ledger: Ledger) -> Result<Self, StoreError> {
-        let (disk, ledger) = (Arc::new(disk), Arc::new(Mutex::new(ledger)));
+    pub(super) fn open(path: &Path, disk: Arc<Disk>, ledger: Ledger) -> Result<Self, StoreError> {
+        let ledger = Arc::new(Mutex::new(ledger));
         let (store, news) = open(path, &disk, &ledger)?;
         Ok(Self { disk, ledger, store: Some(store), news })
     }
@@ -58,8 +58,21 @@ impl Story {
         }
     }
 
+    /// Waits until all is saved, or cannot be.
+    pub(super) fn settle(&self) {
+        let failures = self.store().stats().commit_failures;
+        let settled = |stats: Stats| stats.unsaved_bytes == 0 || stats.commit_failures > failures;
+        while !settled(self.store().stats()) {
+            self.news.recv_timeout(PATIENCE).expect("it is saved, or not");
+        }
+    }
+
+    pub(super) fn is_saved(&self, name: &DocumentId) -> bool {
+        lock(&self.ledger).is_saved(name)
+    }
+
+    /// Compacts what is saved.
     pub(super) fn compact(&self, name: &DocumentId) {
-        self.wait_saved(std::slice::from_ref(name));
         let (upto, snapshot) = lock(&self.ledger).snapshot(name);
         self.store().compact(name, upto, snapshot);
     }
@@ -86,7 +99,10 @@ impl Story {
                         self.append(name, words, random.percent(30));
                     }
                 }
-                60..75 => self.compact(name),
+                60..75 => {
+                    self.wait_saved(std::slice::from_ref(name));
+                    self.compact(name);
+                }
                 75..80 => {
                     self.forget(name);
                     self.wait_saved(&names);
