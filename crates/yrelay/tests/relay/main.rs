@@ -14,6 +14,8 @@ mod bounds;
 mod broadcast;
 mod content;
 mod damage;
+#[cfg(target_os = "linux")]
+mod disks;
 mod fellows;
 mod flags;
 mod large;
