@@ -227,7 +227,18 @@ pub(super) fn load(
                 .optional()
         })
         .map_err(failed)?;
-    let Some((id, seq, bytes, unconfirmed)) = known else { return Ok(Loaded::default()) };
+    let Some((id, seq, bytes, unconfirmed)) = known else {
+        // No checksum covers the index, and what is lost there must not look new.
+        let anywhere = "SELECT 1 FROM documents NOT INDEXED WHERE identifier = ?1";
+        let is_there = tx
+            .prepare_cached(anywhere)
+            .and_then(|mut statement| statement.exists([document.as_str()]))
+            .map_err(failed)?;
+        if is_there {
+            return Err(LoadError::damaged(document, "the index does not know it"));
+        }
+        return Ok(Loaded::default());
+    };
     let mut loaded = Loaded { unconfirmed, ..Loaded::default() };
     read(&tx, document, id, &mut loaded)?;
     let read_bytes = loaded.snapshot_bytes + loaded.log_bytes;

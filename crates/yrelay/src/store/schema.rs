@@ -181,10 +181,17 @@ fn inspect(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let is_ours = |application| application == Some(APPLICATION_ID);
+    if is_ours(application(&header)) {
+        // SQLite would only read what says otherwise.
+        if header[18..20].iter().all(|version| matches!(version, 1 | 2)) {
+            return Ok(());
+        }
+        let detail = "its header names no version of the format".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+    }
     // A power cut may tear the header while the log is folded into the file: the log still has it.
-    if is_ours(application(&header))
-        || is_ours(Pages::open(path).and_then(|mut pages| pages.application()).map_err(failed)?)
-    {
+    let whole = Pages::open(path).and_then(|mut pages| pages.application()).map_err(failed)?;
+    if is_ours(whole) {
         return Ok(());
     }
     Err(StoreError::NotAStore(path.to_owned()))

@@ -53,7 +53,7 @@ impl Disk {
             eprintln!("skipped: no right to mount a file system");
             return None;
         }
-        Some(Self { at, below: below })
+        Some(Self { at, below })
     }
 
     fn path(&self) -> &str {

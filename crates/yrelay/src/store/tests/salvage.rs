@@ -52,9 +52,13 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
 /// What is there, or whether something of it is damaged.
 fn content(opened: &Opened) -> Result<Content, LoadError> {
     let mut content = Content::new();
-    for stored in &opened.documents {
-        let loaded = opened.store.load(&stored.identifier)?;
-        content.insert(stored.identifier.clone(), numbers(&loaded));
+    let listed = opened.documents.iter().map(|stored| &stored.identifier);
+    // One that was written and is not listed had better not be blank.
+    for name in listed.chain(STORE.1.keys()) {
+        let numbers = numbers(&opened.store.load(name)?);
+        if !numbers.is_empty() {
+            content.insert(name.clone(), numbers);
+        }
     }
     Ok(content)
 }
@@ -71,7 +75,12 @@ fn lost_by(what: &str, damage: impl FnOnce(&mut Vec<u8>)) -> usize {
     let mut image = image.clone();
     damage(image.0.get_mut(FILE).unwrap());
     image.write(dir.path()).unwrap();
-    let opened = open(dir.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let opened = match open(dir.path()) {
+        Ok(opened) => opened,
+        // A flipped bit may say so, and then it may be true.
+        Err(StoreError::Newer { .. }) => return 0,
+        Err(error) => panic!("{what}: {error}"),
+    };
     let was_found_at_once = !set_aside(dir.path()).is_empty();
     let after = match content(&opened) {
         Ok(content) => content,
@@ -152,7 +161,7 @@ fn a_store_that_ends_too_early_shows_what_is_left() {
 fn flipped_bits_are_never_shown() {
     let mut random = Random::new(7);
     let mut lossy = 0;
-    for _ in 0..100 {
+    for _ in 0..60 {
         let bits = [1, 1, 20][random.below(3)];
         let seed = random.number();
         let lost = lost_by(&format!("{bits} bits by {seed}"), |file| {
@@ -164,7 +173,31 @@ fn flipped_bits_are_never_shown() {
         });
         lossy += usize::from(lost > 0);
     }
-    assert!((5..95).contains(&lossy), "{lossy}");
+    assert!((3..57).contains(&lossy), "{lossy}");
+}
+
+/// What no checksum covers: names, sums, indexes, the tables themselves.
+#[test]
+fn flipped_bits_beside_the_rows_cost_no_row() {
+    let mut random = Random::new(3);
+    let beside: Vec<usize> = pages()
+        .into_iter()
+        .filter(|(_, tree, kind, _)| tree != "updates" || kind == "internal")
+        .map(|(number, ..)| (number as usize - 1) * PAGE_BYTES)
+        .collect();
+    let name = b"of many 77";
+    let of_name = |window: &[u8]| window == name;
+    let file = &STORE.0.0[FILE];
+    let named: Vec<usize> =
+        (0..file.len() - name.len()).filter(|at| of_name(&file[*at..at + name.len()])).collect();
+    assert_eq!(named.len(), 2, "in the table and in its index");
+    let chance = (0..50).map(|_| beside[random.below(beside.len())] + random.below(PAGE_BYTES));
+    for at in named.into_iter().chain([18, 19, 40, 57, 99, 101, 104]).chain(chance) {
+        for bit in [0, 3] {
+            let what = format!("bit {bit} of byte {at}");
+            assert_eq!(lost_by(&what, |file| file[at] ^= 1 << bit), 0, "{what}");
+        }
+    }
 }
 
 /// A store that is killed at work: its last changes are in the log only.
