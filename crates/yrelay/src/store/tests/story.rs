@@ -90,6 +90,8 @@ impl Story {
     /// So many random things are asked of it.
     pub(super) fn go_on(&mut self, path: &Path, random: &mut Random, steps: usize, faults: bool) {
         let names = names();
+        // Nothing is waited for that cannot come.
+        let mut disk_is_well = true;
         for _ in 0..steps {
             let name = &names[random.below(names.len())];
             match random.below(100) {
@@ -100,31 +102,38 @@ impl Story {
                     }
                 }
                 60..75 => {
-                    self.wait_saved(std::slice::from_ref(name));
-                    self.compact(name);
+                    if disk_is_well {
+                        self.wait_saved(std::slice::from_ref(name));
+                    }
+                    if self.is_saved(name) {
+                        self.compact(name);
+                    }
                 }
                 75..80 => {
                     self.forget(name);
+                    self.settle();
+                    self.disk.fail(None);
+                    disk_is_well = true;
                     self.wait_saved(&names);
                 }
-                80..84 if faults => self.disk.fail(Some(Fault::Syncs)),
+                80..84 if faults => {
+                    self.disk.fail(Some(Fault::Syncs));
+                    disk_is_well = false;
+                }
                 80..88 => {
                     self.disk.fail(None);
+                    disk_is_well = true;
                     self.wait_saved(&names);
                 }
-                88..92 if self.disk.failed() == 0 => {
+                88..92 if disk_is_well => {
                     self.close().unwrap();
                     let (store, news) = open(path, &self.disk, &self.ledger).unwrap();
                     (self.store, self.news) = (Some(store), news);
                 }
                 _ => self.store().note_opened(name, random.number() >> 20),
             }
-            if random.percent(30) && self.disk.failed() == 0 {
+            if random.percent(30) && disk_is_well {
                 self.wait_saved(&names);
-            }
-            // Nothing that waits may keep the story from going on.
-            if self.disk.failed() > 3 {
-                self.disk.fail(None);
             }
         }
         self.disk.fail(None);
