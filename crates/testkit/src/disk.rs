@@ -1,6 +1,6 @@
 //! A model of the store: what is committed survives, what is queued does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use yrelay_core::event::Input;
@@ -22,6 +22,8 @@ pub(crate) struct Disk {
     real: Option<BTreeMap<DocumentId, Committed>>,
     /// It has lost what it had called committed.
     pub(crate) has_lost: bool,
+    /// Documents of which something was lost that it had not.
+    pub(crate) dropped: BTreeSet<DocumentId>,
     /// Commits take so much longer until then.
     pub(crate) slow_until: Millis,
 }
@@ -119,7 +121,7 @@ impl Disk {
 
     /// The power goes.
     pub(crate) fn lose_power(&mut self) {
-        self.backlog.clear();
+        self.dropped.extend(std::mem::take(&mut self.backlog).into_keys());
         self.lies_until = 0;
         if let Some(real) = self.real.take() {
             self.committed = real;

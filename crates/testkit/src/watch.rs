@@ -49,7 +49,11 @@ impl World<'_> {
             let Some(parent) = service.parent.filter(|_| service.dialect() == Dialect::Own) else {
                 continue;
             };
-            for (id, Want { structs, deletes }) in std::mem::take(&mut service.proofs) {
+            let proofs = std::mem::take(&mut service.proofs);
+            if self.services[parent].disk.has_lost {
+                continue;
+            }
+            for (id, Want { structs, deletes }) in proofs {
                 let held = self.services[parent].disk.held(&id);
                 assert!(
                     held.structs.contains_all(&structs) && held.deletes.contains_all(&deletes),

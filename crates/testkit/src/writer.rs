@@ -93,7 +93,7 @@ impl Writer {
             let step = self.trouble();
             if let Step::DiskLies { service, ms } = step {
                 let crash = Step::Crash { service, down_ms: self.random.upto(500) };
-                steps.push((at + self.random.upto(ms), crash));
+                steps.push((at + self.random.upto(ms.min(self.calm_at - at)), crash));
             }
             steps.push((at, step));
         }
