@@ -27,6 +27,8 @@ pub(super) fn keeps_promises(image: &Image, ledger: &Ledger, at: usize) {
     for name in names() {
         ledger.check(at, &name, &store.load(&name).unwrap());
     }
+    // It is not damage, and nothing is set aside.
+    assert_eq!(store.trouble(), None, "at {at}");
     store.close(PATIENCE).unwrap();
 }
 
