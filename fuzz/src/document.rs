@@ -243,6 +243,7 @@ impl Play {
             | Output::Lost
             | Output::Refused { .. }
             | Output::Ignored { .. }
+            | Output::LeftOut { .. }
             | Output::WakeAt { .. } => {}
         }
     }

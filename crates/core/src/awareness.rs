@@ -20,7 +20,7 @@ pub struct Awareness {
     entries: BTreeMap<u64, Entry>,
     /// The id that each local client announced as its own.
     own: BTreeMap<PeerId, u64>,
-    /// Bytes of all living states.
+    /// What all living entries count.
     bytes: usize,
 }
 
@@ -119,12 +119,11 @@ impl Awareness {
     }
 
     fn has_room(&self, peer: PeerId, role: Role, news: &Announcement) -> bool {
-        let bytes = |state: &Option<Bytes>| state.as_ref().map_or(0, Bytes::len);
         let held = self.entries.get(&news.id);
-        let held_bytes = held.map_or(0, |entry| bytes(&entry.state));
+        let held_bytes = held.map_or(0, |entry| cost(&entry.state));
         let announced = |entry: &Entry| entry.announcers.contains(&peer);
-        bytes(&news.state) <= limits::AWARENESS_STATE_BYTES_MAX
-            && self.bytes - held_bytes + bytes(&news.state) <= limits::AWARENESS_BYTES_MAX
+        news.state.as_ref().map_or(0, Bytes::len) <= limits::AWARENESS_STATE_BYTES_MAX
+            && self.bytes - held_bytes + cost(&news.state) <= limits::AWARENESS_BYTES_MAX
             && (role != Role::Client
                 || held.is_some_and(announced)
                 || self.entries.values().filter(|entry| announced(entry)).count()
@@ -145,10 +144,12 @@ impl Awareness {
             Some(_) => now + limits::AWARENESS_EXPIRY_MS,
             None => now,
         };
-        self.bytes += news.state.as_ref().map_or(0, Bytes::len);
-        let entry = Entry { clock: news.clock, state: news.state, announcers, until };
+        self.bytes += cost(&news.state);
+        // A part of the message would hold all of it.
+        let state = news.state.map(|state| Bytes::copy_from_slice(&state));
+        let entry = Entry { clock: news.clock, state, announcers, until };
         if let Some(old) = self.entries.insert(news.id, entry) {
-            self.bytes -= old.state.map_or(0, |state| state.len());
+            self.bytes -= cost(&old.state);
         }
     }
 
@@ -199,7 +200,7 @@ impl Awareness {
     pub fn withdraw(&mut self, now: Millis, ids: &[u64]) {
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
-                self.bytes -= entry.state.take().map_or(0, |state| state.len());
+                self.bytes -= cost(&entry.state.take());
                 entry.clock += 1;
                 entry.announcers.clear();
                 entry.until = now;
@@ -258,6 +259,11 @@ impl Awareness {
             }
         }
     }
+}
+
+/// What a living entry counts.
+fn cost(state: &Option<Bytes>) -> usize {
+    state.as_ref().map_or(0, |state| state.len() + limits::AWARENESS_ENTRY_BYTES)
 }
 
 /// Reads the body of an awareness message: `count` times client id, clock, JSON.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::decode::DecodeError;
+use crate::limits;
 
 /// Why a peer's connection ends: each maps to one WebSocket close code and one metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +88,24 @@ impl fmt::Display for CloseReason {
         match self {
             Self::TextFrame => f.write_str("text frame: send binary frames"),
             Self::Malformed(error) => write!(f, "malformed message: {error}"),
-            Self::AwarenessLimits => f.write_str("awareness states too large or too many"),
+            Self::AwarenessLimits => write!(
+                f,
+                "awareness beyond {} bytes or {} levels a state, {} ids or {} bytes in all",
+                limits::AWARENESS_STATE_BYTES_MAX,
+                limits::AWARENESS_DEPTH_MAX,
+                limits::AWARENESS_IDS_PER_PEER_MAX,
+                limits::AWARENESS_BYTES_MAX,
+            ),
             Self::TooBig => f.write_str("message too big"),
             Self::TooSlow => f.write_str("reading too slowly: reconnect to catch up"),
             Self::FramesLost => f.write_str("frames were lost on the way: reconnect"),
             Self::TooManyDocuments => f.write_str("too many documents on one connection"),
             Self::LoadFailed => f.write_str("the document could not be loaded: try again later"),
-            Self::Unsaved => f.write_str("changes cannot be saved at the moment: try again later"),
+            Self::Unsaved => write!(
+                f,
+                "{} bytes of changes cannot be saved at the moment: try again later",
+                limits::UNSAVED_BYTES_PER_DOCUMENT_MAX,
+            ),
             Self::Backlogged => f.write_str("the upstream is not keeping up: try again later"),
             Self::Internal => f.write_str("internal error: reconnect"),
             Self::Resync => f.write_str("the upstream is back: reconnect to catch up"),

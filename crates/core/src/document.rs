@@ -8,6 +8,7 @@ mod attaching;
 mod audience;
 mod fellows;
 mod frames;
+mod gaps;
 mod held;
 mod presence;
 
@@ -29,6 +30,7 @@ use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
 
+use gaps::LeftOut;
 use held::Held;
 
 /// One document.
@@ -45,6 +47,8 @@ pub struct Document {
     live: Arc<[PeerId]>,
     /// Links below.
     links: BTreeMap<PeerId, Downlink>,
+    /// Below: of whom something beyond a gap was not taken.
+    left_out: BTreeMap<PeerId, LeftOut>,
     uplink: Option<Uplink>,
     /// The uplink has been announced as ready and not yet given room.
     uplink_ready: bool,
@@ -94,6 +98,7 @@ impl Document {
             everyone: Arc::new([]),
             live: Arc::new([]),
             links: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             uplink: None,
             uplink_ready: false,
             habit: None,
@@ -142,6 +147,7 @@ impl Document {
             }
             (Phase::Failed, _) => {}
         }
+        self.ask_for_left_out(now);
         self.plan();
         *outputs = std::mem::take(&mut self.out);
     }

@@ -161,9 +161,14 @@ impl Downlink {
     /// Asks for what is missing before a gap, unless that was asked just now.
     pub(crate) fn ask_for_gap(&mut self, now: Millis) {
         if self.asked_at.is_none_or(|at| now >= at + limits::GAP_ASK_MS) {
-            self.asked_at = Some(now);
-            self.ask = true;
+            self.ask(now);
         }
+    }
+
+    /// Asks for all that is missing.
+    pub(crate) fn ask(&mut self, now: Millis) {
+        self.asked_at = Some(now);
+        self.ask = true;
     }
 
     /// Whether [`Downlink::pull`] has something to send.

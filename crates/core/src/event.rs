@@ -8,7 +8,7 @@ use crate::Millis;
 use crate::close::CloseReason;
 use crate::id::PeerId;
 use crate::log::LogSize;
-use crate::replica::Replica;
+use crate::replica::{Pending, Replica};
 use crate::update::Update;
 
 /// What happens to a document.
@@ -149,6 +149,14 @@ pub enum Output {
         peer: PeerId,
         /// Why.
         reason: CloseReason,
+    },
+    /// As much as may stands beyond gaps: what this peer sent of such was not taken, and it is
+    /// asked for that once there is place. Said once until then.
+    LeftOut {
+        /// Whose.
+        peer: PeerId,
+        /// What is held of such.
+        pending: Pending,
     },
     /// The upstream does not take this document.
     Refused {

@@ -24,6 +24,13 @@ pub const STRUCTS_PER_UPDATE_MAX: usize = 2_000_000;
 /// Ranges in the delete set of one update. Each costs an index entry.
 pub const DELETES_PER_UPDATE_MAX: usize = 2_000_000;
 
+/// Structs of one document that stand beyond gaps. They are stored and passed on, but no reader
+/// can use them, each joiner is sent them all, and none is ever joined with what it belongs to.
+/// What comes beyond a gap then is left out; what fills one never is.
+pub const PENDING_STRUCTS_MAX: usize = 100_000;
+/// Their bytes. The update that passes either bound is still taken, whole.
+pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Entries of a state vector.
 pub const STATE_VECTOR_ENTRIES_MAX: usize = 1_000_000;
 
@@ -38,6 +45,8 @@ pub const AWARENESS_IDS_PER_PEER_MAX: usize = 64;
 
 /// All live awareness states of one document.
 pub const AWARENESS_BYTES_MAX: usize = 1024 * 1024;
+/// What each of them counts beside its own bytes. Clients are few; a relay may bring any number.
+pub const AWARENESS_ENTRY_BYTES: usize = 128;
 
 /// Departed ids remembered per document, so that one that returns with an old clock is told.
 pub const AWARENESS_TOMBSTONES_MAX: usize = 4_096;

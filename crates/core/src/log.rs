@@ -160,6 +160,11 @@ impl Log {
         self.unsaved_bytes.max(self.acks_bytes) >= limits::UNSAVED_BYTES_PER_DOCUMENT_MAX
     }
 
+    /// What it takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.unsaved_bytes + self.acks_bytes + self.recent.bytes
+    }
+
     pub(crate) fn last_seq(&self) -> u64 {
         self.last
     }

@@ -4,6 +4,7 @@ mod chunk;
 mod collect;
 mod compact;
 mod parts;
+mod pending;
 mod structs;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::update::{Id, Item, Kind, Update};
 
 pub use chunk::{Chunk, Want};
 pub use compact::Compaction;
+pub use pending::Pending;
 
 use parts::Parts;
 use structs::Structs;
@@ -31,6 +33,8 @@ pub struct Replica {
     struct_bytes: usize,
     /// Clients of which something beyond a gap is held.
     gapped_clients: usize,
+    /// All that is held beyond gaps.
+    pending: Pending,
 }
 
 /// What an update brought.
@@ -42,6 +46,8 @@ pub struct Applied {
     pub deletes: IdSet,
     /// Everything in the update was new: its own bytes may be passed on.
     pub whole: bool,
+    /// Something beyond a gap was not stored, see [`Replica::apply_gapless`].
+    pub left_out: bool,
 }
 
 impl Applied {
@@ -54,13 +60,21 @@ impl Applied {
 impl Replica {
     /// Stores what is new. Where a clock is held already, what is held stays.
     pub fn apply(&mut self, update: &Update) -> Applied {
+        self.take(update, true)
+    }
+
+    /// Stores what is new and stands beyond no gap: what fills one, too.
+    pub fn apply_gapless(&mut self, update: &Update) -> Applied {
+        self.take(update, false)
+    }
+
+    fn take(&mut self, update: &Update, takes_gapped: bool) -> Applied {
         let mut applied = Applied { whole: true, ..Applied::default() };
         let mut implied = IdSet::new();
         let mut items = update.items();
         let mut next = items.next();
         while let Some((Id { client, .. }, _)) = next {
-            let gapped = self.is_gapped(client);
-            let mut section = Section { client, free: 0..0, run: 0..0, applied: &mut applied };
+            let mut section = Section::new(self, client, takes_gapped, &mut applied);
             while let Some((id, item)) = next
                 && id.client == client
             {
@@ -70,9 +84,7 @@ impl Replica {
                 }
                 next = items.next();
             }
-            section.finish(self);
-            self.gapped_clients -= usize::from(gapped);
-            self.gapped_clients += usize::from(self.is_gapped(client));
+            section.end(self);
         }
         for (client, range) in items.into_deletes() {
             let new = self.delete(client, range.clone(), &mut applied.deletes);
@@ -116,6 +128,11 @@ impl Replica {
     /// Whether something beyond a gap is held.
     pub fn is_incomplete(&self) -> bool {
         self.gapped_clients > 0
+    }
+
+    /// How much is held beyond gaps.
+    pub fn pending(&self) -> Pending {
+        self.pending
     }
 
     /// The ids of all structs, also of those beyond a gap.
@@ -181,6 +198,11 @@ impl Replica {
         self.held.ranges(client).next_back().is_some_and(|last| last.start > 0)
     }
 
+    /// All structs.
+    fn all(&self) -> Pending {
+        Pending { structs: self.struct_count, bytes: self.struct_bytes }
+    }
+
     /// Stores a struct none of whose clocks is held, but for `held` itself.
     #[inline]
     fn store(&mut self, client: u64, clock: u32, len: u32, raw: &[u8]) {
@@ -198,9 +220,33 @@ struct Section<'a> {
     /// Clocks stored, not yet in the replica's `held`.
     run: Range<u32>,
     applied: &'a mut Applied,
+    was_gapped: bool,
+    /// The first clock that was not held.
+    was_settled: u32,
+    /// All clocks below are held or in `run`.
+    settled: u32,
+    takes_gapped: bool,
+    /// What `replica` held before, in all.
+    held_before: Pending,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    #[inline]
+    fn new(replica: &Replica, client: u64, takes_gapped: bool, applied: &'a mut Applied) -> Self {
+        let settled = replica.settled(client);
+        Self {
+            client,
+            free: 0..0,
+            run: 0..0,
+            applied,
+            was_gapped: replica.is_gapped(client),
+            was_settled: settled,
+            settled,
+            takes_gapped,
+            held_before: replica.all(),
+        }
+    }
+
     #[inline]
     fn apply(&mut self, replica: &mut Replica, id: Id, item: Item<'_>) {
         if item.len == 0 || item.kind == Kind::Skip {
@@ -208,6 +254,11 @@ impl Section<'_> {
             return;
         }
         let end = id.clock + item.len;
+        if !self.takes_gapped && !self.reaches(replica, id.clock) {
+            self.applied.whole = false;
+            self.applied.left_out |= !replica.held.contains_range(self.client, &(id.clock..end));
+            return;
+        }
         if self.free.end <= id.clock {
             self.free = self.free_from(replica, id.clock);
         }
@@ -218,6 +269,18 @@ impl Section<'_> {
             self.applied.whole = false;
             self.apply_parts(replica, id, item);
         }
+    }
+
+    /// Whether there is no gap before this clock.
+    fn reaches(&mut self, replica: &Replica, clock: u32) -> bool {
+        while self.settled < clock {
+            self.settled = match replica.held.span(self.client, self.settled) {
+                (true, end) => end,
+                (false, _) if self.run.contains(&self.settled) => self.run.end,
+                (false, _) => return false,
+            };
+        }
+        true
     }
 
     /// Stores the parts of a struct that are not held.
@@ -260,6 +323,20 @@ impl Section<'_> {
         replica.held.insert(self.client, self.run.clone());
         self.applied.structs.insert(self.client, self.run.clone());
         self.run = 0..0;
+    }
+
+    /// Counts what has come to stand beyond a gap, and what no longer does.
+    fn end(mut self, replica: &mut Replica) {
+        self.finish(replica);
+        let is_gapped = replica.is_gapped(self.client);
+        if !self.was_gapped && !is_gapped {
+            return;
+        }
+        replica.gapped_clients -= usize::from(self.was_gapped);
+        replica.gapped_clients += usize::from(is_gapped);
+        let stored = replica.all() - self.held_before;
+        let settled = self.was_settled..replica.settled(self.client);
+        replica.pending = replica.pending + stored - replica.amount(self.client, settled);
     }
 }
 

@@ -1,6 +1,9 @@
 //! The Yjs protocol (y-protocols): sync, awareness, query, and y-sweet's sync status.
 //!
-//! A frame holds one or more messages. Reading is bounded and shares the frame's bytes.
+//! A frame holds one or more messages. Reading is bounded and shares the frame's bytes, where
+//! nothing much else is in it.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -73,18 +76,25 @@ impl Messages<'_> {
                 let step = self.reader.varuint()?;
                 let body = self.body()?;
                 match step {
-                    STEP_1 => Message::SyncStep1(body),
-                    STEP_2 => Message::SyncStep2(body),
+                    STEP_1 => Message::SyncStep1(self.part(body)),
+                    STEP_2 => Message::SyncStep2(self.part(body)),
                     UPDATE => {
-                        let message = self.frame.slice(start..self.reader.offset());
-                        Message::Update { update: body, message }
+                        let message = self.part(start..body.end);
+                        let update = message.slice(message.len() - body.len()..);
+                        Message::Update { update, message }
                     }
                     _ => return Err(self.reader.fault(Fault::UnknownSync)),
                 }
             }
-            AWARENESS => Message::Awareness(self.body()?),
+            AWARENESS => {
+                let body = self.body()?;
+                Message::Awareness(self.part(body))
+            }
             QUERY_AWARENESS => Message::QueryAwareness,
-            SYNC_STATUS => Message::SyncStatus(self.body()?),
+            SYNC_STATUS => {
+                let body = self.body()?;
+                Message::SyncStatus(self.part(body))
+            }
             other => {
                 self.ended = true;
                 Message::Unknown(other)
@@ -92,8 +102,18 @@ impl Messages<'_> {
         })
     }
 
-    fn body(&mut self) -> Result<Bytes, DecodeError> {
-        Ok(self.frame.slice_ref(self.reader.var_bytes()?))
+    /// Where its body is.
+    fn body(&mut self) -> Result<Range<usize>, DecodeError> {
+        let length = self.reader.var_bytes()?.len();
+        let end = self.reader.offset();
+        Ok(end - length..end)
+    }
+
+    /// A part of the frame. One that is much smaller is copied: it would hold all of the frame for
+    /// as long as it waits somewhere.
+    fn part(&self, range: Range<usize>) -> Bytes {
+        let part = self.frame.slice(range);
+        if part.len() < self.frame.len() / 2 { Bytes::copy_from_slice(&part) } else { part }
     }
 }
 
@@ -193,6 +213,21 @@ mod tests {
                 Ok(Message::QueryAwareness)
             ]
         );
+    }
+
+    #[test]
+    fn a_small_message_does_not_hold_a_large_frame() {
+        let message = update(&[7; 10]);
+        for (junk, is_shared) in [(0, true), (message.len(), true), (message.len() + 1, false)] {
+            let frame = Bytes::from([&message[..], &[9], &vec![0; junk]].concat());
+            let Some(Ok(Message::Update { update, message })) = messages(&frame).next() else {
+                panic!("no update");
+            };
+            let frame = frame.as_ptr_range();
+            for part in [update, message] {
+                assert_eq!(frame.contains(&part.as_ptr()), is_shared, "{junk}");
+            }
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Service {
             }
             Output::Close { peer, reason } => self.close(net, id, peer, reason),
             Output::Rejected { reason, .. } => self.refuse(id, &format!("refused: {reason}")),
+            Output::LeftOut { .. } => self.refuse(id, "beyond a gap"),
             Output::Refused { reason } => {
                 let event = upstream::Event::Refused { document: id.clone(), reason };
                 self.link_event(net, event);

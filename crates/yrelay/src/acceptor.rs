@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, spawn_local};
 
-use crate::http::{self, Site};
+use crate::http::{self, Site, Visitor};
+use crate::seats::Seats;
 use crate::socket::Stream;
 use crate::{clock, limits};
 
@@ -22,8 +24,8 @@ pub struct Acceptor {
 }
 
 /// Connections that have not become WebSockets, oldest first.
-#[derive(Default)]
 struct Handshakes {
+    max: usize,
     tasks: RefCell<BTreeMap<u64, AbortHandle>>,
     next: Cell<u64>,
 }
@@ -33,14 +35,21 @@ impl Acceptor {
     pub fn start(
         sockets: impl IntoIterator<Item = std::net::TcpListener>,
         site: &Rc<Site>,
+        seats: &Seats,
     ) -> io::Result<Self> {
-        let handshakes = Rc::new(Handshakes::default());
+        let handshakes = Rc::new(Handshakes::at_most(limits::HANDSHAKES_MAX.min(seats.max() / 2)));
         let mut acceptor = Self { loops: Vec::new(), handshakes };
         for socket in sockets {
             let listener = TcpListener::from_std(socket)?;
             let on_loopback = listener.local_addr()?.ip().is_loopback();
-            let work = accept(listener, on_loopback, site.clone(), acceptor.handshakes.clone());
-            acceptor.loops.push(spawn_local(work).abort_handle());
+            let entrance = Entrance {
+                listener,
+                on_loopback,
+                site: site.clone(),
+                seats: seats.clone(),
+                handshakes: acceptor.handshakes.clone(),
+            };
+            acceptor.loops.push(spawn_local(entrance.accept()).abort_handle());
         }
         Ok(acceptor)
     }
@@ -57,29 +66,70 @@ impl Drop for Acceptor {
     }
 }
 
-async fn accept(
+/// One listener.
+struct Entrance {
     listener: TcpListener,
     on_loopback: bool,
     site: Rc<Site>,
+    seats: Seats,
     handshakes: Rc<Handshakes>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Without it small updates wait for the peer's delayed acknowledgements.
-                let _ = stream.set_nodelay(true);
-                let stream = Stream::Tcp(stream);
-                handshakes.add(http::serve(site.clone(), stream, peer, on_loopback));
+}
+
+impl Entrance {
+    async fn accept(self) {
+        let mut told = Told::default();
+        loop {
+            if !self.seats.has_one() {
+                if told.is_worth_it() {
+                    tracing::warn!(
+                        connections = self.seats.max(),
+                        "others wait: with more, file descriptors would run out (ulimit -n)"
+                    );
+                }
+                self.seats.free().await;
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                clock::sleep(PAUSE_MS).await;
+            match self.listener.accept().await {
+                Ok((stream, peer)) => self.let_in(stream, peer),
+                Err(error) => {
+                    if told.is_worth_it() {
+                        tracing::warn!(%error, "cannot accept a connection");
+                    }
+                    clock::sleep(PAUSE_MS).await;
+                }
             }
         }
+    }
+
+    fn let_in(&self, stream: TcpStream, peer: SocketAddr) {
+        // Without it small updates wait for the peer's delayed acknowledgements.
+        let _ = stream.set_nodelay(true);
+        let (seat, crowded) = self.seats.take(peer.ip());
+        let visitor = Visitor { peer, on_loopback: self.on_loopback, crowded };
+        let stream = Stream::Accepted(stream, seat);
+        self.handshakes.add(http::serve(self.site.clone(), stream, visitor));
+    }
+}
+
+/// When something was last logged that would be logged for each connection.
+#[derive(Default)]
+struct Told(Option<u64>);
+
+impl Told {
+    fn is_worth_it(&mut self) -> bool {
+        let now = clock::now_ms();
+        let is_due = self.0.is_none_or(|at| now >= at + limits::CROWDED_TOLD_MS);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
     }
 }
 
 impl Handshakes {
+    fn at_most(max: usize) -> Self {
+        Self { max: max.max(1), tasks: RefCell::default(), next: Cell::default() }
+    }
+
     fn add(self: &Rc<Self>, work: impl Future<Output = ()> + 'static) {
         let number = self.next.get();
         self.next.set(number + 1);
@@ -90,7 +140,7 @@ impl Handshakes {
         });
         let mut tasks = self.tasks.borrow_mut();
         tasks.insert(number, task.abort_handle());
-        if tasks.len() > limits::HANDSHAKES_MAX
+        if tasks.len() > self.max
             && let Some((_, oldest)) = tasks.pop_first()
         {
             oldest.abort();

@@ -1,5 +1,6 @@
 //! All settings of one relay, checked.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
@@ -51,6 +52,49 @@ pub struct Bounds {
     /// Documents that the upstream holds are forgotten here when nobody has opened them for so
     /// long; never, if nothing.
     pub retain_ms: Option<u64>,
+    /// What other machines may.
+    pub strangers: Strangers,
+}
+
+/// How much of us other machines may take. Programs of this one are as many and as fast as they
+/// like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strangers {
+    /// More connections from one address are turned away.
+    pub connections_per_address: usize,
+    /// See [`limits::PEER_BYTES_PER_S`].
+    pub bytes: Rate,
+    /// See [`limits::LINK_JOINS_PER_S`].
+    pub joins: Rate,
+    /// This machine is none, but in tests.
+    pub spare_loopback: bool,
+}
+
+/// So much a second, and so much at once after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// On and on.
+    pub per_second: u64,
+    /// At once.
+    pub burst: u64,
+}
+
+impl Strangers {
+    /// Whether this is the address of one.
+    pub fn include(&self, address: IpAddr) -> bool {
+        !(self.spare_loopback && address.to_canonical().is_loopback())
+    }
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self {
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            bytes: Rate { per_second: limits::PEER_BYTES_PER_S, burst: limits::PEER_BYTES_BURST },
+            joins: Rate { per_second: limits::LINK_JOINS_PER_S, burst: limits::LINK_JOINS_BURST },
+            spare_loopback: true,
+        }
+    }
 }
 
 impl Default for Bounds {
@@ -60,6 +104,7 @@ impl Default for Bounds {
             memory_bytes: limits::MEMORY_BYTES,
             idle_ms: limits::IDLE_MS,
             retain_ms: None,
+            strangers: Strangers::default(),
         }
     }
 }

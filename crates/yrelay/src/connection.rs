@@ -7,6 +7,7 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 
+use crate::allowance::Allowance;
 use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
@@ -25,10 +26,12 @@ pub(crate) async fn run(
     let outbox = Outbox::new();
     let (peer, ready) = relay.join(&id, asked, outbox.clone());
     tracing::info!(document = %id, %peer, %address, "joined");
+    let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
     let take = async |frame| match frame {
         Frame::Binary(bytes) => {
             relay.metrics.received_messages.count();
             relay.metrics.received_bytes.add(bytes.len() as u64);
+            allowance.spend_on(&bytes).await;
             relay.admit(&id).await;
             if !relay.stopping.get() {
                 relay.input(&id, Input::Frame { peer, bytes });

@@ -21,9 +21,10 @@ use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::report::Front;
 use crate::run_file::{Run, Token, Written};
-use crate::shutdown;
+use crate::seats::Seats;
 use crate::store::{Opened, Place, Store, StoreError};
 use crate::upstream::Link;
+use crate::{descriptors, shutdown};
 
 /// Why a relay does not start, with the way out, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -195,8 +196,9 @@ async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Faile
     if let Some(guard) = &guard {
         spawn_local(guard.clone().watch());
     }
+    let seats = Seats::new(descriptors::connections_max(), config.bounds.strangers);
     let site = Rc::new(Site { routes, rules, guard, metrics, message_bytes_max, admin });
-    let acceptor = Acceptor::start(parts.listeners.sockets, &site)?;
+    let acceptor = Acceptor::start(parts.listeners.sockets, &site, &seats)?;
     stop.notified().await;
     drop(acceptor);
     drop(parts.run_file);

@@ -70,6 +70,16 @@ pub struct Site {
     pub admin: Option<Admin>,
 }
 
+/// Who has connected.
+pub struct Visitor {
+    /// From where.
+    pub peer: SocketAddr,
+    /// To a listener that only this machine reaches.
+    pub on_loopback: bool,
+    /// There are so many from there, which are as many as may be.
+    pub crowded: Option<usize>,
+}
+
 pub(crate) type Response = hyper::Response<Full<Bytes>>;
 
 /// What a WebSocket is for.
@@ -86,6 +96,7 @@ const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// RFC 7617 has no other charset.
 const CHALLENGE: HeaderValue =
@@ -96,11 +107,12 @@ const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
 const HEALTHY: &str = "/-/healthy";
 
 /// Serves one connection to its end, or to its upgrade; a WebSocket goes on elsewhere.
-pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback: bool) {
+pub async fn serve(site: Rc<Site>, stream: Stream, visitor: Visitor) {
+    let peer = visitor.peer;
     let upgrade = Cell::new(None);
     let service = service_fn(|request| {
-        let (site, upgrade) = (&site, &upgrade);
-        async move { Ok::<_, Infallible>(answer(site, request, peer, on_loopback, upgrade).await) }
+        let (site, visitor, upgrade) = (&site, &visitor, &upgrade);
+        async move { Ok::<_, Infallible>(answer(site, request, visitor, upgrade).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -127,11 +139,13 @@ pub async fn serve(site: Rc<Site>, stream: Stream, peer: SocketAddr, on_loopback
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
-    on_loopback: bool,
+    visitor: &Visitor,
     upgrade: &Cell<Option<(Purpose, OnUpgrade)>>,
 ) -> Response {
-    if let Err(refusal) = site.rules.check(request.headers(), on_loopback) {
+    if let Some(most) = visitor.crowded {
+        return crowded(site, most);
+    }
+    if let Err(refusal) = site.rules.check(request.headers(), visitor.on_loopback) {
         return refused(site, refusal);
     }
     // `GET http://host/path`: what a proxy is sent. Its host would overrule the one just checked.
@@ -141,7 +155,7 @@ async fn answer(
     if admin::is_for(request.uri().path()) {
         return admin::answer(site.admin.as_ref(), request).await;
     }
-    if let Some(denied) = denied(site, &request, peer).await {
+    if let Some(denied) = denied(site, &request, visitor.peer).await {
         return denied;
     }
     if !wants_upgrade(request.headers()) {
@@ -157,6 +171,18 @@ async fn answer(
             plain(status, &line)
         }
     }
+}
+
+fn crowded(site: &Site, most: usize) -> Response {
+    site.metrics.reject("address");
+    let mut response = plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &format!("there are {most} connections from your address, and may be no more"),
+    );
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, limits::CROWDED_RETRY_S.into());
+    headers.insert(header::CONNECTION, CLOSE);
+    response
 }
 
 fn refused(site: &Site, refusal: Refusal) -> Response {

@@ -18,12 +18,14 @@ pub mod acceptor;
 pub mod accounts;
 pub mod admin;
 pub mod connector;
+pub mod descriptors;
 pub mod guard;
 pub mod http;
 pub mod listen;
 pub mod origin;
 pub mod outbox;
 pub mod pump;
+pub mod seats;
 pub mod socket;
 pub mod ws;
 
@@ -39,7 +41,9 @@ pub mod shutdown;
 pub mod status;
 pub mod store;
 
+mod allowance;
 mod connection;
+mod evict;
 mod holder;
 mod jobs;
 mod link_server;

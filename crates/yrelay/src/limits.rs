@@ -56,8 +56,33 @@ pub const CLOSE_MS: u64 = 3_000;
 pub const HEADER_BYTES_MAX: usize = 8 << 10;
 /// The head of a request must be complete in this time.
 pub const HEADER_MS: u64 = 5_000;
-/// Connections that have not become WebSockets yet; the oldest makes place for the next.
+/// Connections that have not become WebSockets yet; the oldest makes place for the next. They are
+/// never more than half of all that there may be: who only knocks keeps nobody out.
 pub const HANDSHAKES_MAX: usize = 1_024;
+/// File descriptors for all but connections. The store, the listeners and the log take twenty; the
+/// link to the server, a backup and what reads a whole document take some more.
+pub const DESCRIPTORS_SPARE: usize = 32;
+/// Connections from one address that is not this machine's. Many people may share one, and each of
+/// their documents is a connection.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_024;
+/// What may be set instead.
+pub const CONNECTIONS_PER_ADDRESS_ALLOWED: RangeInclusive<usize> = 1..=usize::MAX;
+/// Whoever finds all of them taken is asked to come back after so many seconds.
+pub const CROWDED_RETRY_S: u64 = 10;
+/// That connections wait, and are turned away, is logged so often at most.
+pub const CROWDED_TOLD_MS: u64 = 60_000;
+
+/// Bytes a second that another machine may send on one connection; it is read more slowly then.
+/// Programs of this machine may go as fast as they can.
+pub const PEER_BYTES_PER_S: u64 = 20 << 20;
+/// So much may come at once: a client that has been away sends all it wrote.
+pub const PEER_BYTES_BURST: u64 = 4 * PEER_BYTES_PER_S;
+/// Each message takes as much time as so many bytes, beside its own.
+pub const PEER_MESSAGE_BYTES: u64 = 1 << 10;
+/// Documents a second that a link of another machine may join: each is looked up in the store.
+pub const LINK_JOINS_PER_S: u64 = 1_000;
+/// So many at once: more than most relays have open when they come back.
+pub const LINK_JOINS_BURST: u64 = 4_096;
 
 /// One address of an upstream must take the connection in this time.
 pub const CONNECT_MS: u64 = 5_000;
@@ -131,6 +156,10 @@ pub const MEMORY_BYTES: usize = 1 << 30;
 /// What may be set instead. All works with less, but one document after the other, and who sets
 /// less has mistaken the unit. How much there is, the machine knows.
 pub const MEMORY_BYTES_ALLOWED: RangeInclusive<usize> = 16 << 20..=usize::MAX;
+/// What a document takes beside its content and what of it is on its way to the disk.
+pub const DOCUMENT_BYTES: usize = 4 << 10;
+/// When this part of that memory has been filled anew, they are looked through at once.
+pub const GROWTH_SHARE: usize = 8;
 /// So much is loaded for the upstream's sake between two such looks.
 pub const OFFER_BYTES: u64 = 64 << 20;
 /// Of the time for stopping, what the disk gets at most.

@@ -18,6 +18,7 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::upstream::Event;
 
+use crate::allowance::Allowance;
 use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
@@ -44,6 +45,8 @@ struct LinkBelow {
     dialect: Dialect,
     is_known: bool,
     counts: Counts,
+    /// Documents that it may still join at once.
+    joins: Allowance,
     /// By the prefix that the other side puts before the messages of a document: it is spelt the
     /// same on the way back.
     peers: HashMap<Bytes, PeerId>,
@@ -158,7 +161,12 @@ impl Links {
         }
     }
 
-    fn connected(&mut self, outbox: &Outbox, dialect: Dialect) -> (u64, Rc<Notify>) {
+    fn connected(
+        &mut self,
+        outbox: &Outbox,
+        dialect: Dialect,
+        joins: Allowance,
+    ) -> (u64, Rc<Notify>) {
         self.count += 1;
         if dialect == Dialect::Own {
             let _ = outbox.push(fellow::hello());
@@ -168,6 +176,7 @@ impl Links {
             dialect,
             is_known: false,
             counts: Counts::default(),
+            joins,
             peers: HashMap::new(),
             ready: VecDeque::new(),
             wanted: Rc::default(),
@@ -195,6 +204,10 @@ impl Links {
 }
 
 impl LinkBelow {
+    fn is_full(&self) -> bool {
+        self.peers.len() >= limits::LINK_DOCUMENTS_MAX
+    }
+
     fn push(&mut self, frame: Bytes) {
         self.counts.sent();
         let _ = self.outbox.push(frame);
@@ -232,11 +245,16 @@ pub(crate) async fn run(
     writer: Writer,
 ) {
     let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
-    let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect));
+    let joins = Allowance::of_joins(&relay.bounds.strangers, address);
+    let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect, joins));
     relay.link_event(Event::ClientCame);
     tracing::info!(link = number, %address, "a relay has connected");
+    let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
     let take = async |frame| match frame {
-        Frame::Binary(bytes) => relay.frame_from_below(number, &bytes).await,
+        Frame::Binary(bytes) => {
+            allowance.spend_on(&bytes).await;
+            relay.frame_from_below(number, &bytes).await;
+        }
         Frame::Text(_) => relay.metrics.reject("text_frame"),
     };
     let ended = tokio::select! {
@@ -295,7 +313,7 @@ impl Relay {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
         let joined = self.with(|state, relay| state.join_from_below(relay, number, frame));
-        let (id, peer, bytes) = match joined {
+        let (id, peer, bytes, wait_ms) = match joined {
             Ok(Some(joined)) => joined,
             Ok(None) => return,
             Err(error) => {
@@ -304,6 +322,9 @@ impl Relay {
                 return;
             }
         };
+        if wait_ms > 0 {
+            clock::sleep(wait_ms).await;
+        }
         self.admit(&id).await;
         if !self.stopping.get() {
             self.with(|state, relay| {
@@ -317,13 +338,14 @@ impl Relay {
 }
 
 impl State {
-    /// The peer that a frame is from, which may just have come; nothing if the link is to end.
+    /// The peer that a frame is from, which may just have come, and for how long nothing more is
+    /// read then; nothing if the link is to end.
     fn join_from_below(
         &mut self,
         relay: &Relay,
         number: u64,
         frame: &Bytes,
-    ) -> Result<Option<(DocumentId, PeerId, Bytes)>, String> {
+    ) -> Result<Option<(DocumentId, PeerId, Bytes, u64)>, String> {
         let Some(link) = self.links.links.get_mut(&number) else { return Ok(None) };
         if link.takes_for_itself(frame) {
             return Ok(None);
@@ -338,18 +360,20 @@ impl State {
                 return Ok(None);
             }
             let member = self.links.members.get(&peer);
-            return Ok(member.map(|member| (member.document.clone(), peer, parts.message)));
+            return Ok(member.map(|member| (member.document.clone(), peer, parts.message, 0)));
         }
         if leaves {
             return Ok(None);
         }
-        if link.peers.len() >= limits::LINK_DOCUMENTS_MAX {
+        if link.is_full() {
             let reason = CloseReason::TooManyDocuments;
             relay.metrics.reject(reason.label());
-            link.outbox.close(Close::new(reason.code(), reason.to_string()));
+            let words = format!("{reason}: {} are as many as may be", limits::LINK_DOCUMENTS_MAX);
+            link.outbox.close(Close::new(reason.code(), words));
             return Ok(None);
         }
         let dialect = link.dialect;
+        let wait_ms = link.joins.wait_ms(1);
         let id = match DocumentId::from_encoded(parts.name) {
             Ok(id) => id,
             Err(error) => {
@@ -367,7 +391,7 @@ impl State {
         self.open(relay, &id, Asked::default());
         self.input(relay, &id, Input::AttachLink { peer, dialect });
         tracing::debug!(link = number, document = %id, %peer, "joined by a relay");
-        Ok(Some((id, peer, parts.message)))
+        Ok(Some((id, peer, parts.message, wait_ms)))
     }
 }
 
@@ -375,16 +399,38 @@ impl State {
 mod tests {
     use super::*;
 
+    fn linked() -> (Links, u64) {
+        let mut links = Links::default();
+        let (link, _) = links.connected(&Outbox::new(), Dialect::Own, Allowance::Endless);
+        (links, link)
+    }
+
+    fn join(links: &mut Links, link: u64, number: u64) {
+        let name = number.to_string();
+        let document = DocumentId::new(&name).unwrap();
+        links.join(PeerId(number), Member { link, document, prefix: link::prefix(&name) });
+    }
+
     #[test]
     fn who_comes_and_goes_and_reads_nothing_is_not_remembered() {
-        let mut links = Links::default();
-        let (link, _) = links.connected(&Outbox::new(), Dialect::Own);
-        for peer in (0..100).map(PeerId) {
-            let document = DocumentId::new("notes").unwrap();
-            links.join(peer, Member { link, document, prefix: link::prefix("notes") });
-            links.ready(peer);
-            assert!(links.leave(peer).is_some());
+        let (mut links, link) = linked();
+        for number in 0..100 {
+            join(&mut links, link, number);
+            links.ready(PeerId(number));
+            assert!(links.leave(PeerId(number)).is_some());
         }
         assert!(!links.is_waiting(link) && links.members.is_empty() && links.joined.is_empty());
+    }
+
+    #[test]
+    fn a_link_joins_so_many_documents_and_no_more() {
+        let (mut links, link) = linked();
+        for number in 0..limits::LINK_DOCUMENTS_MAX as u64 {
+            assert!(!links.links[&link].is_full());
+            join(&mut links, link, number);
+        }
+        assert!(links.links[&link].is_full());
+        links.leave(PeerId(0));
+        assert!(!links.links[&link].is_full());
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime;
 use yrelay::config::Config;
 use yrelay::handle::{self, Handle};
 use yrelay::status::Role;
-use yrelay::{clock, limits};
+use yrelay::{clock, descriptors, limits};
 
 use crate::cli::Task;
 use crate::settings::PASSWORD;
@@ -126,6 +126,7 @@ fn run(mut settings: Settings, variables: &Variables) -> anyhow::Result<()> {
     let config = settings.config()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        descriptors::raise();
         let mut signals = Signals::new()?;
         let relay = handle::start(config.clone())?;
         announce(&relay, &settings, &config);

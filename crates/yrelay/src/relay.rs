@@ -39,6 +39,8 @@ pub struct Relay {
     /// A document has loaded, or the store has room again: readers may go on.
     resumed: Notify,
     pub(crate) timer_changed: Notify,
+    /// Much has come into memory.
+    grown: Notify,
     pub(crate) stopping: Cell<bool>,
     pub(crate) state: RefCell<State>,
 }
@@ -63,6 +65,7 @@ impl Relay {
             store_news,
             resumed: Notify::new(),
             timer_changed: Notify::new(),
+            grown: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::new(State::new(opened.documents, link)),
         })
@@ -95,6 +98,9 @@ impl Relay {
         let (result, jobs) = {
             let mut state = self.state.borrow_mut();
             let result = work(&mut state, self);
+            if state.has_grown(self) {
+                self.grown.notify_one();
+            }
             (result, std::mem::take(&mut state.jobs))
         };
         for job in jobs {
@@ -197,7 +203,10 @@ impl Relay {
     /// Lets documents that nobody uses leave memory.
     async fn sweep(self: Rc<Self>) {
         loop {
-            clock::sleep(limits::SWEEP_MS).await;
+            tokio::select! {
+                () = clock::sleep(limits::SWEEP_MS) => {}
+                () = self.grown.notified() => {}
+            }
             self.with(State::evict);
         }
     }

@@ -240,6 +240,15 @@ settings! {
         group: Group::Limits,
         help: "Documents that nobody has open leave memory after this time",
     }
+    CONNECTIONS_PER_ADDRESS {
+        name: "connections_per_address",
+        placeholder: "NUMBER",
+        default: "1024",
+        group: Group::Limits,
+        help: "Connections that may come from one address of another machine",
+        more: "Each document that a program has open is one. A proxy on another machine brings all \
+               its clients from its own address.",
+    }
     LOG {
         name: "log",
         short: Some('l'),

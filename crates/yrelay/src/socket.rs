@@ -12,11 +12,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock;
+use crate::seats::Seat;
 
 /// A connection, plain or encrypted.
 pub enum Stream {
     /// Plain.
     Tcp(TcpStream),
+    /// Plain, and one of so many.
+    Accepted(TcpStream, Seat),
     /// Encrypted, to an upstream.
     Tls(Box<TlsStream<TcpStream>>),
     /// A pipe in memory.
@@ -27,7 +30,7 @@ pub enum Stream {
 macro_rules! on_stream {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
-            Stream::Tcp($stream) => $call,
+            Stream::Tcp($stream) | Stream::Accepted($stream, _) => $call,
             Stream::Tls($stream) => $call,
             #[cfg(test)]
             Stream::Memory($stream) => $call,

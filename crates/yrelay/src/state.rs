@@ -18,6 +18,7 @@ use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
 use yrelay_core::offers::Offers;
+use yrelay_core::replica::Pending;
 use yrelay_core::upstream::Event;
 
 use crate::jobs::{Compacted, Job};
@@ -46,6 +47,8 @@ pub(crate) struct State {
     /// until the next look at the memory.
     pub(crate) offers: Offers,
     pub(crate) offer_bytes: u64,
+    /// So much has come into memory since that look.
+    pub(crate) grown_bytes: usize,
     peers: u64,
     slots: u64,
     /// Work for other threads, and for after the borrow.
@@ -109,6 +112,7 @@ impl State {
             refusals: Refusals::default(),
             offers: Offers::new(seed()),
             offer_bytes: limits::OFFER_BYTES,
+            grown_bytes: 0,
             peers: 0,
             slots: 0,
             jobs: Vec::new(),
@@ -124,7 +128,7 @@ impl State {
     /// The document in memory; it begins to load if it is not.
     pub(crate) fn open(&mut self, relay: &Relay, id: &DocumentId, asked: Asked) -> &mut Slot {
         let load_once_saved = relay.store.unsaved_bytes(id) > 0;
-        let shelved = self.stored.get(id);
+        let shelved = self.stored.get(id).copied();
         // What is stored stays so, whatever is asked for.
         let keeping = match shelved.is_some() || load_once_saved {
             true => Keeping::Stored,
@@ -136,6 +140,8 @@ impl State {
         }
         if !self.documents.contains_key(id) {
             self.slots += 1;
+            self.grown_bytes +=
+                shelved.map_or(0, |shelved| shelved.bytes as usize) + limits::DOCUMENT_BYTES;
             let slot = Slot {
                 number: self.slots,
                 document: new_document(relay, id, keeping, self.link.is_none()),
@@ -190,6 +196,7 @@ impl State {
             Output::Send { peer, bytes } => self.send_to(relay, id, peer, bytes),
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => {
+                self.grown_bytes += update.len();
                 match self.documents.get(id).filter(|slot| slot.keeping != Keeping::Stored) {
                     Some(slot) => self.jobs.push(Job::Kept(id.clone(), slot.number, seq)),
                     None => relay.store.append(id, seq, update, local),
@@ -210,6 +217,14 @@ impl State {
                 if self.links.refuse(peer, reason) {
                     self.input(relay, id, Input::Detach { peer });
                 }
+            }
+            Output::LeftOut { peer, pending } => {
+                relay.metrics.reject("pending");
+                let Pending { structs, bytes } = pending;
+                tracing::warn!(
+                    document = %id, %peer, structs, bytes,
+                    "not taken: too many changes already wait for others, which are missing"
+                );
             }
             Output::Refused { reason } => {
                 self.link_event(relay, Event::Refused { document: id.clone(), reason });
@@ -329,45 +344,6 @@ impl State {
             link.forget(id);
         }
         self.documents.remove(id)
-    }
-
-    /// Documents that nobody uses leave memory, and make room for others.
-    pub(crate) fn evict(&mut self, relay: &Relay) {
-        let now = clock::now_ms();
-        let memory: usize = self.documents.values().map(|s| s.document.standing().bytes).sum();
-        let is_short = memory > relay.bounds.memory_bytes;
-        // What is not stored is there for those who are there.
-        let patience = |slot: &Slot| match is_short || slot.keeping != Keeping::Stored {
-            true => 0,
-            false => relay.bounds.idle_ms,
-        };
-        let idle: Vec<DocumentId> = self
-            .documents
-            .iter()
-            .filter(|(_, slot)| slot.clients.is_empty())
-            .filter(|(id, slot)| slot.keeping == Keeping::Stored || !self.links.has(id))
-            .filter(|(_, slot)| {
-                slot.used_at.is_none_or(|used_at| used_at.saturating_add(patience(slot)) <= now)
-            })
-            .filter(|(_, slot)| slot.compacted.is_none() && slot.document.can_evict())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in idle {
-            let Some(slot) = self.drop_document(&id) else { continue };
-            tracing::debug!(document = %id, "left memory");
-            if self.is_to_be_forgotten(relay, &slot) {
-                tracing::info!(document = %id, "forgotten: nobody opens it, and the server has it");
-                relay.store.forget(&id);
-            } else if slot.document.is_stored() && slot.keeping == Keeping::Stored {
-                let bytes = slot.document.standing().bytes as u64;
-                let unconfirmed = slot.document.is_unconfirmed();
-                let Slot { visible, opened_ms, .. } = slot;
-                self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms, visible });
-            }
-        }
-        // Where memory is short, one document after the other.
-        self.offer_bytes = if is_short { 1 } else { limits::OFFER_BYTES };
-        self.offer_next(relay);
     }
 }
 

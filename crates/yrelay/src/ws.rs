@@ -209,7 +209,10 @@ impl Reader {
 
     fn sort(&mut self, message: Message) -> Result<Incoming, Error> {
         if message.is_binary() {
-            return Ok(Incoming::Frame(Frame::Binary(message.into_payload().into())));
+            // It is a part of the buffer it was read into, which may be larger by far, and would hold
+            // all of that for as long as it waits somewhere.
+            let payload = Bytes::copy_from_slice(message.as_payload());
+            return Ok(Incoming::Frame(Frame::Binary(payload)));
         }
         if message.is_text() {
             return Ok(Incoming::Frame(Frame::Text(message.into_payload().into())));

@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
+use yrelay::config::Strangers;
 use yrelay::connector::Connector;
 use yrelay::http::{Routes, Site};
 use yrelay::keeping::Asked;
@@ -20,6 +21,7 @@ use yrelay::listen::Listeners;
 use yrelay::origin::Rules;
 use yrelay::outbox::Outbox;
 use yrelay::pump::pump;
+use yrelay::seats::Seats;
 use yrelay::status::{Room, Status};
 use yrelay::target::Target;
 use yrelay::ws::{Frame, Incoming, Reader, Writer};
@@ -47,7 +49,9 @@ impl EchoServer {
                     message_bytes_max: limits::MESSAGE_BYTES_MAX,
                     admin: None,
                 });
-                let _acceptor = Acceptor::start(listeners.sockets, &site).expect("it listens");
+                let seats = Seats::new(1_024, Strangers::default());
+                let _acceptor =
+                    Acceptor::start(listeners.sockets, &site, &seats).expect("it listens");
                 let _ = stopping.await;
             });
         });

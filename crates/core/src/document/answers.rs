@@ -19,6 +19,11 @@ impl Document {
         matches!(self.phase, Phase::Loaded).then_some(&self.replica)
     }
 
+    /// About what it takes in memory, what waits for the disk or was there lately included.
+    pub fn memory_bytes(&self) -> usize {
+        self.replica.bytes() + self.log.memory_bytes()
+    }
+
     /// Whether the upstream has shown on this very link that it holds all of it.
     pub fn is_proved(&self) -> bool {
         let proved = |up: &Uplink| up.has_answered() && up.may_prove() && !up.waits_for_answer();

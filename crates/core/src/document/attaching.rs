@@ -52,6 +52,7 @@ impl Document {
     }
 
     pub(super) fn detach(&mut self, now: Millis, peer: PeerId) {
+        self.left_out.remove(&peer);
         if self.uplink.take_if(|up| up.peer == peer).is_some() {
             self.awareness.detach(now, peer, Role::Upstream);
             self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);

@@ -29,7 +29,7 @@ impl Document {
             Message::Refused { reason, .. } if is_above => {
                 self.out.push(Output::Refused { reason });
             }
-            Message::Ask { version } if !is_above => {
+            Message::Ask { version } if !is_above && self.has_all_of(peer) => {
                 let (after, is_saved) = (self.log.last_seq(), self.log.is_saved());
                 if let Some(link) = self.links.get_mut(&peer) {
                     link.question(version, after);

@@ -117,7 +117,9 @@ impl Document {
             }
             Message::SyncStatus(payload) => {
                 self.admit(role)?;
-                self.acknowledge(now, peer, wire::sync_status(&payload));
+                if self.has_all_of(peer) {
+                    self.acknowledge(now, peer, wire::sync_status(&payload));
+                }
             }
             Message::Unknown(kind) => self.out.push(Output::Ignored { peer, kind }),
         }
@@ -174,7 +176,7 @@ impl Document {
         let update = Update::parse(bytes)?;
         self.admit(role)?;
         self.is_yjs();
-        let news = self.replica.apply(&update);
+        let news = self.store(peer, role, &update);
         if let Some(link) = self.links.get_mut(&peer) {
             link.said(&update);
         }
@@ -199,8 +201,12 @@ impl Document {
                 pieces.into_iter().for_each(|(_, message)| self.acknowledge(now, peer, message));
             }
         }
-        if let Arrival::Live(message) = arrival {
-            self.acknowledge(now, peer, message);
+        match arrival {
+            Arrival::Live(_) if news.left_out => self.ask_client_for_gap(now, peer),
+            Arrival::Live(message) => self.acknowledge(now, peer, message),
+            Arrival::Step2 if !news.left_out => self.took_all(peer),
+            // To ask again for what stands before it would bring the same answer.
+            Arrival::Step2 => {}
         }
         self.answer_waiting(now);
         Ok(())
@@ -265,7 +271,9 @@ impl Document {
             self.out.push(Output::Append { seq, update: update.bytes().clone(), local });
             self.broadcast(now, Audience::Live, Some(peer), message.clone());
         }
-        self.ask_for_gap(now, peer, news);
+        if self.is_beyond_gaps(&news.structs) {
+            self.ask_for_gap(now, peer);
+        }
         self.compact_if_worth();
     }
 
@@ -275,31 +283,6 @@ impl Document {
             && let Some(message) = self.log.acknowledge(peer, message)
         {
             self.send(now, peer, message);
-        }
-    }
-
-    /// The author of structs beyond a gap is asked for what stands before them.
-    fn ask_for_gap(&mut self, now: Millis, peer: PeerId, news: &Applied) {
-        if !self.replica.is_incomplete() {
-            return;
-        }
-        let vector = self.replica.state_vector();
-        if news.structs.iter().all(|(client, range)| range.end <= vector.get(client)) {
-            return;
-        }
-        match self.clients.get_mut(&peer) {
-            Some(client) if client.asked_at.is_none_or(|at| now >= at + limits::GAP_ASK_MS) => {
-                client.asked_at = Some(now);
-                self.send(now, peer, wire::sync_step1(&vector.encode()));
-            }
-            Some(_) => {}
-            None => {
-                if let Some(link) = self.links.get_mut(&peer) {
-                    link.ask_for_gap(now);
-                } else if let Some(uplink) = &mut self.uplink {
-                    uplink.ask();
-                }
-            }
         }
     }
 

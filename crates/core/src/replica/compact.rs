@@ -47,6 +47,7 @@ impl Replica {
             compactor.run(structs);
         }
         out.deletes = deletes;
+        out.pending = out.count_pending();
         out
     }
 

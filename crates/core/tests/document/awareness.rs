@@ -1,8 +1,11 @@
 //! Who is present: one table, owners, expiry.
 
+use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::{Habit, Input};
+use yrelay_core::id::PeerId;
 use yrelay_core::limits;
+use yrelay_core::wire::{self, Message};
 
 use crate::script::{A, B, C, NOTHING, Script, aware, step1};
 
@@ -195,6 +198,27 @@ fn one_client_announces_so_many_ids_and_no_more() {
     t.expect(B, &[]);
     t.frame(A, aware(&[(100, 2, "{}")]));
     t.expect(B, &["aware 100@2 {}"]);
+}
+
+#[test]
+fn all_states_of_a_document_have_so_much_place_and_no_more() {
+    let each = limits::AWARENESS_ENTRY_BYTES + "1".len();
+    let most = (limits::AWARENESS_BYTES_MAX / each) as u64;
+    let mut t = Script::new();
+    let link = PeerId(7);
+    t.fellow_joins(link);
+    let all: Vec<(u64, u64, &str)> = (0..=most).map(|id| (id, 1, "1")).collect();
+    t.frame(link, aware(&all));
+    t.attach(A);
+    t.take(A);
+    t.frame(A, Bytes::from_static(&[3]));
+    let table = t.take(A).pop().unwrap();
+    let Some(Ok(Message::Awareness(body))) = wire::messages(&table).next() else { panic!() };
+    let count = u64::from(body[0] & 0x7f) | u64::from(body[1]) << 7;
+    assert_eq!(count, most);
+    // Whoever leaves makes place.
+    t.frame(link, aware(&[(0, 2, "null"), (most, 1, "1")]));
+    t.expect(A, &[&format!("aware 0@2 null {most}@1 1")]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod awareness;
 mod doubt;
 mod fellows;
 mod follow;
+mod gaps;
 mod greet;
 mod join;
 mod loading;

@@ -52,6 +52,8 @@ pub(crate) struct Script {
     pub(crate) confirmed_seq: Option<u64>,
     pub(crate) frozen: Option<(Box<Replica>, u64)>,
     pub(crate) rejected: usize,
+    /// Of whom something was left out, as it was said.
+    pub(crate) left_out: Vec<PeerId>,
     pub(crate) ignored: Vec<u64>,
 }
 
@@ -92,6 +94,7 @@ impl Script {
             confirmed_seq: None,
             frozen: None,
             rejected: 0,
+            left_out: Vec::new(),
             ignored: Vec::new(),
         }
     }
@@ -229,6 +232,7 @@ impl Script {
                 assert!(self.inboxes.contains_key(&peer), "{peer} is not attached");
                 self.rejected += 1;
             }
+            Output::LeftOut { peer, .. } => self.left_out.push(peer),
             Output::Ignored { kind, .. } => self.ignored.push(kind),
             Output::Refused { reason } => panic!("refused: {reason}"),
             Output::WakeAt { at } => {

@@ -138,3 +138,20 @@ fn stays_in_memory_until_it_is_pushed_to_an_upstream_that_proves_nothing() {
     }
     assert!(t.document.can_evict());
 }
+
+#[test]
+fn what_waits_for_the_disk_takes_memory_too() {
+    let mut t = Script::new();
+    t.join(A);
+    let before = t.document.memory_bytes();
+    t.frame(A, update(&insert(1, 0, &"x".repeat(100_000))));
+    let waiting = t.document.memory_bytes() - before;
+    assert!((300_000..310_000).contains(&waiting), "held, unsaved, and its echo: {waiting}");
+    t.save();
+    let saved = t.document.memory_bytes() - before;
+    assert!((100_000..110_000).contains(&saved), "{saved}");
+    t.frame(A, update(&insert(1, 100_000, &"x".repeat(1_000))));
+    t.save();
+    let grown = t.document.memory_bytes() - before - saved;
+    assert!((2_000..3_000).contains(&grown), "held, and told to whoever returns: {grown}");
+}

@@ -2,12 +2,9 @@
 
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
-use yrelay_core::limits;
 use yrelay_core::wire;
 
-use crate::script::{
-    A, B, C, NOTHING, Script, aware, delete, insert, merged, step1, step2, update,
-};
+use crate::script::{A, B, NOTHING, Script, aware, delete, insert, merged, step1, step2, update};
 
 fn two() -> Script {
     let mut t = Script::new();
@@ -235,27 +232,6 @@ fn a_query_is_answered_with_the_awareness_table() {
     t.frame(A, Bytes::from_static(&[3]));
     t.expect(A, &["aware 1@1 {} 2@1 {}"]);
     t.expect(B, &[]);
-}
-
-#[test]
-fn the_author_of_a_gap_is_asked_at_most_once_a_second() {
-    let mut t = two();
-    t.frame(A, update(&insert(1, 5, "f")));
-    t.expect(A, &["step1"]);
-    t.expect(B, &["update 1:5..6"]);
-    assert!(t.standing().incomplete && t.appended.len() == 1);
-    t.frame(A, update(&insert(1, 7, "h")));
-    t.expect(A, &[]);
-    t.frame(B, update(&insert(2, 0, "no gap of mine")));
-    t.expect(B, &["update 1:7..8"]);
-    t.wait(limits::GAP_ASK_MS);
-    t.frame(A, update(&insert(1, 9, "j")));
-    t.expect(A, &["update 2:0..14", "step1 2:14"]);
-    t.take(B);
-    t.frame(A, step2(&insert(1, 0, "abcdefghij")));
-    assert!(!t.standing().incomplete);
-    t.expect(B, &["update 1:0..5", "update 1:6..7", "update 1:8..9"]);
-    t.frame(C, step1(&[]));
 }
 
 #[test]

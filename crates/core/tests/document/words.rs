@@ -64,19 +64,44 @@ fn show_awareness(body: &[u8]) -> String {
 
 /// An update of text by one client, at a clock of its own; later text follows its own.
 pub(crate) fn insert(client: u64, clock: u32, text: &str) -> Vec<u8> {
-    let mut out = vec![1, 1];
+    inserts(&[(client, clock, text)])
+}
+
+/// The same of several clients.
+pub(crate) fn inserts(texts: &[(u64, u32, &str)]) -> Vec<u8> {
+    let mut out = vec![texts.len() as u8];
+    for (client, clock, text) in texts {
+        out.push(1);
+        put_varuint(&mut out, *client);
+        put_varuint(&mut out, (*clock).into());
+        put_text(&mut out, *client, *clock, text);
+    }
+    out.push(0);
+    out
+}
+
+/// An update of so many structs of one client, one after the other.
+pub(crate) fn letters(client: u64, clock: u32, count: u32) -> Vec<u8> {
+    let mut out = vec![1];
+    put_varuint(&mut out, count.into());
     put_varuint(&mut out, client);
     put_varuint(&mut out, clock.into());
+    for clock in clock..clock + count {
+        put_text(&mut out, client, clock, "x");
+    }
+    out.push(0);
+    out
+}
+
+fn put_text(out: &mut Vec<u8>, client: u64, clock: u32, text: &str) {
     if clock == 0 {
         out.extend([0x04, 1, 1, b't']);
     } else {
         out.push(0x84);
-        put_varuint(&mut out, client);
-        put_varuint(&mut out, u64::from(clock) - 1);
+        put_varuint(out, client);
+        put_varuint(out, u64::from(clock) - 1);
     }
-    put_var_bytes(&mut out, text.as_bytes());
-    out.push(0);
-    out
+    put_var_bytes(out, text.as_bytes());
 }
 
 /// An update that only deletes.

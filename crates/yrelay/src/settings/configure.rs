@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use yrelay::accounts::AccountsFile;
-use yrelay::config::{Bounds, Config, Patterns, Storage, Upstream};
+use yrelay::config::{Bounds, Config, Patterns, Storage, Strangers, Upstream};
 use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
@@ -24,9 +24,10 @@ use super::file::Found;
 use super::gather::Settings;
 use super::value::{Fault, Origin, Value, duration_ms, port, size, switch};
 use super::{
-    ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, HOST, IDLE,
-    INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, MESSAGES, OPAQUE, PASSWORD,
-    PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, RETAIN, SERVER, TLS_CA, USER, VISIBLE, elva,
+    ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, CONNECTIONS_PER_ADDRESS, DATA_DIR,
+    EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX,
+    MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, RETAIN, SERVER, TLS_CA,
+    USER, VISIBLE, elva,
 };
 use crate::log::Log;
 
@@ -100,6 +101,12 @@ impl Settings {
                 .parse_with(|text| size_within(text, &limits::MEMORY_BYTES_ALLOWED))?,
             idle_ms: self.of(&IDLE).parse_with(idle)?,
             retain_ms: self.of(&RETAIN).parse_with(retain)?,
+            strangers: Strangers {
+                connections_per_address: self
+                    .of(&CONNECTIONS_PER_ADDRESS)
+                    .parse_with(connections)?,
+                ..Strangers::default()
+            },
         })
     }
 
@@ -321,6 +328,11 @@ fn retain(text: &str) -> Result<Option<u64>, String> {
 fn idle(text: &str) -> Result<u64, String> {
     let shown = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string();
     within(text, duration_ms(text)?, &limits::IDLE_MS_ALLOWED, shown)
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    let number = text.parse().map_err(|_| format!("{text:?} is no number of connections"))?;
+    within(text, number, &limits::CONNECTIONS_PER_ADDRESS_ALLOWED, |number| number.to_string())
 }
 
 fn within<T: PartialOrd + Copy>(

@@ -73,8 +73,10 @@ fn documents_leave_memory_once_they_were_idle_for_as_long_as_is_set() {
 #[test]
 fn the_defaults_are_allowed() {
     use yrelay::limits;
-    let Bounds { message_bytes_max, memory_bytes, idle_ms, retain_ms: _ } = Bounds::default();
+    let Bounds { message_bytes_max, memory_bytes, idle_ms, retain_ms: _, strangers } =
+        Bounds::default();
     assert!(limits::MESSAGE_BYTES_MAX_ALLOWED.contains(&message_bytes_max));
     assert!(limits::MEMORY_BYTES_ALLOWED.contains(&memory_bytes));
     assert!(limits::IDLE_MS_ALLOWED.contains(&idle_ms));
+    assert!(limits::CONNECTIONS_PER_ADDRESS_ALLOWED.contains(&strangers.connections_per_address));
 }

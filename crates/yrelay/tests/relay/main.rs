@@ -15,12 +15,16 @@ mod broadcast;
 mod content;
 mod damage;
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod disks;
 mod fellows;
 mod flags;
 mod large;
 mod link;
 mod login;
+#[cfg(target_os = "linux")]
+mod memory;
 mod moving;
 mod pages;
 mod parking;
@@ -28,3 +32,4 @@ mod refusing;
 mod retain;
 mod saving;
 mod stopping;
+mod strangers;

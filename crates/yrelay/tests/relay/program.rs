@@ -23,12 +23,11 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The same where no file may grow beyond 64 KiB: a disk that fills up.
+/// The same under limits that a shell sets.
 #[cfg(unix)]
-fn command_on_a_small_disk(directory: &Path) -> Command {
+fn command_under(limits: &str, directory: &Path) -> Command {
     let mut command = Command::new("bash");
-    // The signal would end the program; ignored, the write fails instead.
-    command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+    command.args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")]);
     command.args([env!("CARGO_BIN_EXE_yrelay"), "service", "127.0.0.1", "0", "--data-dir"]);
     command.arg(directory).stdin(Stdio::null()).stdout(Stdio::piped());
     alone(&mut command);
@@ -53,9 +52,17 @@ impl Program {
         Pages(self.address)
     }
 
+    /// Where the administrator allows so many file descriptors, and the shell gives fewer.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_with_descriptors(directory: &Path, soft: usize, hard: usize) -> Self {
+        let limits = format!("ulimit -Sn {soft}; ulimit -Hn {hard}");
+        Self::run(command_under(&limits, directory))
+    }
+
     #[cfg(unix)]
     pub(crate) fn start_on_a_small_disk(directory: &Path) -> Self {
-        Self::run(command_on_a_small_disk(directory))
+        // No file grows beyond 64 KiB. The signal would end the program; ignored, the write fails.
+        Self::run(command_under("trap '' XFSZ; ulimit -f 64", directory))
     }
 
     fn run(mut command: Command) -> Self {

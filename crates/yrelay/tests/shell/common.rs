@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
 use yrelay::accounts::AccountsFile;
+use yrelay::config::Strangers;
 use yrelay::connector::{ConnectError, Connector};
 use yrelay::guard::Guard;
 use yrelay::http::{Routes, Site};
@@ -24,6 +25,7 @@ use yrelay::metrics::{Gauges, Metrics};
 use yrelay::origin::Rules;
 use yrelay::outbox::Outbox;
 use yrelay::pump::{Ended, pump};
+use yrelay::seats::Seats;
 use yrelay::status::{Role, Room, Status, Upstream};
 use yrelay::target::Target;
 use yrelay::ws::{Close, Error, Frame, Incoming, Reader, Writer};
@@ -156,7 +158,8 @@ impl Server {
                     message_bytes_max,
                     admin: None,
                 });
-                let _acceptor = Acceptor::start(listeners.sockets, &site).unwrap();
+                let seats = Seats::new(1_024, Strangers::default());
+                let _acceptor = Acceptor::start(listeners.sockets, &site, &seats).unwrap();
                 stopping.notified().await;
             });
         });

@@ -1,9 +1,11 @@
 //! HTTP over real sockets: who comes in, what the pages say.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use yrelay::origin::Rules;
+use yrelay::{clock, limits};
 
 use crate::common::*;
 
@@ -137,6 +139,29 @@ fn what_is_allowed_by_name_comes_in_and_nothing_beside() {
         let answer = server.ask(&request("GET", "/-/healthy", &headers));
         assert_eq!(status(&answer), expected, "{host} {origin}");
     }
+}
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_is_waited_for_so_long() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.addresses[0]).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(limits::HEADER_MS / 10))).unwrap();
+    let start = clock::now_ms();
+    let waited = || Duration::from_millis(clock::now_ms() - start);
+    // Each byte comes long before the time is over.
+    let mut head = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nX-Long: ".iter();
+    loop {
+        let _ = stream.write_all(&[*head.next().unwrap_or(&b'x')]);
+        match stream.read(&mut [0]) {
+            Err(error) if is_timeout(&error) => assert!(waited() < PATIENCE, "for ever"),
+            _ => break,
+        }
+    }
+    assert!(waited() >= Duration::from_millis(limits::HEADER_MS * 9 / 10), "{:?}", waited());
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 #[test]
