@@ -6,6 +6,8 @@ pub mod corpus;
 
 mod document;
 mod messages;
+#[cfg(feature = "store")]
+mod store;
 mod tape;
 mod update;
 mod upstream;
@@ -31,4 +33,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "fellow", run: messages::fellow },
     Target { name: "document", run: document::run },
     Target { name: "upstream", run: upstream::run },
+    #[cfg(feature = "store")]
+    Target { name: "store", run: store::run },
 ];

@@ -38,11 +38,17 @@ fn finish(part: &Path, path: &Path) -> io::Result<()> {
         Err(_) if path.symlink_metadata().is_err() => fs::rename(part, path)?,
         Err(error) => return Err(error),
     }
+    sync_names(path);
+    Ok(())
+}
+
+/// Makes sure of the names in the directory of a file. Some file systems cannot; they order them
+/// otherwise.
+pub(crate) fn sync_names(path: &Path) {
     #[cfg(unix)]
     if let Some(parent) = path.parent() {
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
-    Ok(())
 }
 
 /// How files here are opened: to read and write, and if created, for our user alone.

@@ -185,7 +185,7 @@ mod tests {
     pub(super) fn status(state: UpstreamState, documents: Vec<Document>) -> Status {
         let url = Some("wss://elva.example.org/".into());
         let upstream = Upstream { state, url, reason: None, since: None, next_try: None };
-        Status { version: "0.1.0".into(), role: Role::Service, upstream, documents }
+        Status { version: "0.1.0".into(), role: Role::Service, upstream, store: None, documents }
     }
 
     fn behind() -> Document {

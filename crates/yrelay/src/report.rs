@@ -32,7 +32,8 @@ impl Routes for Front {
         let mut documents: Vec<Document> = loaded.chain(shelved).collect();
         documents.sort_by(|a, b| a.identifier.cmp(&b.identifier));
         let version = env!("CARGO_PKG_VERSION").into();
-        Status { version, role: self.0.role, upstream: state.upstream(), documents }
+        let (upstream, store) = (state.upstream(), self.0.store.trouble());
+        Status { version, role: self.0.role, upstream, store, documents }
     }
 
     fn metrics(&self) -> String {

@@ -15,6 +15,9 @@ pub struct Status {
     pub role: Role,
     /// The connection to the server above.
     pub upstream: Upstream,
+    /// What is wrong with the place where documents are kept.
+    #[serde(default)]
+    pub store: Option<String>,
     /// All documents in memory or with unconfirmed changes.
     pub documents: Vec<Document>,
 }
@@ -186,6 +189,7 @@ mod tests {
                 since: Some(1_700_000_000_000),
                 next_try: None,
             },
+            store: Some("damaged".into()),
             documents: vec![document],
         };
         let form = json!({
@@ -198,6 +202,7 @@ mod tests {
                 "since": 1_700_000_000_000_u64,
                 "next_try": null,
             },
+            "store": "damaged",
             "documents": [{
                 "identifier": "notes",
                 "clients": 2,

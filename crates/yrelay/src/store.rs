@@ -6,6 +6,7 @@
 //! touches the disk on the caller's thread. SQLite is named here and below, nowhere else.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,13 @@ use yrelay_core::id::DocumentId;
 
 mod backlog;
 mod backup;
+mod cells;
 pub mod elva_file;
 mod error;
+mod pages;
 mod place;
 mod rows;
+mod salvage;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -159,9 +163,25 @@ struct Shared {
     /// open while the writer reopens: so the WAL's index outlives a failed commit, and what was
     /// never synced is overwritten, not recovered from the page cache.
     reader: Slot,
+    /// There was a store once, and at the start there was none.
+    was_gone: bool,
+    /// It is not what was written.
+    damaged: AtomicBool,
 }
 
 impl Shared {
+    /// The next start looks after it.
+    fn note_damage(&self, detail: &str) {
+        let Database::File(path) = &self.database else { return };
+        if !self.damaged.swap(true, Ordering::Relaxed) {
+            salvage::note(path);
+            tracing::error!(
+                detail,
+                "the store is damaged: restart yrelay to have what can be read of it salvaged"
+            );
+        }
+    }
+
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
         lock(&self.backlog)
     }
@@ -200,8 +220,19 @@ impl Store {
         pace: Pace,
         probe: Probe,
     ) -> Result<Opened, StoreError> {
-        let (database, held) = place::take(place)?;
-        let opened = schema::open(&database, follow)?;
+        let (database, mut held) = place::take(place)?;
+        let was_gone =
+            held.as_ref().is_some_and(place::Held::had_store) && salvage::is_gone(&database);
+        let opened = salvage::open(&database, follow)?;
+        if was_gone {
+            tracing::error!(
+                store = %database,
+                "the store is gone: its documents come back from upstream and editors"
+            );
+        }
+        if let Some(held) = &mut held {
+            held.has_store();
+        }
         let writer: Slot = Arc::new(Mutex::new(Some(opened.writer)));
         let reader = match opened.reader {
             Some(reader) => Arc::new(Mutex::new(Some(reader))),
@@ -212,8 +243,10 @@ impl Store {
             backlog: Mutex::new(Backlog::new(pace)),
             changed: Condvar::new(),
             reader,
+            was_gone,
+            damaged: AtomicBool::new(false),
         });
-        Writer::new(Arc::clone(&shared), writer, held, wake, probe).spawn()?;
+        Writer::new(Arc::clone(&shared), writer, held, wake, probe, pace.wal_frames).spawn()?;
         let store = Self { owner: Arc::new(Owner(shared)) };
         Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }
@@ -273,12 +306,35 @@ impl Store {
             return Err(LoadError::closed(document));
         };
         let loaded = rows::load(connection, document);
-        if let Err(LoadError::Unreadable { .. }) = &loaded
-            && let Ok(Some(reader)) = shared.database.reader()
-        {
-            *slot = Some(reader);
+        match &loaded {
+            Err(LoadError::Unreadable { .. }) => {
+                if let Ok(Some(reader)) = shared.database.reader() {
+                    *slot = Some(reader);
+                }
+            }
+            Err(error @ LoadError::Damaged { .. }) => shared.note_damage(&error.to_string()),
+            Ok(_) => {}
         }
         loaded
+    }
+
+    /// What is wrong with the store as a whole, in words for whoever must mend it.
+    pub fn trouble(&self) -> Option<String> {
+        let Database::File(path) = &self.shared().database else { return None };
+        if self.shared().damaged.load(Ordering::Relaxed) {
+            return Some(format!("{} is damaged: restart yrelay to salvage it", path.display()));
+        }
+        if self.shared().was_gone {
+            return Some(format!(
+                "{} was gone at the start: documents come back from upstream and editors",
+                path.display()
+            ));
+        }
+        let file = salvage::set_aside(path).pop()?;
+        Some(format!(
+            "the store was damaged, and lies in {}: remove that once nothing is missing",
+            file.display()
+        ))
     }
 
     /// What became of the writes, since this was last asked.

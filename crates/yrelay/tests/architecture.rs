@@ -95,7 +95,10 @@ fn the_core_is_pure() {
 #[test]
 fn each_large_library_is_named_in_one_place() {
     is_named_only_in("tokio_websockets", &["crates/yrelay/src/ws.rs"]);
-    is_named_only_in("rusqlite", &["crates/yrelay/src/store.rs", "crates/yrelay/src/store/"]);
+    is_named_only_in(
+        "rusqlite",
+        &["crates/yrelay/src/store.rs", "crates/yrelay/src/store/", "crates/testdisk/src/"],
+    );
     is_named_only_in("bcrypt", &["crates/yrelay/src/accounts.rs"]);
     is_named_only_in("yrs", &["crates/testkit/src/", "crates/yrelay/src/commands/render.rs"]);
 }
@@ -104,11 +107,17 @@ fn each_large_library_is_named_in_one_place() {
 fn what_serves_tests_is_not_built_in() {
     for package in ["core", "yrelay"] {
         for name in dependencies(package) {
-            let serves_tests = ["yrelay-testkit", "yrelay-fuzz", "yrelay-interop", "yrelay-bench"];
+            let serves_tests = [
+                "yrelay-testkit",
+                "yrelay-testdisk",
+                "yrelay-fuzz",
+                "yrelay-interop",
+                "yrelay-bench",
+            ];
             assert!(!serves_tests.contains(&&*name), "{package} is built from {name}");
         }
     }
-    for place in ["crates/testkit", "fuzz", "interop", "bench"] {
+    for place in ["crates/testkit", "crates/testdisk", "fuzz", "interop", "bench"] {
         let manifest = root().join(place).join("Cargo.toml");
         if let Ok(manifest) = fs::read_to_string(manifest) {
             assert!(manifest.contains("\npublish = false\n"), "{place} would be published");

@@ -37,7 +37,11 @@ fn headline(status: &Status, now: u64) -> String {
         (UpstreamState::None, Role::Serve) => "no server above\n".to_owned(),
         _ => above(upstream, now),
     };
-    format!("yrelay {} \u{b7} {role} \u{b7} {above}", printable(&status.version))
+    let mut text = format!("yrelay {} \u{b7} {role} \u{b7} {above}", printable(&status.version));
+    if let Some(store) = &status.store {
+        text += &format!("store: {}\n", printable(store));
+    }
+    text
 }
 
 /// Where it is, how it stands, and on a line of its own why it is not online.
@@ -247,9 +251,12 @@ mod tests {
         no documents open
         ");
         let unsaved = Document { saved: false, confirmed: None, synced: false, ..document("a") };
-        let serving = Status { role: Role::Serve, ..status(UpstreamState::None, vec![unsaved]) };
+        let store = Some("it was damaged".to_owned());
+        let serving =
+            Status { role: Role::Serve, store, ..status(UpstreamState::None, vec![unsaved]) };
         assert_snapshot!(table(&serving, NOW), @r"
         yrelay 0.1.0 · server · no server above
+        store: it was damaged
 
         DOCUMENT  CLIENTS  SAVED  CONFIRMED      SIZE
         a               1  no     -            1.2 kB

@@ -19,6 +19,8 @@ pub(super) struct Pace {
     pub(super) retry: Duration,
     /// Where doubling ends.
     pub(super) retry_max: Duration,
+    /// With this many frames (pages) in the WAL it is folded into the file.
+    pub(super) wal_frames: i64,
 }
 
 impl Default for Pace {
@@ -28,6 +30,7 @@ impl Default for Pace {
             batch_bytes: 4 << 20,
             retry: Duration::from_secs(1),
             retry_max: Duration::from_secs(10),
+            wal_frames: 1_000, // about 4 MiB
         }
     }
 }

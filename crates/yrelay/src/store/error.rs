@@ -60,8 +60,9 @@ pub enum StoreError {
     },
     /// The file is damaged.
     #[error(
-        "{} is corrupt ({detail}): restore a backup, or move it away and let the documents come \
-         back from upstream and editors", .path.display()
+        "{} is corrupt ({detail}): start `yrelay service`, which salvages what can be read, restore \
+         a backup, or move it away and let the documents come back from upstream and editors",
+        .path.display()
     )]
     Corrupt {
         /// The file.
@@ -125,7 +126,10 @@ impl StoreError {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotAStore(path),
-            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, detail: error.to_string() },
+            // Our own statements are right, and so is what we read: if not, the tables are not.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) | None => {
+                Self::Corrupt { path, detail: error.to_string() }
+            }
             Some(ErrorCode::DiskFull) => Self::Full(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(path),
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {

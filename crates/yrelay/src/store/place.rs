@@ -1,25 +1,44 @@
 //! The data directory: made, and taken for this process alone.
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{self, Path};
 
 use super::schema::Database;
 use super::{Place, StoreError};
-use crate::new_file::private;
+use crate::new_file::{private, sync_names};
 
 const DATABASE: &str = "yrelay.db";
+/// The process that holds the directory, and whether a store was made there.
 const LOCK: &str = "yrelay.lock";
+const MADE: &str = "a store was made";
 
 /// The lock on a data directory: held while this lives, given up by the system if we die. The
 /// file stays, as removing it would let two processes lock two files of one name.
 #[derive(Debug)]
-pub(super) struct Held(File);
+pub(super) struct Held {
+    file: File,
+    had_store: bool,
+}
+
+impl Held {
+    /// Whether a store was in the directory at an earlier start.
+    pub(super) fn had_store(&self) -> bool {
+        self.had_store
+    }
+
+    /// A store is there: if it is not at the next start, that is worth a word.
+    pub(super) fn has_store(&mut self) {
+        if !self.had_store {
+            self.had_store = writeln!(self.file, "{MADE}").is_ok();
+        }
+    }
+}
 
 impl Drop for Held {
     /// Closing is not enough: a child process about to be started may share the descriptor.
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -58,11 +77,7 @@ fn make(directory: &Path) -> io::Result<()> {
         Err(error) if !directory.is_dir() => return Err(error),
         _ => {}
     }
-    #[cfg(unix)]
-    if let Some(parent) = directory.parent() {
-        // Some file systems cannot sync a directory; they order its entries otherwise.
-        let _ = File::open(parent).and_then(|parent| parent.sync_all());
-    }
+    sync_names(directory);
     Ok(())
 }
 
@@ -71,16 +86,26 @@ fn hold(directory: &Path) -> Result<Held, StoreError> {
     let failed = |error: &io::Error| StoreError::io(&path, error);
     let mut file =
         private().create(true).truncate(false).open(&path).map_err(|error| failed(&error))?;
-    match file.try_lock() {
+    let locked = file.try_lock();
+    let mut before = String::new();
+    let _ = file.read_to_string(&mut before);
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let pid = file.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
+            let pid = before.lines().next().and_then(|pid| pid.parse().ok());
             return Err(StoreError::InUse { path: directory.to_owned(), pid });
         }
         Err(TryLockError::Error(error)) => return Err(failed(&error)),
     }
     // Only a courtesy to whom we lock out: a full disk may refuse it.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(Held(file))
+    let had_store = before.lines().any(|line| line == MADE);
+    let mut lines = format!("{}\n", std::process::id());
+    if had_store {
+        lines = lines + MADE + "\n";
+    }
+    let _ = file
+        .rewind()
+        .and_then(|()| file.write_all(lines.as_bytes()))
+        .and_then(|()| file.set_len(lines.len() as u64));
+    Ok(Held { file, had_store })
 }

@@ -29,6 +29,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether the store is not what was written.
+    pub(super) fn is_damage(&self) -> bool {
+        let Self::Sqlite(error) = self else { return false };
+        let code = error.sqlite_error_code();
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        matches!(code, Some(DatabaseCorrupt | NotADatabase))
+    }
+
     /// Whether the store as a whole is out of reach, so that there is no use in trying the next
     /// document.
     pub(super) fn is_everywhere(&self) -> bool {
@@ -45,7 +53,7 @@ impl Fault {
 }
 
 /// Covers the row's place as well: a good row in a wrong place is a bad row.
-fn checksum(document: &DocumentId, seq: i64, part: i64, kind: u8, bytes: &[u8]) -> u32 {
+pub(super) fn checksum(document: &DocumentId, seq: i64, part: i64, kind: u8, bytes: &[u8]) -> u32 {
     let crc = crc32c::crc32c(document.as_str().as_bytes());
     let crc = crc32c::crc32c_append(crc, &seq.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &part.to_le_bytes());
@@ -131,6 +139,22 @@ fn insert(
     Ok(())
 }
 
+/// Writes a row as it was found elsewhere, once. How many that makes?
+pub(super) fn salvage(
+    tx: &Transaction<'_>,
+    document: &DocumentId,
+    id: i64,
+    place: (i64, i64, u8),
+    bytes: &[u8],
+) -> rusqlite::Result<u64> {
+    let is_there = "SELECT 1 FROM updates WHERE document = ?1 AND seq = ?2 AND part = ?3";
+    if tx.prepare_cached(is_there)?.exists(params![id, place.0, place.1])? {
+        return Ok(0);
+    }
+    insert(tx, document, id, place, bytes)?;
+    Ok(1)
+}
+
 /// Puts the snapshot in place of the rows it replaces, and reads it back.
 pub(super) fn compact(
     tx: &Transaction<'_>,
@@ -203,7 +227,18 @@ pub(super) fn load(
                 .optional()
         })
         .map_err(failed)?;
-    let Some((id, seq, bytes, unconfirmed)) = known else { return Ok(Loaded::default()) };
+    let Some((id, seq, bytes, unconfirmed)) = known else {
+        // No checksum covers the index, and what is lost there must not look new.
+        let anywhere = "SELECT 1 FROM documents NOT INDEXED WHERE identifier = ?1";
+        let is_there = tx
+            .prepare_cached(anywhere)
+            .and_then(|mut statement| statement.exists([document.as_str()]))
+            .map_err(failed)?;
+        if is_there {
+            return Err(LoadError::damaged(document, "the index does not know it"));
+        }
+        return Ok(Loaded::default());
+    };
     let mut loaded = Loaded { unconfirmed, ..Loaded::default() };
     read(&tx, document, id, &mut loaded)?;
     let read_bytes = loaded.snapshot_bytes + loaded.log_bytes;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
+use super::pages::{Pages, application, beside, log_of};
 use super::{Follow, StoreError, Stored};
 use crate::new_file::private;
 
 /// In the file's header: this SQLite file is a yrelay store ("yRly").
-const APPLICATION_ID: i64 = 0x7952_6c79;
+pub(super) const APPLICATION_ID: u32 = 0x7952_6c79;
 
 /// In the file's header: 1 for [`TABLES`], one more for each of [`CHANGES`]. Whoever adds one also
 /// raises [`NEEDED`].
@@ -166,19 +167,34 @@ impl Database {
 /// write to what it opens. The identity is written before WAL mode is, so the header has it.
 fn inspect(path: &Path) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::io(path, &error);
+    let length = |path: &Path| path.metadata().map_or(0, |data| data.len());
+    if length(path) == 0 && length(&log_of(path)) > 0 {
+        // SQLite would remove the log, too.
+        let detail = "it is gone, only its log is there".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+    }
     let file = private().create(true).truncate(false).open(path).map_err(failed)?;
     let mut header = Vec::new();
     file.take(100).read_to_end(&mut header).map_err(failed)?;
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-journal");
-    if header.is_empty() || Path::new(&journal).exists() {
+    if header.is_empty() || beside(path, "-journal").exists() {
         // New, or its creation was cut short and SQLite will roll it back.
         return Ok(());
     }
-    let identity = APPLICATION_ID.to_be_bytes();
-    let ours = header.starts_with(b"SQLite format 3\0")
-        && header.get(68..72).is_some_and(|id| identity.ends_with(id));
-    if ours { Ok(()) } else { Err(StoreError::NotAStore(path.to_owned())) }
+    let is_ours = |application| application == Some(APPLICATION_ID);
+    if is_ours(application(&header)) {
+        // SQLite would only read what says otherwise.
+        if header[18..20].iter().all(|version| matches!(version, 1 | 2)) {
+            return Ok(());
+        }
+        let detail = "its header names no version of the format".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+    }
+    // A power cut may tear the header while the log is folded into the file: the log still has it.
+    let whole = Pages::open(path).and_then(|mut pages| pages.application()).map_err(failed)?;
+    if is_ours(whole) {
+        return Ok(());
+    }
+    Err(StoreError::NotAStore(path.to_owned()))
 }
 
 /// Makes the tables in an empty database; refuses a foreign or newer one.
@@ -191,8 +207,12 @@ fn recognize(connection: &mut Connection, path: &Path) -> Result<(), StoreError>
     if tables == 0 && application == 0 {
         return create(connection).map_err(failed);
     }
-    if application != APPLICATION_ID || format < 1 {
+    if application != i64::from(APPLICATION_ID) || format < 1 {
         return Err(StoreError::NotAStore(path.to_owned()));
+    }
+    if tables == 0 {
+        let detail = "its tables are gone".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
     }
     if format > FORMAT {
         let needed = meta(connection, "needs_yrelay").ok().flatten();
@@ -221,7 +241,8 @@ fn change(tx: &Connection, format: i64) -> rusqlite::Result<()> {
     tx.pragma_update(None, "user_version", FORMAT)
 }
 
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Makes the tables in an empty database.
+pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(TABLES)?;
     tx.execute("INSERT INTO meta (key, value) VALUES ('needs_yrelay', ?1)", [NEEDED])?;

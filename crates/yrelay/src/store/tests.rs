@@ -11,9 +11,14 @@ mod closing;
 mod desk;
 mod faults;
 mod forgetting;
+mod ledger;
+mod nth;
 mod opened;
+mod power;
 mod process;
 mod refusals;
+mod salvage;
+mod story;
 mod switch;
 
 use desk::*;

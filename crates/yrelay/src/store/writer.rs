@@ -14,9 +14,6 @@ use super::rows::{self, Fault};
 use super::work::{Compaction, Work};
 use super::{Shared, Slot, StoreError, lock, now};
 
-/// Frames (pages) of the WAL that wait for the main file before a checkpoint: about 4 MiB.
-const WAL_FRAMES_MAX: i64 = 1_000;
-
 /// Where tests reach into an open transaction, to fail it or to spoil what it did.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step<'a> {
@@ -41,6 +38,8 @@ pub(super) struct Writer {
     held: Option<Held>,
     wake: Box<dyn Fn() + Send>,
     probe: Probe,
+    /// As in [`Pace`](super::backlog::Pace).
+    wal_frames: i64,
     /// Whether the last checkpoint failed, so as to say it once.
     stuck: bool,
 }
@@ -52,8 +51,9 @@ impl Writer {
         held: Option<Held>,
         wake: Box<dyn Fn() + Send>,
         probe: Probe,
+        wal_frames: i64,
     ) -> Self {
-        Self { shared, slot, held, wake, probe, stuck: false }
+        Self { shared, slot, held, wake, probe, wal_frames, stuck: false }
     }
 
     pub(super) fn spawn(mut self) -> Result<(), StoreError> {
@@ -209,6 +209,11 @@ impl Writer {
             *slot = None;
         }
         drop(slot);
+        if let Err(fault) = &result
+            && fault.is_damage()
+        {
+            self.shared.note_damage(&fault.to_string());
+        }
         let time = now() - start;
         self.shared.backlog().count(result.is_ok().then_some(time));
         result
@@ -219,7 +224,7 @@ impl Writer {
         let mut slot = lock(&self.slot);
         let Some(connection) = slot.as_ref() else { return };
         let result = waiting_frames(connection).and_then(|frames| {
-            if frames < WAL_FRAMES_MAX {
+            if frames < self.wal_frames {
                 return Ok(());
             }
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

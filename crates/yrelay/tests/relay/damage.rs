@@ -93,3 +93,33 @@ fn the_server_is_not_told_that_it_is_empty_either() {
     assert!(!server.with(|state| state.knows("damaged")));
     assert_eq!(Client::synced(relay.address(), "a%20sound", 2).text(), "fine");
 }
+
+/// What a row held is lost here, not where others hold it.
+#[test]
+fn at_the_next_start_the_rest_of_it_is_there_and_what_is_lost_comes_back_from_an_editor() {
+    let directory = TempDir::new().unwrap();
+    let relay = Relay::alone(directory.path());
+    let mut author = Client::synced(relay.address(), "damaged", 1);
+    author.save("precious");
+    author.save(" words");
+    drop(relay);
+    damage(directory.path(), "damaged");
+    let relay = Relay::alone(directory.path());
+    assert_eq!(relay.pages.json("/-/status")["store"], serde_json::Value::Null);
+    is_sent_away(&relay);
+    let trouble = relay.pages.json("/-/status")["store"].take();
+    assert!(trouble.as_str().unwrap().contains("restart yrelay"), "{trouble}");
+    drop(relay);
+
+    let relay = Relay::alone(directory.path());
+    let trouble = relay.pages.json("/-/status")["store"].take();
+    let file = trouble.as_str().unwrap().split("lies in ").nth(1).unwrap();
+    let aside = Path::new(file.split(':').next().unwrap());
+    assert!(aside.parent() == Some(directory.path()) && aside.exists(), "{trouble}");
+    let mut reader = Client::synced(relay.address(), "damaged", 2);
+    assert_eq!(reader.text(), "", "the second word waits for the first");
+    drop(author.rejoin(relay.address(), "damaged"));
+    reader.read_until("precious words");
+    drop((reader, relay));
+    assert_eq!(rows(directory.path(), "damaged").len(), 2);
+}

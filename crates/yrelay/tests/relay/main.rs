@@ -16,6 +16,8 @@ mod content;
 mod damage;
 #[cfg(target_os = "linux")]
 mod descriptors;
+#[cfg(target_os = "linux")]
+mod disks;
 mod fellows;
 mod flags;
 mod large;

@@ -65,7 +65,13 @@ impl Loudspeaker {
 impl Routes for Shared {
     fn status(&self) -> Status {
         let upstream = Upstream::none();
-        Status { version: "1.2.3".into(), role: Role::Serve, upstream, documents: vec![] }
+        Status {
+            version: "1.2.3".into(),
+            role: Role::Serve,
+            upstream,
+            store: None,
+            documents: vec![],
+        }
     }
 
     fn metrics(&self) -> String {

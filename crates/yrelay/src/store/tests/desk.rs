@@ -15,6 +15,7 @@ pub(super) const QUICK: Pace = Pace {
     batch_bytes: 4 << 20,
     retry: Duration::from_millis(5),
     retry_max: Duration::from_millis(20),
+    wal_frames: 1_000,
 };
 
 /// Writes at a full batch or at the end, never because time went by.

@@ -71,27 +71,6 @@ fn a_newer_store_is_refused_with_the_version_it_needs() {
 }
 
 #[test]
-fn a_truncated_store_is_called_corrupt_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    made(dir.path());
-    let path = dir.path().join("yrelay.db");
-    let half = fs::metadata(&path).unwrap().len() / 2;
-    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(half).unwrap();
-    let before = fs::read(&path).unwrap();
-    let error = refusal(dir.path());
-    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    assert!(fs::read(&path).unwrap() == before);
-}
-
-#[test]
-fn a_wrong_identifier_in_the_file_is_called_corrupt() {
-    let dir = tempfile::tempdir().unwrap();
-    made(dir.path());
-    raw(dir.path()).execute("UPDATE documents SET identifier = char(7)", []).unwrap();
-    assert!(matches!(refusal(dir.path()), StoreError::Corrupt { .. }));
-}
-
-#[test]
 fn an_empty_file_is_a_store_that_was_never_made() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("yrelay.db"), b"").unwrap();
