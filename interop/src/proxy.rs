@@ -1,6 +1,7 @@
 //! A TCP proxy that does to connections what networks do.
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -34,6 +35,7 @@ struct State {
     bytes_per_second: Option<usize>,
     /// Bytes toward the server until all is cut.
     until_cut: Option<usize>,
+    spoiling: bool,
     accepted: usize,
     /// Connections with a smaller number are cut.
     cut: usize,
@@ -66,6 +68,11 @@ impl Proxy {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/", self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// How many connections were made so far, those that were refused among them.
@@ -112,6 +119,11 @@ impl Proxy {
     /// Lets so many bytes through in a second, in each direction, in small pieces.
     pub fn trickle(&self, bytes_per_second: Option<usize>) {
         self.network.change(|state| state.bytes_per_second = bytes_per_second);
+    }
+
+    /// Flips a bit of what comes by next.
+    pub fn spoil(&self) {
+        self.network.change(|state| state.spoiling = true);
     }
 
     /// Closes all connections after so many more bytes toward the server.
@@ -213,9 +225,14 @@ impl Network {
             if length == 0 {
                 return Ok(());
             }
-            let mut rest = &buffer[..length];
+            let mut rest = &mut buffer[..length];
             while !rest.is_empty() {
-                let (piece, next) = rest.split_at(self.allow(number, way, rest.len())?);
+                let (piece, next) = rest.split_at_mut(self.allow(number, way, rest.len())?);
+                if let [.., last] = piece
+                    && mem::take(&mut self.state().spoiling)
+                {
+                    *last ^= 1;
+                }
                 to.write_all(piece)?;
                 rest = next;
                 self.cut_if_due();

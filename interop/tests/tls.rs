@@ -1,14 +1,14 @@
 //! A gate with TLS, and what is wrong with certificates.
 
 use yrelay_interop::{
-    Authority, Certificate, Client, Elva33Server, Gate, Keeping, Kind, Relay, converge, eventually,
-    eventually_eq, ready,
+    Authority, Certificate, Client, Elva33Server, Gate, Keeping, Kind, Proxy, Relay, converge,
+    eventually, eventually_eq, ready,
 };
 
-fn relay(gate: &Gate, authority: &Authority) -> Relay {
+fn relay(url: &str, authority: &Authority) -> Relay {
     let file = authority.file();
     let file = file.to_str().expect("a plain path");
-    Relay::start(&["-s", &gate.url(), "-u", "anna", "-p", "sesame", "--tls-ca", file])
+    Relay::start(&["-s", url, "-u", "anna", "-p", "sesame", "--tls-ca", file])
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn edits_pass_through_tls() {
     let authority = Authority::new();
     let server = Elva33Server::start(Keeping::Disk);
     let gate = Gate::secure(&server.url(), "anna", "sesame", &authority.certificate());
-    let relays = [(); 2].map(|()| relay(&gate, &authority));
+    let relays = [(); 2].map(|()| relay(&gate.url(), &authority));
     let clients = relays.each_ref().map(|relay| Client::start(Kind::YWebsocket3, &relay.url()));
     let documents = clients.each_ref().map(|client| client.open("notes"));
     documents[0].append("<left>");
@@ -30,11 +30,35 @@ fn edits_pass_through_tls() {
     }
 }
 
+/// Without TLS, a bit that flips within a text would make another text.
+#[test]
+fn a_bit_that_flips_on_the_way_costs_the_connection_and_nothing_else() {
+    if !ready() {
+        return;
+    }
+    let authority = Authority::new();
+    let server = Elva33Server::start(Keeping::Disk);
+    let gate = Gate::secure(&server.url(), "anna", "sesame", &authority.certificate());
+    let proxy = Proxy::start(gate.port());
+    let relay = relay(&format!("wss://localhost:{}/", proxy.port()), &authority);
+    let document = Client::start(Kind::YWebsocket3, &relay.url()).open("notes");
+    let direct = Client::start(Kind::Elva33Framed, &server.url()).open("notes");
+    document.append("<before>");
+    converge(&[&document, &direct], |text| text == "<before>");
+    for round in 1..4 {
+        let before = proxy.accepted();
+        proxy.spoil();
+        document.append("<x>");
+        eventually("it connects anew", || proxy.accepted() > before);
+        converge(&[&document, &direct], |text| text.len() == "<before>".len() + round * 3);
+    }
+}
+
 /// Says what is wrong, in one line and once, and mends itself when the gate is mended.
 fn a_certificate_is_refused(authority: &Authority, wrong: &Certificate, words: &str) {
     let server = Elva33Server::start(Keeping::Disk);
     let mut gate = Gate::secure(&server.url(), "anna", "sesame", wrong);
-    let relay = relay(&gate, authority);
+    let relay = relay(&gate.url(), authority);
     let document = Client::start(Kind::YWebsocket3, &relay.url()).open("notes");
     document.append("<offline>");
     let reason = || relay.status()["upstream"]["reason"].as_str().unwrap_or_default().to_owned();

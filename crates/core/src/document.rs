@@ -3,6 +3,7 @@
 //!
 //! It cannot fail because of a peer: a peer that misbehaves is closed, and nothing else happens.
 
+mod acks;
 mod answers;
 mod attaching;
 mod audience;
@@ -25,7 +26,7 @@ use crate::event::{Habit, Input, Output, Standing};
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Stage};
-use crate::replica::{Replica, Want};
+use crate::replica::Replica;
 use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
@@ -262,20 +263,10 @@ impl Document {
                     self.out.push(Output::Send { peer, bytes });
                 }
             }
-            _ => self.answer_on(now, peer, bytes_max),
-        }
-    }
-
-    fn saved(&mut self, now: Millis, seq: u64) {
-        for ack in self.log.saved(seq) {
-            self.send(now, ack.peer, ack.message);
-        }
-        for link in self.links.values_mut() {
-            link.saved(seq);
-        }
-        if self.log.is_saved() {
-            for client in self.clients.values_mut() {
-                client.unsaved = Want::default();
+            _ => {
+                if !self.acknowledge_on(now, peer) {
+                    self.answer_on(now, peer, bytes_max);
+                }
             }
         }
     }

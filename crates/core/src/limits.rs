@@ -66,6 +66,13 @@ pub const UNSAVED_BYTES_PER_DOCUMENT_MAX: usize = 64 * 1024 * 1024;
 /// Saved updates of one document that a returning author is told of once more.
 pub const RECENT_BYTES_MAX: usize = 64 * 1024;
 
+/// Of what one commit has saved of a client, it is told so much at once, and the rest as it has room:
+/// a few hundred keystrokes, for which every queue has place.
+pub const ACKS_AT_ONCE_BYTES: usize = 16 * 1024;
+
+/// What a client may leave unread of that while it writes on: some large pastes.
+pub const ACKS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Rows behind a snapshot before they are compacted.
 pub const LOG_UPDATES_MAX: usize = 500;
 

@@ -52,7 +52,7 @@ impl Recent {
 }
 
 /// What an entry of a queue takes beside its payload.
-const ENTRY_BYTES: usize = 64;
+pub(crate) const ENTRY_BYTES: usize = 64;
 
 /// A message that waits for its update to be saved.
 #[derive(Debug)]

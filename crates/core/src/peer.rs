@@ -1,8 +1,13 @@
 //! One client of a document: how far its conversation has come.
 
-use crate::Millis;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::log::ENTRY_BYTES;
 use crate::replica::{Applied, Want};
 use crate::state_vector::StateVector;
+use crate::{Millis, limits};
 
 /// How a peer is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +29,48 @@ pub(crate) struct Peer {
     /// What it wrote that is not saved yet. It is not sent that before: to see its own changes
     /// come back is how it knows that they are saved.
     pub(crate) unsaved: Want,
+    /// What it is to be told of that once it has room.
+    pub(crate) acks: Acks,
     /// When it was last sent anything.
     pub(crate) heard_at: Millis,
     /// When it was last asked to close a gap.
     pub(crate) asked_at: Option<Millis>,
     /// It announced awareness beyond the limits before.
     pub(crate) warned: bool,
+}
+
+/// Messages that say that something is saved, and wait to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Acks {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Acks {
+    /// What a message takes, its entry in a queue counted.
+    pub(crate) fn cost(message: &Bytes) -> usize {
+        message.len() + ENTRY_BYTES
+    }
+
+    pub(crate) fn push(&mut self, message: Bytes) {
+        self.bytes += Self::cost(&message);
+        self.queue.push_back(message);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let message = self.queue.pop_front()?;
+        self.bytes -= Self::cost(&message);
+        Some(message)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether its client writes on and leaves unread what that comes to.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= limits::ACKS_BYTES_MAX
+    }
 }
 
 /// The stages of a client. Live updates reach it from [`Stage::Live`] on, so that nothing it is
@@ -63,6 +104,7 @@ impl Peer {
             stage: Stage::Joining { live_at },
             want: Want::default(),
             unsaved: Want::default(),
+            acks: Acks::default(),
             heard_at: now,
             asked_at: None,
             warned: false,

@@ -102,8 +102,12 @@ pub(crate) fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
     let levels = EnvFilter::try_new(filter.unwrap_or(log.level.filter()))
         .context("RUST_LOG is not understood; write it like yrelay=debug")?;
     let on_stderr = log.file.is_none();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(levels).with_writer(writer(log.file.as_deref())?);
+    // A line that cannot be written is lost: complaining of it on a standard error that nobody reads
+    // any more would be a panic in whatever logs.
+    let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(levels)
+        .with_writer(writer(log.file.as_deref())?);
     match log.format {
         Format::Json => builder.json().flatten_event(true).init(),
         Format::Text if on_stderr && leads_to_journal() => {

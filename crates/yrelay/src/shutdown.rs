@@ -4,7 +4,8 @@
 //! 1. Nobody new is let in (the caller has closed the listener).
 //! 2. Frames are read no more.
 //! 3. What is queued is committed, and acknowledged.
-//! 4. Who was present here is withdrawn, and what the upstream lacks is sent while there is time.
+//! 4. Who was present here is withdrawn, and what the upstream lacks is sent while there is time, as
+//!    is what clients are still to be told.
 //! 5. Clients and links get a close frame.
 
 use std::rc::Rc;
@@ -27,7 +28,7 @@ pub async fn stop(relay: &Rc<Relay>) -> Result<(), StoreError> {
     relay.take_store_news();
     withdraw(relay);
     let sending_until = deadline.saturating_sub(limits::CLOSE_MS);
-    while relay.link_wants_room() && clock::now_ms() < sending_until {
+    while (relay.link_wants_room() || owes_acks(relay)) && clock::now_ms() < sending_until {
         clock::sleep(limits::STOP_POLL_MS).await;
     }
     close(relay);
@@ -45,6 +46,11 @@ async fn commit(relay: &Relay) -> Result<(), StoreError> {
         let bytes = relay.store.stats().unsaved_bytes;
         Err(StoreError::Unsaved { bytes, reason: panic.to_string() })
     })
+}
+
+/// Whether a client is still to be told that what it wrote is saved.
+fn owes_acks(relay: &Relay) -> bool {
+    relay.state.borrow().documents.values().any(|slot| slot.document.owes_acks())
 }
 
 fn withdraw(relay: &Rc<Relay>) {

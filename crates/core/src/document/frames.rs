@@ -116,7 +116,7 @@ impl Document {
                 self.send(now, peer, answer);
             }
             Message::SyncStatus(payload) => {
-                self.admit(role)?;
+                self.admit(peer, role)?;
                 if self.has_all_of(peer) {
                     self.acknowledge(now, peer, wire::sync_status(&payload));
                 }
@@ -160,9 +160,13 @@ impl Document {
     }
 
     /// A client that writes more than can be saved is sent away.
-    fn admit(&self, role: Role) -> Result<(), CloseReason> {
-        let full = role == Role::Client && self.log.is_full();
-        if full { Err(CloseReason::Unsaved) } else { Ok(()) }
+    fn admit(&self, peer: PeerId, role: Role) -> Result<(), CloseReason> {
+        let slow = self.clients.get(&peer).is_some_and(|client| client.acks.is_full());
+        match role {
+            Role::Client if slow => Err(CloseReason::TooSlow),
+            Role::Client if self.log.is_full() => Err(CloseReason::Unsaved),
+            _ => Ok(()),
+        }
     }
 
     fn update(
@@ -174,7 +178,7 @@ impl Document {
         arrival: Arrival,
     ) -> Result<(), CloseReason> {
         let update = Update::parse(bytes)?;
-        self.admit(role)?;
+        self.admit(peer, role)?;
         self.is_yjs();
         let news = self.store(peer, role, &update);
         if let Some(link) = self.links.get_mut(&peer) {
@@ -275,15 +279,6 @@ impl Document {
             self.ask_for_gap(now, peer);
         }
         self.compact_if_worth();
-    }
-
-    /// Sends this to a client once all so far is saved. Nobody else expects it.
-    fn acknowledge(&mut self, now: Millis, peer: PeerId, message: Bytes) {
-        if self.clients.contains_key(&peer)
-            && let Some(message) = self.log.acknowledge(peer, message)
-        {
-            self.send(now, peer, message);
-        }
     }
 
     fn announced(

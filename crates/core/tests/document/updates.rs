@@ -58,6 +58,47 @@ fn acknowledgements_follow_the_watermark() {
 }
 
 #[test]
+fn much_that_is_saved_at_once_is_told_of_as_there_is_room() {
+    let mut t = two();
+    for clock in 0..3_000 {
+        t.frame(A, update(&insert(1, clock, "x")));
+    }
+    t.take(B);
+    t.save_upto(2_999);
+    let mut told = t.take(A);
+    assert!((100..500).contains(&told.len()), "{} at once", told.len());
+    // What is saved meanwhile waits behind them.
+    t.save_upto(3_000);
+    t.frame(A, wire::sync_status(b"and this"));
+    assert_eq!(t.take(A), Vec::<Bytes>::new());
+    while t.room(A) {
+        let more = t.take(A);
+        assert_eq!(more.len(), 1);
+        told.extend(more);
+    }
+    let status = told.pop().unwrap();
+    assert_eq!(status, wire::sync_status(b"and this"));
+    let expected: Vec<Bytes> = (0..3_000).map(|clock| update(&insert(1, clock, "x"))).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn who_writes_on_and_leaves_unread_what_is_said_of_it_is_too_slow() {
+    let mut t = two();
+    let mut count = 0;
+    while t.closed.is_empty() && count < 100 {
+        // One of two is told of at once.
+        for half in 0..2 {
+            let clock = (2 * count + half) << 20;
+            t.frame(A, update(&insert(1, clock, &"x".repeat(1 << 20))));
+        }
+        t.save();
+        count += 1;
+    }
+    assert_eq!(t.closed.remove(&A), Some(CloseReason::TooSlow));
+}
+
+#[test]
 fn a_duplicate_is_acknowledged_once_what_it_repeats_is_saved() {
     let mut t = two();
     let message = update(&insert(1, 0, "ab"));

@@ -41,8 +41,13 @@ impl Program {
 
     /// `yrelay serve` on a free port of 127.0.0.1, with these arguments.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
+        Self::at("serve", 0, arguments)
+    }
+
+    /// `yrelay service` or `yrelay serve` on this port of 127.0.0.1, with these arguments.
+    pub(crate) fn at(role: &str, port: u16, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_yrelay"));
-        command.args(["serve", "127.0.0.1", "0"]).args(arguments);
+        command.args([role, "127.0.0.1", &port.to_string()]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         alone(&mut command);
         Self::run(command)

@@ -41,6 +41,25 @@ fn others_get_an_update_at_once_and_its_author_once_it_is_on_the_disk() {
 }
 
 #[test]
+fn who_writes_much_at_once_is_told_of_all_of_it() {
+    let directory = TempDir::new().unwrap();
+    let relay = Relay::alone(directory.path());
+    let mut author = Client::synced(relay.address(), "notes", 1);
+    let mut other = Client::synced(relay.address(), "notes", 2);
+    let disk = database(directory.path());
+    disk.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let messages: Vec<_> = (0..3_000).map(|_| author.write("x")).collect();
+    eventually("all of it is there", || {
+        relay.pages.metric("received_messages_total") > messages.len() as u64 + 1
+    });
+    disk.execute_batch("ROLLBACK").unwrap();
+    for message in messages {
+        author.receive(&message);
+    }
+    other.read_until(&author.text());
+}
+
+#[test]
 fn a_disk_that_takes_nothing_is_shown_and_is_tried_again() {
     let directory = TempDir::new().unwrap();
     let relay = Relay::alone(directory.path());

@@ -112,6 +112,26 @@ fn what_is_relayed_is_saved_and_acknowledged_when_it_ends() {
     assert_eq!(Client::synced(relay.address(), "notes", 1).text(), "the last words");
 }
 
+#[test]
+fn much_that_is_saved_at_the_end_is_acknowledged_too() {
+    let directory = TempDir::new().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let mut author = Client::synced(program.address, "notes", 1);
+    let disk = database(directory.path());
+    disk.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let messages: Vec<_> = (0..2_000).map(|_| author.write("x")).collect();
+    eventually("all of it is there", || {
+        Pages(program.address).metric("received_messages_total") > messages.len() as u64
+    });
+    program.signal("TERM");
+    disk.execute_batch("ROLLBACK").unwrap();
+    for message in messages {
+        author.receive(&message);
+    }
+    assert_eq!(author.closed(), 1001);
+    assert_eq!(program.code(), Some(0));
+}
+
 /// A client that reads nothing, and so much for it that the relay is stuck in a write.
 fn frozen(program: &Program) -> Client {
     let frozen = Client::synced(program.address, "large", 1);

@@ -9,15 +9,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const PERIOD: Duration = Duration::from_millis(5);
 
 /// Looks until there is something to see.
-pub(crate) fn find<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn find<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    find_within(PATIENCE, what, look)
+}
+
+fn find_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::park_timeout(PERIOD);
     }
+}
+
+/// Looks until the condition holds, for so long.
+#[allow(dead_code, reason = "few wait for what takes its time")]
+pub(crate) fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    find_within(patience, what, || condition().then_some(()));
 }
 
 /// Looks until the condition holds.

@@ -4,6 +4,9 @@
 #[path = "../shared/alone.rs"]
 mod alone;
 mod common;
+#[cfg(unix)]
+#[path = "../shared/signals.rs"]
+mod signals;
 
 mod connector;
 mod http;

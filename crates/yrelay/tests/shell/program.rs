@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use crate::alone::alone;
 use crate::common::*;
+#[cfg(unix)]
+use crate::signals::signals;
 
 /// The promise for a start error, and enough for a start.
 const START: Duration = Duration::from_secs(5);
@@ -263,7 +265,7 @@ pub(crate) fn close_code(client: &mut TcpStream) -> u16 {
 fn signals_end_it_well() {
     let directory = TempDir::new().unwrap();
     let directory = directory.path().join("not yet there");
-    for name in ["TERM", "INT"] {
+    for name in signals() {
         let arguments = ["service", "localhost", "0", "--data-dir", directory.to_str().unwrap()];
         let mut running = Running::start(&arguments);
         let mut client = running.client();
@@ -284,4 +286,36 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(close_code(&mut client), 1001);
     running.signal("TERM");
     assert_eq!(running.code(), Some(130));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_started_to_outlive_its_terminal_does() {
+    let mut nohup = Command::new("bash");
+    nohup.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_yrelay")]);
+    nohup.args(["service", "localhost", "0", "--ephemeral"]);
+    let mut running = Running::run(&mut prepared(nohup));
+    let mut client = running.client();
+    running.signal("HUP");
+    // Were it on its way out already, this would end it at once.
+    running.signal("TERM");
+    assert_eq!(close_code(&mut client), 1001);
+    client.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).unwrap();
+    assert_eq!(running.code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn it_goes_on_where_nobody_hears_it() {
+    let mut command =
+        program(&["service", "localhost", "0", "--ephemeral", "--log-level", "debug"]);
+    let mut running = Running::run(command.stdin(Stdio::piped()));
+    drop((running.child.stdin.take(), running.child.stderr.take()));
+    for path in ["/a", "/b"] {
+        let mut client = running.client_of(path);
+        client.write_all(&[0x82, 0x84, 0, 0, 0, 0, 0, 2, 5, 1]).unwrap();
+        assert_eq!(close_code(&mut client), 1007, "which is logged");
+    }
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(0));
 }
