@@ -143,3 +143,30 @@ fn sources_are_ascii_but_for_strings() {
         }
     }
 }
+
+#[test]
+fn tests_that_documents_name_exist() {
+    let root = root();
+    let mut files = Vec::new();
+    for place in ["crates", "interop", "fuzz"] {
+        files_below(&root.join(place), &mut files);
+    }
+    let is_word =
+        |word: &str| word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b));
+    for document in ["docs/reliability.md", "docs/fault-matrix.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let code = text.split('`').skip(1).step_by(2);
+        let names = code.map(|code| code.rsplit('/').next().unwrap());
+        let named = names.filter_map(|name| name.split_once("::"));
+        for (file, test) in named.filter(|(file, test)| is_word(file) && is_word(test)) {
+            let exists = files
+                .iter()
+                .filter(|path| {
+                    path.ends_with(format!("{file}.rs"))
+                        || path.ends_with(format!("{file}/main.rs"))
+                })
+                .any(|path| fs::read_to_string(path).unwrap().contains(&format!("fn {test}(")));
+            assert!(exists, "{document} names {file}::{test}, which is not there");
+        }
+    }
+}
