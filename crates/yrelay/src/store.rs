@@ -1,9 +1,10 @@
 //! The durable replica of every document: one SQLite file, one writer thread, group commit.
 //!
-//! What a caller appends waits in memory (`backlog`), is written by the store thread (`writer`)
+//! What a caller appends waits in memory (`backlog`) and, for the case that the process is killed,
+//! in a file (`tail`); is written by the store thread (`writer`)
 //! with whatever else waits, in one transaction and so one fsync for all documents, and comes
 //! back as an [`Outcome`]. Nothing but [`Store::open`], [`Store::load`] and [`Store::close`]
-//! touches the disk on the caller's thread. SQLite is named here and below, nowhere else.
+//! waits for the disk on the caller's thread. SQLite is named here and below, nowhere else.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ mod place;
 mod rows;
 mod salvage;
 mod schema;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -33,6 +35,7 @@ use backlog::{Backlog, Pace};
 pub use error::{LoadError, StoreError};
 pub use place::exists;
 use schema::Database;
+use tail::Tail;
 use work::{Compaction, Row};
 use writer::{Probe, Writer};
 
@@ -157,6 +160,7 @@ type Slot = Arc<Mutex<Option<Connection>>>;
 struct Shared {
     database: Database,
     backlog: Mutex<Backlog>,
+    tail: Option<Mutex<Tail>>,
     /// The backlog has become due, is closing, or has stopped.
     changed: Condvar,
     /// For loads. In memory it is the writer's own, as the data lives in it. On disk it stays
@@ -184,6 +188,10 @@ impl Shared {
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
         lock(&self.backlog)
+    }
+
+    fn tail(&self) -> Option<MutexGuard<'_, Tail>> {
+        self.tail.as_ref().map(lock)
     }
 
     fn begin_close(&self) {
@@ -241,6 +249,7 @@ impl Store {
         let shared = Arc::new(Shared {
             database,
             backlog: Mutex::new(Backlog::new(pace)),
+            tail: opened.tail.map(Mutex::new),
             changed: Condvar::new(),
             reader,
             was_gone,
@@ -251,11 +260,16 @@ impl Store {
         Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }
 
-    /// Queues an update. `seq` is above every earlier one of the document; `local` marks the
-    /// document unconfirmed in the same transaction.
+    /// Queues an update, and keeps it where it survives the end of this process, though not a power
+    /// cut. `seq` is above every earlier one of the document; `local` marks the document unconfirmed
+    /// in the same transaction.
     pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
-        let row = Row { seq, update, local };
+        let row = Row { seq, update: update.clone(), local };
+        // It is queued first: what is in the tail before a group is taken is in that group.
         self.queue(|backlog| backlog.append(document, row, now));
+        if let Some(mut tail) = self.shared().tail() {
+            tail.append(document, seq, &update, local);
+        }
     }
 
     /// Clears the mark that says unconfirmed, unless the mark is for an update above `seq`.
@@ -277,6 +291,9 @@ impl Store {
     /// may be 1 again, once this is saved: until then [`Store::unsaved_bytes`] is not 0.
     pub fn forget(&self, document: &DocumentId) {
         self.queue(|backlog| backlog.forget(document, now));
+        if let Some(mut tail) = self.shared().tail() {
+            tail.forget(document);
+        }
     }
 
     /// Whether a deletion of the document is not on the disk yet.

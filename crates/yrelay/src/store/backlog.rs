@@ -216,6 +216,11 @@ impl Backlog {
             .collect()
     }
 
+    /// Whether something waits to be tried again, and was not handed out.
+    pub(super) fn holds_back(&self) -> bool {
+        self.entries.values().any(|entry| !entry.work.is_empty())
+    }
+
     /// The work is on the disk.
     pub(super) fn saved(&mut self, document: &DocumentId, work: &Work, now: Instant) {
         let Some(entry) = self.entries.get_mut(document) else { return };

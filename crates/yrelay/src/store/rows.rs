@@ -26,6 +26,8 @@ pub(super) enum Fault {
     ReadBack,
     #[error("the file of the store is gone: restart yrelay")]
     Gone,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 impl Fault {
@@ -59,6 +61,15 @@ pub(super) fn checksum(document: &DocumentId, seq: i64, part: i64, kind: u8, byt
     let crc = crc32c::crc32c_append(crc, &part.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &[kind]);
     crc32c::crc32c_append(crc, bytes)
+}
+
+/// The number of the last update that is stored of a document.
+pub(super) fn last_seq(tx: &Transaction<'_>, document: &DocumentId) -> rusqlite::Result<u64> {
+    let seq = tx
+        .prepare_cached("SELECT seq FROM documents WHERE identifier = ?1")?
+        .query_row([document.as_str()], |row| row.get::<_, i64>(0))
+        .optional()?;
+    Ok(seq.map_or(0, i64::cast_unsigned))
 }
 
 /// Writes what a document has queued, but for its compaction.

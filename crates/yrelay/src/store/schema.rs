@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
 use super::pages::{Pages, application, beside, log_of};
+use super::tail::Tail;
 use super::{Follow, StoreError, Stored};
 use crate::new_file::private;
 
@@ -84,6 +85,8 @@ pub(super) struct Opened {
     pub(super) writer: Connection,
     /// In memory there is none beside the writer.
     pub(super) reader: Option<Connection>,
+    /// In memory there is none; nor is there if it could not be read.
+    pub(super) tail: Option<Tail>,
     pub(super) documents: Vec<Stored>,
     pub(super) upstream: Option<String>,
 }
@@ -109,13 +112,30 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
         }
         settle(&writer).map_err(failed)?;
     }
+    let tail = match database {
+        Database::File(path) => recover(&mut writer, path),
+        Database::Memory => None,
+    };
     if let Follow::Upstream(upstream) = follow {
         keep_upstream(&mut writer, upstream).map_err(failed)?;
     }
     let upstream = meta(&writer, "upstream").map_err(failed)?;
     let documents = documents(&writer, path)?;
     let reader = database.reader().map_err(failed)?;
-    Ok(Opened { writer, reader, documents, upstream })
+    Ok(Opened { writer, reader, tail, documents, upstream })
+}
+
+/// What an earlier process left unsaved is saved now. If that fails, it stays where it is.
+fn recover(connection: &mut Connection, path: &Path) -> Option<Tail> {
+    let recovered = Tail::recover(connection, path);
+    if let Err(error) = &recovered {
+        tracing::error!(
+            %error,
+            "what was not saved when yrelay ended last is left for the next start; from now on, \
+             too, what is not saved does not survive the end of the process"
+        );
+    }
+    recovered.ok()
 }
 
 impl Database {
@@ -263,10 +283,14 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     connection
         .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
         .optional()
+}
+
+pub(super) fn set_meta(tx: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    tx.execute("REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value]).map(drop)
 }
 
 /// Keeps where changes go. A new upstream has confirmed nothing.
@@ -279,7 +303,7 @@ fn keep_upstream(connection: &mut Connection, upstream: Option<&str>) -> rusqlit
     match upstream {
         Some(upstream) => {
             tx.execute("UPDATE documents SET unconfirmed = seq", [])?;
-            tx.execute("REPLACE INTO meta (key, value) VALUES ('upstream', ?1)", [upstream])?;
+            set_meta(&tx, "upstream", upstream)?;
         }
         None => {
             tx.execute("DELETE FROM meta WHERE key = 'upstream'", [])?;

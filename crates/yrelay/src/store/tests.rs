@@ -20,6 +20,7 @@ mod refusals;
 mod salvage;
 mod story;
 mod switch;
+mod tail;
 
 use desk::*;
 use switch::*;

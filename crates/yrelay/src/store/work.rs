@@ -6,7 +6,7 @@ use bytes::Bytes;
 const ROW_OVERHEAD_BYTES: u64 = 64;
 
 /// One update to store.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seq: u64,
     pub(super) update: Bytes,

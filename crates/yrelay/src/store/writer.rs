@@ -12,7 +12,7 @@ use yrelay_core::id::DocumentId;
 use super::place::Held;
 use super::rows::{self, Fault};
 use super::work::{Compaction, Work};
-use super::{Shared, Slot, StoreError, lock, now};
+use super::{Shared, Slot, StoreError, lock, now, tail};
 
 /// Where tests reach into an open transaction, to fail it or to spoil what it did.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,14 @@ pub(super) enum Step<'a> {
 /// Called at each [`Step`]; outside tests it does nothing.
 pub(super) type Probe = Box<dyn FnMut(Step<'_>, &Connection) -> rusqlite::Result<()> + Send>;
 
-type Batch = Vec<(DocumentId, Work)>;
+/// A group as it was taken.
+struct Batch {
+    parts: Vec<(DocumentId, Work)>,
+    /// It is all that waited.
+    is_all: bool,
+    /// What comes later is in the tail under this turn.
+    next_turn: u64,
+}
 
 /// Owns everything that writes.
 pub(super) struct Writer {
@@ -93,9 +100,12 @@ impl Writer {
             let now = now();
             let wait = backlog.due().map(|due| due.saturating_duration_since(now));
             if wait == Some(Duration::ZERO) {
-                let batch = backlog.take(now);
-                if !batch.is_empty() {
-                    return Some(batch);
+                let parts = backlog.take(now);
+                if !parts.is_empty() {
+                    let is_all = !backlog.holds_back();
+                    let tail = self.shared.tail();
+                    let next_turn = tail.map_or_else(tail::fresh_turn, |mut tail| tail.turn());
+                    return Some(Batch { parts, is_all, next_turn });
                 }
                 continue;
             }
@@ -121,10 +131,16 @@ impl Writer {
         trouble: &mut Option<String>,
     ) -> Vec<(DocumentId, Compaction)> {
         let results = self.commit_group(&batch);
+        if batch.is_all
+            && results.iter().all(Result::is_ok)
+            && let Some(mut tail) = self.shared.tail()
+        {
+            tail.committed();
+        }
         let mut compactions = Vec::new();
         let mut backlog = self.shared.backlog();
         let failing_before = backlog.failing();
-        for ((document, mut work), result) in batch.into_iter().zip(results) {
+        for ((document, mut work), result) in batch.parts.into_iter().zip(results) {
             let compaction = work.compaction.take();
             match result {
                 Ok(()) => {
@@ -160,24 +176,30 @@ impl Writer {
     }
 
     fn commit_group(&mut self, batch: &Batch) -> Vec<Result<(), String>> {
-        let fault = match self.commit(batch) {
-            Ok(()) => return batch.iter().map(|_| Ok(())).collect(),
+        let Batch { parts, next_turn, .. } = batch;
+        let fault = match self.commit(parts, *next_turn) {
+            Ok(()) => return parts.iter().map(|_| Ok(())).collect(),
             Err(fault) => fault,
         };
-        if batch.len() == 1 || fault.is_everywhere() {
-            return batch.iter().map(|_| Err(fault.to_string())).collect();
+        if parts.len() == 1 || fault.is_everywhere() {
+            return parts.iter().map(|_| Err(fault.to_string())).collect();
         }
-        let alone =
-            |part| self.commit(std::slice::from_ref(part)).map_err(|fault| fault.to_string());
-        batch.iter().map(alone).collect()
+        let alone = |part| {
+            let committed = self.commit(std::slice::from_ref(part), *next_turn);
+            committed.map_err(|fault| fault.to_string())
+        };
+        parts.iter().map(alone).collect()
     }
 
     /// One transaction over these documents.
-    fn commit(&mut self, part: &[(DocumentId, Work)]) -> Result<(), Fault> {
+    fn commit(&mut self, parts: &[(DocumentId, Work)], next_turn: u64) -> Result<(), Fault> {
         self.transact(|tx, probe| {
-            for (document, work) in part {
+            for (document, work) in parts {
                 probe(Step::Write(document), tx)?;
                 rows::write(tx, document, work)?;
+                if work.forgotten {
+                    tail::note(tx, next_turn)?;
+                }
             }
             Ok(())
         })
@@ -249,6 +271,11 @@ impl Writer {
         drop(reader);
         let writer = lock(&self.slot).take();
         drop(writer);
+        if end.is_ok()
+            && let Some(tail) = self.shared.tail()
+        {
+            tail.remove();
+        }
         drop(self.held);
         self.shared.backlog().stop(end.err());
         self.shared.changed.notify_all();

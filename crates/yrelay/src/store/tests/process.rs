@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use super::*;
 
@@ -111,6 +112,54 @@ fn what_was_said_to_be_saved_survives_kill() {
         desk.close();
     }
     assert!(saved.iter().all(|seq| *seq > 0));
+}
+
+/// Appends for ever, and says what.
+fn append_for_ever(path: &Path) -> ! {
+    let desk = Desk::quick(path);
+    let names: Vec<_> = (0..DOCUMENTS).map(|number| id(&number.to_string())).collect();
+    let mut seqs: Vec<_> = names.iter().map(|d| desk.store.load(d).unwrap().seq).collect();
+    for step in 0_u64.. {
+        let number = (step % DOCUMENTS) as usize;
+        seqs[number] += 1;
+        desk.append(&names[number], seqs[number]);
+        say(&format!("appended {number} {}", seqs[number]));
+        if step % 50 == 49 {
+            thread::sleep(Duration::from_millis(step % 7));
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn what_was_appended_survives_kill() {
+    if let Some(path) = parent() {
+        append_for_ever(&path);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for lines_before_kill in [1, 2, 5, 30, 77, 200, 333, 1_000] {
+        let mut writer = child("what_was_appended_survives_kill", dir.path());
+        let mut appended = [0; DOCUMENTS as usize];
+        let mut said = 0;
+        for line in BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            let Some(said_of) = line.strip_prefix("appended ") else { continue };
+            let (number, seq) = said_of.split_once(' ').unwrap();
+            appended[number.parse::<usize>().unwrap()] = seq.parse().unwrap();
+            said += 1;
+            if said == lines_before_kill {
+                writer.kill().unwrap();
+            }
+        }
+        writer.wait().unwrap();
+        assert!(said >= lines_before_kill, "the writer ended by itself");
+        let desk = Desk::quick(dir.path());
+        for (number, appended) in (0..DOCUMENTS).zip(appended) {
+            let loaded = desk.store.load(&id(&number.to_string())).unwrap();
+            assert!(loaded.seq >= appended, "document {number}: {} < {appended}", loaded.seq);
+            assert_eq!(held(&loaded), (1..=loaded.seq).collect::<Vec<_>>());
+        }
+        desk.close();
+    }
 }
 
 /// Compacts and dies before the commit, or right after it is reported.

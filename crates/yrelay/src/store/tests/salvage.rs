@@ -227,7 +227,7 @@ fn a_header_that_forbids_to_write_is_mended() {
     assert_eq!(desk.store.load(&id("small")).unwrap().log_updates, 201);
 }
 
-/// A store that is killed at work: its last changes are in the log only.
+/// A store that is killed at work: its last changes are in the log.
 fn killed() -> Image {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = Desk::open(directory(dir.path()), Some("ws://up"), QUICK, no_faults());
@@ -237,7 +237,8 @@ fn killed() -> Image {
     }
     let mut image = Image::read(dir.path()).unwrap();
     assert!(image.0["yrelay.db-wal"].len() > PAGE_BYTES && image.0[FILE].len() > PAGE_BYTES);
-    image.0.remove("yrelay.db-shm");
+    // The last are in the tail, too, which is not what is looked at here.
+    image.0.retain(|name, _| !name.ends_with("-shm") && !name.contains("-tail"));
     image
 }
 
