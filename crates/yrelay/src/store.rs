@@ -28,6 +28,7 @@ mod schema;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod told;
 mod work;
 mod writer;
 
@@ -36,6 +37,7 @@ pub use error::{LoadError, StoreError};
 pub use place::exists;
 use schema::Database;
 use tail::Tail;
+pub use told::{Loaded, Outcome, Stats, Stored};
 use work::{Compaction, Row};
 use writer::{Probe, Writer};
 
@@ -61,19 +63,6 @@ pub enum Follow<'a> {
     AsBefore,
 }
 
-/// One document that the store holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its name.
-    pub identifier: DocumentId,
-    /// Bytes of its updates and snapshots.
-    pub bytes: u64,
-    /// Whether it holds changes that the upstream has not confirmed.
-    pub unconfirmed: bool,
-    /// When it was last noted that somebody has it open: milliseconds since 1970.
-    pub opened_ms: u64,
-}
-
 /// An opened store and what it holds.
 #[derive(Debug)]
 pub struct Opened {
@@ -83,52 +72,6 @@ pub struct Opened {
     pub documents: Vec<Stored>,
     /// Where their changes go, or went last.
     pub upstream: Option<String>,
-}
-
-/// All that is stored of one document; of one that is unknown: nothing, and `seq` 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// The snapshot in its pieces, then the updates since, in the order they were appended.
-    pub updates: Vec<Bytes>,
-    /// The highest sequence number.
-    pub seq: u64,
-    /// Bytes of the snapshot.
-    pub snapshot_bytes: u64,
-    /// Bytes of the updates since.
-    pub log_bytes: u64,
-    /// How many updates since.
-    pub log_updates: u64,
-    /// Whether it holds changes that the upstream has not confirmed.
-    pub unconfirmed: bool,
-}
-
-/// What became of a document's writes since the last [`Store::outcomes`]: the latest word only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Every update up to this one is on the disk.
-    pub saved: Option<u64>,
-    /// The last attempt failed, and why: updates above the highest `saved` are kept in memory
-    /// and tried again. `None` beside a `saved`: all is well again.
-    pub failed: Option<String>,
-    /// A compaction ended: up to which update, or why the old rows stay.
-    pub compacted: Option<Result<u64, String>>,
-}
-
-/// Figures for status and metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Bytes that wait for the disk, as [`Store::unsaved_bytes`] counts them.
-    pub unsaved_bytes: u64,
-    /// Documents with something waiting.
-    pub unsaved_documents: usize,
-    /// Documents whose last write failed.
-    pub failing_documents: usize,
-    /// Transactions committed.
-    pub commits: u64,
-    /// Transactions that failed.
-    pub commit_failures: u64,
-    /// Time spent in committed transactions.
-    pub commit_time: Duration,
 }
 
 /// A handle to the store; clones share it. When the last one is dropped the store saves what is
@@ -264,11 +207,12 @@ impl Store {
     /// cut. `seq` is above every earlier one of the document; `local` marks the document unconfirmed
     /// in the same transaction.
     pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
-        let row = Row { seq, update: update.clone(), local };
+        let bytes = update.clone();
+        let row = Row { seq, update, local };
         // It is queued first: what is in the tail before a group is taken is in that group.
         self.queue(|backlog| backlog.append(document, row, now));
         if let Some(mut tail) = self.shared().tail() {
-            tail.append(document, seq, &update, local);
+            tail.append(document, seq, &bytes, local);
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
 use super::*;
 
@@ -116,7 +115,7 @@ fn what_was_said_to_be_saved_survives_kill() {
 
 /// Appends for ever, and says what.
 fn append_for_ever(path: &Path) -> ! {
-    let desk = Desk::quick(path);
+    let mut desk = Desk::quick(path);
     let names: Vec<_> = (0..DOCUMENTS).map(|number| id(&number.to_string())).collect();
     let mut seqs: Vec<_> = names.iter().map(|d| desk.store.load(d).unwrap().seq).collect();
     for step in 0_u64.. {
@@ -125,7 +124,7 @@ fn append_for_ever(path: &Path) -> ! {
         desk.append(&names[number], seqs[number]);
         say(&format!("appended {number} {}", seqs[number]));
         if step % 50 == 49 {
-            thread::sleep(Duration::from_millis(step % 7));
+            desk.wait_saved(&names[number], seqs[number]);
         }
     }
     unreachable!()

@@ -79,6 +79,11 @@ fn what_is_torn_is_no_update_and_those_before_it_are() {
         let expected: Vec<u64> = (1..=(length / record) as u64).collect();
         assert_eq!(shown(there.path(), "a"), expected, "cut at {length}");
     }
+    // A power cut may leave what came later alone: it had better follow.
+    let mut holed = whole.clone();
+    holed[tail].drain(record..2 * record);
+    put_back(left.path(), &holed);
+    assert_eq!(shown(left.path(), "a"), [1]);
 }
 
 #[test]
