@@ -52,6 +52,35 @@ fn another_process_is_locked_out_by_pid() {
 
 const DOCUMENTS: u64 = 5;
 
+/// Lets a writer say so many times, of its documents by number, how far they have come, and kills
+/// it. What it has said last of each goes into `said`, and is there at the next start.
+fn kill_after(lines_before_kill: u32, test: &str, path: &Path, said: &mut [u64]) {
+    let mut writer = child(test, path);
+    if lines_before_kill == 0 {
+        writer.kill().unwrap();
+    }
+    let mut count = 0;
+    for line in BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let Some(words) = line.strip_prefix("has ") else { continue };
+        let (number, seq) = words.split_once(' ').unwrap();
+        said[number.parse::<usize>().unwrap()] = seq.parse().unwrap();
+        count += 1;
+        if count == lines_before_kill {
+            // What is still in the pipe was said as well: read on to its end.
+            writer.kill().unwrap();
+        }
+    }
+    writer.wait().unwrap();
+    assert!(count >= lines_before_kill, "the writer ended by itself");
+    let desk = Desk::quick(path);
+    for (number, said) in said.iter().enumerate() {
+        let loaded = desk.store.load(&id(&number.to_string())).unwrap();
+        assert!(loaded.seq >= *said, "document {number}: {} < {said}", loaded.seq);
+        assert_eq!(held(&loaded), (1..=loaded.seq).collect::<Vec<_>>());
+    }
+    desk.close();
+}
+
 /// Writes for ever, compacting now and then, and says what is saved.
 fn write_for_ever(path: &Path) -> ! {
     let mut desk = Desk::quick(path);
@@ -70,7 +99,7 @@ fn write_for_ever(path: &Path) -> ! {
         }
         for (number, document) in names.iter().enumerate() {
             desk.wait_saved(document, seqs[number]);
-            say(&format!("saved {number} {}", seqs[number]));
+            say(&format!("has {number} {}", seqs[number]));
         }
     }
 }
@@ -83,32 +112,8 @@ fn what_was_said_to_be_saved_survives_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut saved = [0; DOCUMENTS as usize];
     for lines_before_kill in [0, 1, 3, 10, 20, 31, 47, 60, 111, 150] {
-        let mut writer = child("what_was_said_to_be_saved_survives_kill", dir.path());
-        let mut said = 0;
-        let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
-        if lines_before_kill == 0 {
-            writer.kill().unwrap();
-        }
-        for line in lines.map_while(Result::ok) {
-            let mut words = line.split(' ').filter(|_| line.starts_with("saved ")).skip(1);
-            let (Some(number), Some(seq)) = (words.next(), words.next()) else { continue };
-            saved[number.parse::<usize>().unwrap()] = seq.parse().unwrap();
-            said += 1;
-            if said == lines_before_kill {
-                // What is still in the pipe was said as well: read on to its end.
-                writer.kill().unwrap();
-            }
-        }
-        writer.wait().unwrap();
-        assert!(said >= lines_before_kill, "the writer ended by itself");
-
-        let desk = Desk::quick(dir.path());
-        for (number, saved) in (0..DOCUMENTS).zip(saved) {
-            let loaded = desk.store.load(&id(&number.to_string())).unwrap();
-            assert!(loaded.seq >= saved, "document {number}: {} < {saved}", loaded.seq);
-            assert_eq!(held(&loaded), (1..=loaded.seq).collect::<Vec<_>>());
-        }
-        desk.close();
+        let test = "what_was_said_to_be_saved_survives_kill";
+        kill_after(lines_before_kill, test, dir.path(), &mut saved);
     }
     assert!(saved.iter().all(|seq| *seq > 0));
 }
@@ -122,7 +127,7 @@ fn append_for_ever(path: &Path) -> ! {
         let number = (step % DOCUMENTS) as usize;
         seqs[number] += 1;
         desk.append(&names[number], seqs[number]);
-        say(&format!("appended {number} {}", seqs[number]));
+        say(&format!("has {number} {}", seqs[number]));
         if step % 50 == 49 {
             desk.wait_saved(&names[number], seqs[number]);
         }
@@ -136,28 +141,10 @@ fn what_was_appended_survives_kill() {
         append_for_ever(&path);
     }
     let dir = tempfile::tempdir().unwrap();
+    let mut appended = [0; DOCUMENTS as usize];
     for lines_before_kill in [1, 2, 5, 30, 77, 200, 333, 1_000] {
-        let mut writer = child("what_was_appended_survives_kill", dir.path());
-        let mut appended = [0; DOCUMENTS as usize];
-        let mut said = 0;
-        for line in BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok) {
-            let Some(said_of) = line.strip_prefix("appended ") else { continue };
-            let (number, seq) = said_of.split_once(' ').unwrap();
-            appended[number.parse::<usize>().unwrap()] = seq.parse().unwrap();
-            said += 1;
-            if said == lines_before_kill {
-                writer.kill().unwrap();
-            }
-        }
-        writer.wait().unwrap();
-        assert!(said >= lines_before_kill, "the writer ended by itself");
-        let desk = Desk::quick(dir.path());
-        for (number, appended) in (0..DOCUMENTS).zip(appended) {
-            let loaded = desk.store.load(&id(&number.to_string())).unwrap();
-            assert!(loaded.seq >= appended, "document {number}: {} < {appended}", loaded.seq);
-            assert_eq!(held(&loaded), (1..=loaded.seq).collect::<Vec<_>>());
-        }
-        desk.close();
+        let test = "what_was_appended_survives_kill";
+        kill_after(lines_before_kill, test, dir.path(), &mut appended);
     }
 }
 
