@@ -186,8 +186,14 @@ impl Watched {
         let code = act();
         if code == 0 {
             let told = told();
-            if let Told::Delete { name, .. } = &told {
-                state.names.remove(name);
+            match &told {
+                Told::Delete { name, .. } => drop(state.names.remove(name)),
+                Told::Rename { from, to } => {
+                    if let Some(file) = state.names.remove(from) {
+                        state.names.insert(to.clone(), file);
+                    }
+                }
+                _ => {}
             }
             state.told.push(told);
         }

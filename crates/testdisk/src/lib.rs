@@ -10,6 +10,7 @@
 //! disk, and later syncs write none of it (as ext4, XFS and Btrfs behave): only writing it again does.
 
 mod disk;
+pub mod files;
 mod image;
 mod random;
 mod replay;

@@ -38,6 +38,11 @@ pub(crate) enum Told {
         name: String,
         synced: bool,
     },
+    Rename {
+        from: String,
+        to: String,
+    },
+    SyncNames,
 }
 
 /// How much of what was not synced a power cut takes.
@@ -73,8 +78,8 @@ pub struct Replay {
     files: Vec<File>,
     seen_names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Names given and taken since the directory was last synced.
-    pending_names: Vec<(String, Option<usize>)>,
+    /// Names given and taken since the directory was last synced, in steps that are not torn.
+    pending_names: Vec<Vec<(String, Option<usize>)>>,
 }
 
 impl Replay {
@@ -105,7 +110,7 @@ impl Replay {
             Told::Create { name, file } => {
                 self.files.resize_with(self.files.len().max(file + 1), File::default);
                 self.seen_names.insert(name.clone(), *file);
-                self.pending_names.push((name.clone(), Some(*file)));
+                self.pending_names.push(vec![(name.clone(), Some(*file))]);
             }
             Told::Write { file, at, bytes } => {
                 let file = &mut self.files[*file];
@@ -134,16 +139,22 @@ impl Replay {
             }
             Told::Delete { name, synced } => {
                 self.seen_names.remove(name);
-                self.pending_names.push((name.clone(), None));
+                self.pending_names.push(vec![(name.clone(), None)]);
                 if *synced {
                     self.sync_names();
                 }
             }
+            Told::Rename { from, to } => {
+                let file = self.seen_names.remove(from);
+                name_it(&mut self.seen_names, to.clone(), file);
+                self.pending_names.push(vec![(from.clone(), None), (to.clone(), file)]);
+            }
+            Told::SyncNames => self.sync_names(),
         }
     }
 
     fn sync_names(&mut self) {
-        for (name, file) in std::mem::take(&mut self.pending_names) {
+        for (name, file) in std::mem::take(&mut self.pending_names).into_iter().flatten() {
             name_it(&mut self.durable_names, name, file);
         }
     }
@@ -156,9 +167,11 @@ impl Replay {
             Loss::Some => ([10, 50, 90][random.below(3)], [0, 3][random.below(2)]),
         };
         let mut names = self.durable_names.clone();
-        for (name, file) in &self.pending_names {
+        for step in &self.pending_names {
             if random.percent(kept) {
-                name_it(&mut names, name.clone(), *file);
+                for (name, file) in step {
+                    name_it(&mut names, name.clone(), *file);
+                }
             }
         }
         let content = |file: usize, random: &mut Random| {

@@ -28,7 +28,7 @@ pub(crate) fn unwatch(watched: &Arc<Watched>) {
 }
 
 /// Who watches a file, and what it is called there.
-fn watcher(path: &Path) -> Option<(Arc<Watched>, String)> {
+pub(crate) fn watcher(path: &Path) -> Option<(Arc<Watched>, String)> {
     let all = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     let watched = all.iter().find(|watched| path.parent() == Some(&*watched.directory))?;
     Some((watched.clone(), path.file_name()?.to_str()?.to_owned()))

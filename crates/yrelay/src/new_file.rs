@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all: they are written beside their name, and get it last.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Where a file is until it is whole. One that was cut off is left there, and is nothing.
@@ -39,6 +39,29 @@ fn finish(part: &Path, path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     sync_names(path);
+    Ok(())
+}
+
+/// Writes what is seen of a file to another one, which is then on the disk. Read and written, as
+/// copies that the system makes may be of what is on the disk.
+#[cfg_attr(test, expect(dead_code, reason = "tests have it done on a disk under watch"))]
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut to = private().create(true).truncate(true).open(to)?;
+    let (mut from, mut piece) = (File::open(from)?, vec![0; 1 << 16]);
+    loop {
+        let length = from.read(&mut piece)?;
+        if length == 0 {
+            return to.sync_all();
+        }
+        to.write_all(&piece[..length])?;
+    }
+}
+
+/// Gives a file another name, which is then on the disk.
+#[cfg_attr(test, expect(dead_code, reason = "tests have it done on a disk under watch"))]
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_names(to);
     Ok(())
 }
 

@@ -22,6 +22,7 @@ pub mod elva_file;
 mod error;
 mod pages;
 mod place;
+mod renew;
 mod rows;
 mod salvage;
 mod schema;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
 use super::pages::{Pages, application, beside, log_of};
+use super::renew::renew_log;
 use super::tail::Tail;
 use super::{Follow, StoreError, Stored};
 use crate::new_file::private;
@@ -100,6 +101,7 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
     };
     if let Database::File(path) = database {
         inspect(path)?;
+        renew_log(database, path);
     }
     let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
     let mut writer = database.connect().map_err(failed)?;
