@@ -57,6 +57,7 @@ impl Relay {
     }
 
     async fn load(self: Rc<Self>, id: DocumentId, number: u64) {
+        let _turn = self.loads.acquire().await;
         let (store, name) = (self.store.clone(), id.clone());
         let loaded = spawn_blocking(move || load(&store, &name)).await;
         let input = match loaded {

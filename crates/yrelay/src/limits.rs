@@ -42,6 +42,10 @@ pub const HELLO_MS: u64 = 2_000;
 /// On a link of our own the number of frames is told so long after a frame, at most.
 pub const COUNT_MS: u64 = 10_000;
 
+/// Documents that are loaded at once. Reading takes turns, parsing does not; more would only take
+/// threads.
+pub const LOADS_AT_ONCE: usize = 4;
+
 /// Pings of a peer that leaves our answers unread.
 pub const PONGS_OWED_MAX: usize = 1_024;
 

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore};
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
@@ -41,6 +41,8 @@ pub struct Relay {
     pub(crate) timer_changed: Notify,
     /// Much has come into memory.
     grown: Notify,
+    /// Documents are loaded in the order they were asked for, some at once.
+    pub(crate) loads: Semaphore,
     pub(crate) stopping: Cell<bool>,
     pub(crate) state: RefCell<State>,
 }
@@ -66,6 +68,7 @@ impl Relay {
             resumed: Notify::new(),
             timer_changed: Notify::new(),
             grown: Notify::new(),
+            loads: Semaphore::new(limits::LOADS_AT_ONCE),
             stopping: Cell::new(false),
             state: RefCell::new(State::new(opened.documents, link)),
         })

@@ -1,6 +1,6 @@
 //! The power goes: at any moment of any story, and again while the store recovers from that.
 
-use yrelay_testdisk::{Disk, Image, Loss, Random, Replay};
+use yrelay_testdisk::{Disk, Fault, Image, Loss, Random, Replay};
 
 use super::ledger::Ledger;
 use super::story::{Story, directory_in_memory, look, names};
@@ -122,4 +122,43 @@ fn what_was_said_to_be_saved_survives_any_power_cut() {
 #[test]
 fn what_was_said_to_be_saved_survives_power_cuts_after_failed_syncs() {
     strike_all(true, 1_000_000);
+}
+
+/// What a failed sync left is seen and is not on the disk: the next start must not build on it.
+#[test]
+fn what_only_seems_to_be_on_the_disk_is_written_anew_before_it_is_used() {
+    let mut random = Random::new(1);
+    for _ in 0..4 {
+        let place = directory_in_memory();
+        let disk = Arc::new(Disk::watch(place.path()).unwrap());
+        let mut story = Story::open(place.path(), disk, Ledger::default()).unwrap();
+        names().iter().for_each(|name| story.append(name, 700, true));
+        story.wait_saved(&names());
+        // Pages that are in the log anyway do no harm: of most there is none from here on. But it
+        // has begun, as nothing goes into one whose beginning cannot be synced.
+        story.close().unwrap();
+        let ledger = lock(&story.ledger).clone();
+        let story = Story::open(place.path(), story.disk, ledger).unwrap();
+        story.append(&names()[0], 1, true);
+        story.wait_saved(&names());
+        story.disk.fail(Some(Fault::Syncs));
+        names().iter().for_each(|name| story.append(name, 700, true));
+        story.settle();
+        let ledger = lock(&story.ledger).clone();
+        let at = story.disk.length();
+        let died = story.disk.at(at, &mut random);
+        drop(story);
+
+        let next = directory_in_memory();
+        let disk = Arc::new(Disk::after_death(next.path(), died).unwrap());
+        let story = Story::open(next.path(), Arc::clone(&disk), ledger.clone()).unwrap();
+        let opened_at = disk.length();
+        drop(story);
+        for cut_at in 0..=opened_at {
+            let state = disk.at(cut_at, &mut random);
+            for loss in [Loss::All, Loss::Some, Loss::Some] {
+                keeps_promises(&state.cut(loss, &mut random), &ledger, at);
+            }
+        }
+    }
 }
