@@ -324,3 +324,25 @@ fn what_waits_to_be_acknowledged_is_bounded_too() {
     }
     assert_eq!(t.closed.remove(&B), Some(CloseReason::Unsaved));
 }
+
+#[test]
+fn what_was_acknowledged_does_not_count_any_more_and_what_was_not_does() {
+    let mut t = two();
+    let ask = |t: &mut Script, count: usize| {
+        (0..count)
+            .take_while(|_| {
+                t.frame(B, wire::sync_status(&vec![0; 1024 * 1024]));
+                t.closed.is_empty()
+            })
+            .count()
+    };
+    t.frame(A, update(&insert(1, 0, "x")));
+    assert_eq!(ask(&mut t, 30), 30);
+    t.frame(A, update(&insert(1, 1, "y")));
+    assert_eq!(ask(&mut t, 20), 20);
+    t.save_upto(1);
+    t.take(B);
+    // 20 of the 64 MiB are taken.
+    let more = ask(&mut t, 200);
+    assert!((42..=44).contains(&more), "{more}");
+}
