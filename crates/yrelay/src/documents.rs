@@ -158,8 +158,13 @@ mod tests {
     use tempfile::TempDir;
     use tokio::task::LocalSet;
 
+    use yrelay_core::close::CloseReason;
+    use yrelay_core::event::Input;
+
     use super::*;
     use crate::clock;
+    use crate::keeping::Asked;
+    use crate::outbox::Outbox;
 
     fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -247,6 +252,41 @@ mod tests {
             assert_eq!(documents.read(&id).await, Err(Fault::Unknown("notes".to_owned())));
             documents.close().await.unwrap();
             assert!(open(&directory).0.list().await.unwrap().is_empty());
+        });
+    }
+
+    /// A broken invariant of our own: the store has never been given so much.
+    const NEVER_APPENDED: Input = Input::Saved { seq: u64::MAX };
+
+    #[test]
+    fn a_panic_in_a_document_costs_its_clients_their_connection_and_nothing_else() {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let [id, other] = ["notes", "other"].map(|name| DocumentId::new(name).unwrap());
+            let (documents, relay) = open(&directory);
+            let join = |id| {
+                let outbox = Outbox::new();
+                let (peer, _) = relay.join(id, Asked::default(), outbox.clone());
+                (peer, outbox)
+            };
+            let ((peer, client), (peer_elsewhere, elsewhere)) = (join(&id), join(&other));
+            documents.put(&id, &letter()).await.unwrap();
+            relay.input(&id, NEVER_APPENDED);
+            assert_eq!(client.close_asked().unwrap().code, CloseReason::Internal.code());
+            assert_eq!(elsewhere.close_asked(), None);
+            relay.leave(&id, peer);
+            // It comes from the store again, and takes more; so does the other.
+            assert_eq!(documents.read(&id).await.unwrap(), [letter()]);
+            let more = Update::parse(Bytes::from_static(b"\x01\x01\x01\x01\x84\x01\x00\x01y\x00"));
+            documents.put(&id, &more.unwrap()).await.unwrap();
+            documents.put(&other, &letter()).await.unwrap();
+            relay.leave(&other, peer_elsewhere);
+            documents.close().await.unwrap();
+
+            let (documents, _) = open(&directory);
+            let listed = documents.list().await.unwrap();
+            assert_eq!(listed.iter().filter(|document| document.bytes > 0).count(), 2);
+            documents.close().await.unwrap();
         });
     }
 }
