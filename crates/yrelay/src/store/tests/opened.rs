@@ -32,7 +32,7 @@ fn a_document_is_opened_when_it_begins_and_when_that_is_noted() {
 }
 
 /// Takes a store back to the first format.
-fn as_of_format_1(path: &Path) {
+pub(super) fn as_of_format_1(path: &Path) {
     let disk = raw(path);
     disk.execute_batch(
         "ALTER TABLE documents DROP COLUMN opened; PRAGMA user_version = 1;

@@ -3,6 +3,7 @@
 use yrelay_testdisk::{Disk, Fault, Image, Loss, Random, Replay};
 
 use super::ledger::Ledger;
+use super::opened::as_of_format_1;
 use super::story::{Story, directory_in_memory, look, names};
 use super::*;
 
@@ -161,4 +162,34 @@ fn what_only_seems_to_be_on_the_disk_is_written_anew_before_it_is_used() {
             }
         }
     }
+}
+
+#[test]
+fn a_store_that_is_brought_up_to_date_is_of_one_format_or_the_other() {
+    let place = directory_in_memory();
+    let disk = Arc::new(Disk::watch(place.path()).unwrap());
+    let mut story = Story::open(place.path(), disk, Ledger::default()).unwrap();
+    names().iter().for_each(|name| story.append(name, 700, true));
+    story.wait_saved(&names());
+    story.close().unwrap();
+    let (ledger, at) = (lock(&story.ledger).clone(), story.disk.length());
+    drop(story);
+    as_of_format_1(place.path());
+
+    let mut random = Random::new(1);
+    let disk = Arc::new(Disk::watch(place.path()).unwrap());
+    drop(Story::open(place.path(), Arc::clone(&disk), ledger.clone()).unwrap());
+    let mut formats = std::collections::BTreeSet::new();
+    for cut_at in 0..=disk.length() {
+        let state = disk.at(cut_at, &mut random);
+        for loss in [Loss::All, Loss::Some, Loss::Nothing] {
+            let image = state.cut(loss, &mut random);
+            image.write(place.path()).unwrap();
+            let format = "PRAGMA user_version";
+            let format = raw(place.path()).query_row(format, [], |row| row.get::<_, i64>(0));
+            formats.insert(format.unwrap());
+            keeps_promises(&image, &ledger, at);
+        }
+    }
+    assert_eq!(Vec::from_iter(formats), [1, 2]);
 }
