@@ -116,7 +116,10 @@ impl Relay {
         let put = put.await.map_err(|panic| other(panic.to_string()))?;
         put.unwrap_or_else(|| {
             let seconds = limits::PUT_MS / 1_000;
-            Err(other(format!("not saved within {seconds} s: is the disk full? Try again later")))
+            Err(other(format!(
+                "not saved within {seconds} s: the disk may be full, or the document take no more \
+                 changes whose predecessors are missing; the log says which"
+            )))
         })
     }
 

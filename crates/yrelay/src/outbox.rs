@@ -16,7 +16,11 @@ pub struct Outbox(Rc<Shared>);
 
 /// The queue has no place for the message; it was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("reads too slowly")]
+#[error(
+    "reading too slowly, {} messages or {} bytes wait: reconnect to catch up",
+    limits::OUTBOX_MESSAGES_MAX,
+    limits::OUTBOX_BYTES_MAX
+)]
 pub struct Full;
 
 #[derive(Default)]

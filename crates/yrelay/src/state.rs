@@ -272,10 +272,10 @@ impl State {
     fn send(&mut self, relay: &Relay, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.clients.get(&peer) else { return };
         count_sent(relay, bytes.len());
-        if client.outbox.push(bytes).is_err() {
+        if let Err(full) = client.outbox.push(bytes) {
             let reason = CloseReason::TooSlow;
             relay.metrics.reject(reason.label());
-            client.outbox.close(Close::new(reason.code(), reason.to_string()));
+            client.outbox.close(Close::new(reason.code(), full.to_string()));
         }
     }
 
