@@ -55,6 +55,8 @@ impl State {
                 self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms, visible });
             }
         }
+        // The map, too, keeps no places for as many as there once were.
+        self.documents.shrink_to(2 * self.documents.len());
         // Where memory is short, one document after the other.
         self.offer_bytes = if is_short { 1 } else { limits::OFFER_BYTES };
         self.offer_next(relay);

@@ -11,8 +11,10 @@ use crate::{Millis, limits};
 /// Suspects, the one on trial, and those that are kept off the link.
 #[derive(Debug, Default)]
 pub(super) struct Parking {
-    /// When each document was last sent for, on this connection.
+    /// When each document was last sent for, on this connection; the recent ones.
     sent: BTreeMap<DocumentId, Millis>,
+    /// When those that are not recent any more were last left out.
+    pruned_at: Millis,
     /// The server closed the link soon after these were sent for: they go one at a time.
     suspects: BTreeSet<DocumentId>,
     /// The suspect whose turn it is, and since when.
@@ -73,9 +75,8 @@ impl Parking {
             let until = self.park(now, &document, words);
             return Some((document, until));
         }
-        let lately = |at: Millis| now < at + limits::PARK_BLAME_MS;
-        self.suspects =
-            sent.into_iter().filter(|(_, at)| lately(*at)).map(|(document, _)| document).collect();
+        let lately = sent.into_iter().filter(|(_, at)| is_recent(now, *at));
+        self.suspects = lately.map(|(document, _)| document).collect();
         None
     }
 
@@ -92,6 +93,11 @@ impl Parking {
 
     /// A document is sent for. Returns when its trial ends, if that begins now.
     pub(super) fn sends(&mut self, now: Millis, document: &DocumentId) -> Option<Millis> {
+        // A connection may last for months, and carry any number of documents.
+        if now >= self.pruned_at + limits::PARK_BLAME_MS {
+            self.pruned_at = now;
+            self.sent.retain(|_, at| is_recent(now, *at));
+        }
         self.sent.insert(document.clone(), now);
         if self.trial.is_some() || !self.suspects.contains(document) {
             return None;
@@ -118,6 +124,30 @@ impl Parking {
     }
 }
 
+/// Whether it was so short a time ago that the server may close the link over it.
+fn is_recent(now: Millis, sent_at: Millis) -> bool {
+    now < sent_at + limits::PARK_BLAME_MS
+}
+
 fn is_over(now: Millis, since: Millis) -> bool {
     now >= since + limits::TRIAL_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_long_ago_is_not_remembered() {
+        let mut parking = Parking::default();
+        let id = |number: u64| DocumentId::new(&number.to_string()).unwrap();
+        let step = limits::PARK_BLAME_MS / 10;
+        for number in 0..1_000 {
+            parking.sends(number * step, &id(number));
+            assert!(parking.sent.len() <= 20, "{number}");
+        }
+        let now = 999 * step;
+        assert_eq!(parking.blame(now, Some(1011), "fault"), None);
+        assert_eq!(parking.suspects, (990..1_000).map(id).collect());
+    }
 }
