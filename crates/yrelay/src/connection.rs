@@ -9,6 +9,7 @@ use yrelay_core::id::DocumentId;
 
 use crate::allowance::Allowance;
 use crate::keeping::Asked;
+use crate::limits;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
 use crate::relay::Relay;
@@ -23,7 +24,7 @@ pub(crate) async fn run(
     reader: Reader,
     writer: Writer,
 ) {
-    let outbox = Outbox::new();
+    let outbox = Outbox::leaving_in(&relay.turn, limits::OUTBOX_ROOM_BYTES);
     let (peer, ready) = relay.join(&id, asked, outbox.clone());
     tracing::info!(document = %id, %peer, %address, "joined");
     let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);

@@ -51,5 +51,6 @@ mod pace;
 mod refusals;
 mod retain;
 mod state;
+mod turn;
 mod upstream;
 mod watch;

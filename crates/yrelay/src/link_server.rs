@@ -244,7 +244,7 @@ pub(crate) async fn run(
     reader: Reader,
     writer: Writer,
 ) {
-    let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
+    let outbox = Outbox::leaving_in(&relay.turn, limits::LINK_ROOM_BYTES);
     let joins = Allowance::of_joins(&relay.bounds.strangers, address);
     let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect, joins));
     relay.link_event(Event::ClientCame);

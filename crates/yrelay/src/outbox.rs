@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::limits;
-use crate::ws::Close;
+use crate::turn::Turn;
+use crate::ws::{Close, Writer};
 
 /// A bounded queue to one peer. Clones are the same queue.
 #[derive(Clone)]
@@ -27,6 +28,10 @@ pub struct Full;
 struct Shared {
     /// Up to so many bytes there is room for a puller.
     room_bytes: usize,
+    /// When what is queued leaves on its own.
+    turn: Option<Turn>,
+    /// Where to.
+    writer: RefCell<Option<Writer>>,
     state: RefCell<State>,
     /// For [`Outbox::next_batch`].
     filled: Notify,
@@ -45,6 +50,10 @@ struct State {
     /// At least the length of the largest message among them.
     largest: usize,
     in_flight: (usize, usize),
+    /// It is among those that leave at the end of this turn.
+    leaving: bool,
+    /// Not all of what left could be written: it must be flushed before anything else.
+    unflushed: bool,
     /// A message was refused.
     overflowed: bool,
     close: Option<Close>,
@@ -84,6 +93,19 @@ impl Outbox {
         Self(Rc::new(Shared { room_bytes, ..Shared::default() }))
     }
 
+    /// The same; what is queued leaves at the end of the turn while there is a writer.
+    pub(crate) fn leaving_in(turn: &Turn, room_bytes: usize) -> Self {
+        Self(Rc::new(Shared { room_bytes, turn: Some(turn.clone()), ..Shared::default() }))
+    }
+
+    /// What is queued can leave this way, as long as what is returned lives.
+    pub(crate) fn attach(&self, writer: Writer) -> Attached<'_> {
+        if self.0.turn.is_some() {
+            *self.0.writer.borrow_mut() = Some(writer);
+        }
+        Attached(self)
+    }
+
     /// Queues a message. There is always place for one, and for one of any size beside
     /// [`limits::OUTBOX_BYTES_MAX`] of others. After a close nothing is queued, and all is well.
     pub fn push(&self, message: Bytes) -> Result<(), Full> {
@@ -99,8 +121,40 @@ impl Outbox {
         state.bytes += message.len();
         state.largest = state.largest.max(message.len());
         state.queue.push(message);
-        self.0.filled.notify_one();
+        match &self.0.turn {
+            Some(turn) if self.0.writer.borrow().is_some() => {
+                if !state.leaving && !state.unflushed {
+                    state.leaving = true;
+                    turn.add(self.clone());
+                }
+            }
+            _ => self.0.filled.notify_one(),
+        }
         Ok(())
+    }
+
+    /// Writes what is queued, if it can be written at once. What cannot, and a close, is left to
+    /// whoever waits for the next batch.
+    pub(crate) fn leave(&self) {
+        let mut state = self.0.state.borrow_mut();
+        state.leaving = false;
+        let mut writer = self.0.writer.borrow_mut();
+        let Some(writer) = writer.as_mut().filter(|_| state.close.is_none()) else {
+            return self.0.filled.notify_one();
+        };
+        if state.in_flight.0 > 0 || state.queue.is_empty() {
+            // A batch is on its way, and this goes with the next; or it has gone with one.
+            return;
+        }
+        state.in_flight = (state.messages, state.bytes);
+        let fed = state.queue.drain(..).try_for_each(|message| writer.feed(message));
+        drop(state);
+        if fed.is_ok() && writer.try_flush().is_ok_and(|flushed| flushed) {
+            self.written();
+        } else {
+            self.0.state.borrow_mut().unflushed = true;
+            self.0.filled.notify_one();
+        }
     }
 
     /// Ends the connection after what is queued, or at once where the queue overflowed. The first
@@ -172,6 +226,7 @@ impl Outbox {
     /// The batch has been written: its place is free again.
     pub fn written(&self) {
         let mut state = self.0.state.borrow_mut();
+        state.unflushed = false;
         let in_flight = mem::take(&mut state.in_flight);
         state.forget(in_flight);
         drop(state);
@@ -182,6 +237,9 @@ impl Outbox {
 
     fn take(&self, batch: &mut Vec<Bytes>) -> Option<Option<Close>> {
         let mut state = self.0.state.borrow_mut();
+        if state.unflushed {
+            return Some(None);
+        }
         if state.queue.is_empty() && (state.close.is_none() || state.closed) {
             return None;
         }
@@ -190,6 +248,15 @@ impl Outbox {
         state.in_flight = (state.messages, state.bytes);
         state.closed = state.close.is_some();
         Some(state.close.clone())
+    }
+}
+
+/// An outbox has a writer.
+pub(crate) struct Attached<'a>(&'a Outbox);
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.0.writer.borrow_mut().take();
     }
 }
 

@@ -58,12 +58,14 @@ pub async fn pump(
 ) -> Ended {
     let life = reader.life();
     let busy = Cell::new(false);
+    let attached = outbox.attach(writer.clone());
     let ended = tokio::select! {
         ended = read(&mut reader, outbox, &busy, take) => ended,
         ended = write(&mut writer, outbox) => ended,
         ended = watch(&life, &busy) => ended,
         ended = give_up(outbox) => ended,
     };
+    drop(attached);
     part(reader, writer, &ended).await;
     match (ended, outbox.close_asked()) {
         (Ended::Fault(close), _) => Ended::Fault(close),

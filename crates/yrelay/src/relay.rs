@@ -20,6 +20,7 @@ use crate::outbox::Outbox;
 use crate::state::{Client, Slot, State};
 use crate::status::Role;
 use crate::store::{Opened, Store};
+use crate::turn::Turn;
 use crate::upstream::Link;
 use crate::{clock, limits};
 
@@ -39,6 +40,8 @@ pub struct Relay {
     /// A document has loaded, or the store has room again: readers may go on.
     resumed: Notify,
     pub(crate) timer_changed: Notify,
+    /// When what is queued to peers leaves.
+    pub(crate) turn: Turn,
     /// Much has come into memory.
     grown: Notify,
     /// Documents are loaded in the order they were asked for, some at once.
@@ -67,6 +70,7 @@ impl Relay {
             store_news,
             resumed: Notify::new(),
             timer_changed: Notify::new(),
+            turn: Turn::default(),
             grown: Notify::new(),
             loads: Semaphore::new(limits::LOADS_AT_ONCE),
             stopping: Cell::new(false),
@@ -76,6 +80,7 @@ impl Relay {
 
     /// Starts what runs beside the connections. Ends with the `LocalSet`.
     pub fn start(self: &Rc<Self>) {
+        tokio::task::spawn_local(self.turn.clone().run());
         tokio::task::spawn_local(self.clone().watch_store());
         tokio::task::spawn_local(self.clone().watch_timers());
         tokio::task::spawn_local(self.clone().sweep());

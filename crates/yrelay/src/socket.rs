@@ -120,6 +120,25 @@ impl Socket {
         self.blocked
     }
 
+    /// Writes what the system takes at once. What is encrypted has to be polled.
+    pub(crate) fn try_write(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let (Stream::Tcp(stream) | Stream::Accepted(stream, _)) = &self.stream else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let written = match bufs {
+            [buf] => stream.try_write(buf),
+            bufs => stream.try_write_vectored(bufs),
+        };
+        let outcome = match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
+        };
+        match self.wrote(outcome) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(written) => written,
+        }
+    }
+
     fn wrote(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &outcome {
             Poll::Pending => self.blocked = true,

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
@@ -39,7 +40,7 @@ pub(crate) struct State {
     pub(crate) stored: BTreeMap<DocumentId, Shelved>,
     pub(crate) link: Option<Link>,
     pub(crate) links: Links,
-    pub(crate) clients: HashMap<PeerId, Client>,
+    pub(crate) clients: FxHashMap<PeerId, Client>,
     /// When which document, or the link (`None`), is to be woken.
     pub(crate) timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
     refusals: Refusals,
@@ -107,7 +108,7 @@ impl State {
             stored: stored.into_iter().map(shelved).collect(),
             link,
             links: Links::default(),
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             timers: BinaryHeap::new(),
             refusals: Refusals::default(),
             offers: Offers::new(seed()),

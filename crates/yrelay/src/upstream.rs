@@ -159,7 +159,7 @@ impl Relay {
             true => greeted(&mut reader).await,
             false => (Dialect::Elva, None),
         };
-        let outbox = Outbox::with_room(limits::LINK_ROOM_BYTES);
+        let outbox = Outbox::leaving_in(&self.turn, limits::LINK_ROOM_BYTES);
         let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox, dialect)) else {
             return;
         };

@@ -191,6 +191,11 @@ impl Writer {
         self.connection.borrow_mut().queue_close(close)
     }
 
+    /// Writes what is queued and can be written at once; whether that was all.
+    pub(crate) fn try_flush(&mut self) -> Result<bool, Error> {
+        self.connection.borrow_mut().try_flush()
+    }
+
     /// Writes all that is queued, many messages at a time.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.connection.borrow_mut().poll_flush(cx)).await

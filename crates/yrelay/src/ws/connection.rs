@@ -1,7 +1,7 @@
 //! One WebSocket at work, whichever end of it we are: frames from and to a socket.
 
 use std::cell::RefCell;
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -164,6 +164,20 @@ impl Connection {
         Ok(())
     }
 
+    /// As far as that goes at once; whether that was all.
+    pub(super) fn try_flush(&mut self) -> Result<bool, Error> {
+        while !self.output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = self.output.slices(&mut slices);
+            match self.socket.try_write(&slices[..count]) {
+                Ok(written) => self.output.written(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(Error::lost(&error)),
+            }
+        }
+        Ok(true)
+    }
+
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let lost = |error| Error::lost(&error);
         while !self.output.is_empty() {
@@ -172,7 +186,7 @@ impl Connection {
             let socket = Pin::new(&mut self.socket);
             let written = ready!(socket.poll_write_vectored(cx, &slices[..count])).map_err(lost)?;
             if written == 0 {
-                return Poll::Ready(Err(lost(std::io::ErrorKind::WriteZero.into())));
+                return Poll::Ready(Err(lost(ErrorKind::WriteZero.into())));
             }
             self.output.written(written);
         }
