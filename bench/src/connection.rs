@@ -1,9 +1,11 @@
 //! One client: a socket, a WebSocket on it, and the conversation by which it joins a document.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::net::TcpStream;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 
 use crate::ledger::{Ledger, Seat};
 use crate::ws::{self, Opcode};
@@ -96,9 +98,9 @@ impl Connection {
         }
     }
 
-    /// Begins to connect. The socket is to be registered.
-    pub fn dial(&mut self, now_ns: u64) -> io::Result<&mut TcpStream> {
-        let stream = TcpStream::connect(self.address.socket)?;
+    /// Begins to connect, from this address. The socket is to be registered.
+    pub fn dial(&mut self, from: Ipv4Addr, now_ns: u64) -> io::Result<&mut TcpStream> {
+        let stream = connect(from, self.address.socket)?;
         // Without it a small write may wait for the answer to the one before.
         stream.set_nodelay(true)?;
         self.phase = Phase::Away;
@@ -313,6 +315,18 @@ impl Connection {
 
     fn without_prefix<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         frame.strip_prefix(&*self.address.prefix)
+    }
+}
+
+/// A connection on its way, from an address of this machine.
+fn connect(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+    if from != Ipv4Addr::LOCALHOST {
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+    }
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

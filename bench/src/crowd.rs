@@ -1,6 +1,7 @@
 //! All clients, on one thread and one poll.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -15,6 +16,8 @@ use crate::ledger::{Ledger, Seat};
 const SCRATCH_BYTES: usize = 256 << 10;
 const EVENTS_MAX: usize = 1024;
 const ALARM: Token = Token(usize::MAX);
+/// With more, the system looks ever longer for a free port.
+const CLIENTS_PER_ADDRESS: usize = 5000;
 /// Who lost its connection tries again after this.
 const RETRY_NS: u64 = 100_000_000;
 /// With retries ahead, nobody waits longer than this for an event.
@@ -65,7 +68,9 @@ impl Crowd {
 
     /// Begins to connect a client.
     pub fn dial(&mut self, number: usize) -> io::Result<()> {
-        let stream = self.connections[number].dial(clock::now_ns())?;
+        let host = (number / CLIENTS_PER_ADDRESS) as u8;
+        let from = Ipv4Addr::new(127, 0, 0, 1 + host);
+        let stream = self.connections[number].dial(from, clock::now_ns())?;
         let interests = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(stream, Token(number), interests)
     }

@@ -82,7 +82,8 @@ pub struct Ledger {
 /// What counts as at once.
 const PROMPT_US: u64 = 50_000;
 
-fn histogram() -> Histogram<u64> {
+/// For microseconds.
+pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LATENCY_MAX_US, 3).expect("the bounds are sound")
 }
 

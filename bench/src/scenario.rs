@@ -111,6 +111,7 @@ pub mod figure {
     pub const ECHO_P99: &str = "acknowledged p99, µs";
     pub const PEAK: &str = "peak memory, MiB";
     pub const SWITCHES: &str = "switches per delivery";
+    pub const CLIENTS_CPU: &str = "CPU of the clients, % of a core";
     pub const BYTES: &str = "bytes per delivery";
     pub const SUPERSEDED: &str = "superseded, %";
     pub const CONNECTIONS: &str = "connections";

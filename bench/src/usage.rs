@@ -30,6 +30,13 @@ impl Usage {
         total
     }
 
+    /// Of one process without its children.
+    pub fn of_one(process: u32) -> Self {
+        let mut usage = Self::default();
+        usage.add(process);
+        usage
+    }
+
     fn add(&mut self, process: u32) {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The second field is a name, which may hold anything.

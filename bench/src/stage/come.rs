@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use hdrhistogram::Histogram;
 
 use super::{Cast, JOIN_AT_ONCE, PATIENCE, Servers, Stage};
 use crate::clock;
 use crate::crowd::Crowd;
+use crate::ledger::histogram;
 use crate::scenario::{Message, figure as f};
 use crate::usage::Usage;
 
@@ -25,7 +25,7 @@ pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast) -> Result<Vec<String>>
     let seconds = (clock::now_ns() - begin) as f64 / 1e9;
     let coming = Usage::of([server]) - before;
     let count = crowd.connections.len() as f64;
-    let mut took = Histogram::<u64>::new(3)?;
+    let mut took = histogram();
     for connection in &crowd.connections {
         took.saturating_record(connection.joined_ns.saturating_sub(connection.dialed_ns) / 1000);
     }

@@ -4,13 +4,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use hdrhistogram::Histogram;
 
 use super::{Cast, PATIENCE, Servers, Stage, document_name};
 use crate::clock;
 use crate::connection::Phase;
 use crate::crowd::Crowd;
-use crate::ledger::{Ledger, Seat};
+use crate::ledger::{Ledger, Seat, histogram};
 use crate::scenario::figure as f;
 use crate::script::{self, Work};
 use crate::usage::Usage;
@@ -49,7 +48,7 @@ fn warm(stage: &mut Stage<'_>, work: &Rc<Work>, joins: usize) -> Result<Vec<Stri
     let before = Usage::of([server]);
     let memory = before.rss_kib.saturating_sub(empty.rss_kib);
     stage.figures.put(f::DOCUMENT, memory as f64 / 1024.0);
-    let mut took = Histogram::<u64>::new(3)?;
+    let mut took = histogram();
     let received = crowd.traffic.bytes_in;
     let mut newcomers = Vec::new();
     for _ in 0..joins {

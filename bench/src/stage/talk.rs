@@ -130,6 +130,7 @@ pub(super) fn open(crowd: &mut Crowd, rate: u32, span: Duration) -> Result<()> {
 
 /// How things stood before the part that counts.
 struct Before {
+    clients: Usage,
     near: Usage,
     server: Usage,
     traffic: Traffic,
@@ -140,6 +141,7 @@ impl Before {
     fn now(crowd: &mut Crowd, servers: &Servers) -> Self {
         crowd.ledger.reset_figures();
         Self {
+            clients: clients(),
             near: Usage::of([servers.near().id()]),
             server: Usage::of([servers.server.id()]),
             traffic: crowd.traffic,
@@ -149,6 +151,7 @@ impl Before {
 
     fn report(&self, stage: &mut Stage<'_>, crowd: &Crowd, servers: &Servers) {
         let seconds = (clock::now_ns() - self.ns) as f64 / 1e9;
+        let clients = clients() - self.clients;
         let near = Usage::of([servers.near().id()]) - self.near;
         let server = Usage::of([servers.server.id()]) - self.server;
         let ledger = &crowd.ledger;
@@ -158,6 +161,7 @@ impl Before {
         figures.put(f::CPU, each(near.cpu_s * 1e6));
         figures.put(f::RATE, delivered / seconds);
         figures.put(f::PROMPT, 100.0 * ledger.prompt as f64 / delivered);
+        figures.put(f::CLIENTS_CPU, 100.0 * clients.cpu_s / seconds);
         figures.put(f::PEAK, near.peak_kib as f64 / 1024.0);
         figures.put(f::SWITCHES, each(near.switches as f64));
         let bytes = crowd.traffic.bytes_in - self.traffic.bytes_in;
@@ -180,4 +184,9 @@ impl Before {
             figures.put(f::ECHO_P99, ledger.echo.value_at_quantile(0.99) as f64);
         }
     }
+}
+
+/// The clients themselves: near 100 % of a core, it is they who are measured.
+fn clients() -> Usage {
+    Usage::of_one(std::process::id())
 }
