@@ -277,10 +277,13 @@ impl Connection {
                 Message::Step1(vector) => asked = Some(vector),
                 Message::Step2(update) => {
                     ledger.hear_update(seat, update, true, now_ns);
-                    if let Some(step_2) = &mut seat.step_2 {
+                    // Who looks into it waits for what is in it: where others answer as well, their
+                    // empty answers may come first.
+                    let counts = seat.step_2.is_none() || update != yjs::EMPTY_UPDATE;
+                    if let Some(step_2) = seat.step_2.as_mut().filter(|_| counts) {
                         update.clone_into(step_2);
                     }
-                    if *phase == Phase::Joining {
+                    if *phase == Phase::Joining && counts {
                         *phase = Phase::Joined;
                         *joined_ns = now_ns;
                     }

@@ -1,7 +1,12 @@
 //! What is measured: each contender says how it is started and how it is spoken to.
 
 pub mod bare;
+pub mod elva;
+pub mod install;
+pub mod node;
+pub mod pycrdt;
 pub mod yrelay;
+pub mod ysweet;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,6 +31,8 @@ pub struct Abilities {
     pub survives_outages: bool,
     /// Has a relay at all.
     pub has_relay: bool,
+    /// Clients always go to the relay, with a server behind it: both are measured.
+    pub is_relay: bool,
     /// Its relay's `/-/status` says whether all is `confirmed`.
     pub confirms: bool,
 }
@@ -48,12 +55,17 @@ pub trait Contender {
 
     /// Where a document is to be had.
     fn address(&self, port: u16, document: &str) -> Address {
-        Address {
-            socket: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            path: format!("/{document}"),
-            prefix: Vec::new(),
-            greeting: None,
-        }
+        address(port, format!("/{document}"))
+    }
+
+    /// Where a document is to be had at the server above a relay.
+    fn far_address(&self, port: u16, document: &str) -> Address {
+        self.address(port, document)
+    }
+
+    /// What a relay prints once it is of use, where listening is not enough.
+    fn relay_says(&self, _server: u16) -> Option<String> {
+        None
     }
 
     /// The program, where it is one file.
@@ -62,17 +74,51 @@ pub trait Contender {
     }
 }
 
-/// Names of all that can be measured.
-pub const NAMES: &[&str] = &["bare", "yrelay"];
+type Make = fn() -> Result<Box<dyn Contender>>;
 
-/// The contender of this name. `NAME=PATH` is yrelay as another build.
+/// All that can be measured, by the names that the command line has for them.
+const ALL: &[(&str, Make)] = &[
+    ("bare", || Ok(Box::new(bare::Bare::new()?))),
+    ("yrelay", || Ok(Box::new(yrelay::Yrelay::built()?))),
+    ("elva-0.33", || Ok(Box::new(elva::Elva33::new()?))),
+    ("elva-0.37", || Ok(Box::new(elva::Elva37::new()?))),
+    ("y-websocket-server", || Ok(Box::new(node::YWebsocketServer::new()?))),
+    ("hocuspocus", || Ok(Box::new(node::Hocuspocus::new()?))),
+    ("pycrdt-websocket", || Ok(Box::new(pycrdt::Pycrdt::new()?))),
+    ("y-sweet", || Ok(Box::new(ysweet::YSweet::new()?))),
+];
+
+/// The names of all that can be measured.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
+}
+
+/// The contender of this name, installed if need be. `NAME=PATH` is another build of yrelay.
 pub fn find(name: &str) -> Result<Box<dyn Contender>> {
-    match name.split_once('=') {
-        Some((name, path)) => Ok(Box::new(yrelay::Yrelay::of(name, &std::path::absolute(path)?))),
-        None => match name {
-            "bare" => Ok(Box::new(bare::Bare::new()?)),
-            "yrelay" => Ok(Box::new(yrelay::Yrelay::built()?)),
-            _ => bail!("no contender is called {name}; there are {}", NAMES.join(", ")),
-        },
+    if let Some((name, path)) = name.split_once('=') {
+        let path = std::path::absolute(path)?;
+        return Ok(Box::new(yrelay::Yrelay::of(name, &path)));
     }
+    match ALL.iter().find(|(known, _)| *known == name) {
+        Some((_, make)) => make(),
+        None => bail!(
+            "no contender is called {name}; there are {}",
+            names().collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// An address without anything special.
+fn address(port: u16, path: String) -> Address {
+    let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Address { socket, path, prefix: Vec::new(), greeting: None }
+}
+
+/// A program that knows nothing of this machine's settings, at home in its data directory.
+fn clean(program: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("HOME", data).current_dir(data);
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("PYTHONUNBUFFERED", "1");
+    command
 }

@@ -1,5 +1,6 @@
 //! All clients, on one thread and one poll.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -75,14 +76,25 @@ impl Crowd {
         self.poll.registry().register(stream, Token(number), interests)
     }
 
-    /// Connects clients, so many at a time, until each has its document.
+    /// Connects clients, so many at a time, until each has its document. The first of each document
+    /// come first: some servers go wrong if two open a document at the same moment.
     pub fn join(
         &mut self,
         numbers: &[usize],
         at_once: usize,
         patience: Duration,
     ) -> io::Result<()> {
+        let mut opened = HashSet::new();
+        let is_first = |number: &&usize| opened.insert(self.connections[**number].seat.document);
+        let (first, others): (Vec<usize>, Vec<usize>) = numbers.iter().partition(is_first);
         let deadline = clock::now_ns() + clock::ns(patience);
+        for numbers in [first, others] {
+            self.join_group(&numbers, at_once, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn join_group(&mut self, numbers: &[usize], at_once: usize, deadline: u64) -> io::Result<()> {
         // Of the numbers, those before `first` have joined, those before `next` have set out.
         let (mut first, mut next) = (0, 0);
         while first < numbers.len() {

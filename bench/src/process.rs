@@ -17,6 +17,7 @@ use crate::{clock, machine};
 /// How long a server may take until it listens, interpreters on a busy machine included.
 const START_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_micros(200);
+const SAID: Duration = Duration::from_millis(10);
 /// Lines of its output that say why it ended.
 const LINES_MAX: usize = 12;
 
@@ -32,12 +33,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program and waits until it listens on its port. Its output goes to a file in
-    /// `place`.
+    /// Starts a program and waits until it listens on its port, and has said `says` if there is
+    /// that. Its output goes to a file in `place`.
     pub fn start(
         name: &str,
         mut command: Command,
         port: u16,
+        says: Option<&str>,
         place: &Path,
         pins: bool,
     ) -> Result<Self> {
@@ -50,11 +52,11 @@ impl Process {
         machine::as_client(pins)?;
         let child = child.with_context(|| format!("cannot start {name}: {command:?}"))?;
         let mut process = Self { port, start_ns: 0, name: name.to_owned(), child, output };
-        process.wait(begin)?;
+        process.wait(begin, says)?;
         Ok(process)
     }
 
-    fn wait(&mut self, begin: u64) -> Result<()> {
+    fn wait(&mut self, begin: u64, says: Option<&str>) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let listens = clock::wait_for(START_MAX, LOOK, || {
             let has_ended = !matches!(self.child.try_wait(), Ok(None));
@@ -62,6 +64,16 @@ impl Process {
             (listens || has_ended).then_some(listens)
         });
         self.start_ns = clock::now_ns() - begin;
+        let has_said = says.is_none_or(|says| {
+            let has_said = clock::wait_for(START_MAX, SAID, || {
+                let said = fs::read_to_string(&self.output).unwrap_or_default().contains(says);
+                (said || !self.is_alive()).then_some(said)
+            });
+            has_said == Some(true)
+        });
+        if !has_said {
+            bail!("{} does not say {says:?}:\n{}", self.name, self.output());
+        }
         if listens != Some(true) {
             bail!("{} does not listen:\n{}", self.name, self.output());
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use yrelay_bench::contender::{self, Contender};
+use yrelay_bench::contender::{self, Contender, install};
 use yrelay_bench::results::{Outcome, Session};
 use yrelay_bench::scenario::{self, Scenario};
 use yrelay_bench::stage::{self, Cast, Options};
@@ -54,7 +54,8 @@ struct Run {
     /// Only scenarios whose names begin so (repeatable; all)
     #[arg(long)]
     scenario: Vec<String>,
-    /// Only this contender (repeatable; bare and yrelay); NAME=PATH is another build of yrelay
+    /// Only this contender (repeatable; bare and yrelay); "all" is all there are; NAME=PATH is
+    /// another build of yrelay
     #[arg(long)]
     contender: Vec<String>,
     /// How often each is run
@@ -188,13 +189,20 @@ fn contenders(names: &[String]) -> Result<Vec<Box<dyn Contender>>> {
     if names.is_empty() {
         return ["bare", "yrelay"].into_iter().map(contender::find).collect();
     }
-    names.iter().map(|name| contender::find(name)).collect()
+    let mut found = Vec::new();
+    for name in names {
+        match name.as_str() {
+            // One that cannot be installed here does not stop the others.
+            "all" => found.extend(contender::names().filter_map(|name| {
+                contender::find(name).inspect_err(|why| eprintln!("left out: {why:#}")).ok()
+            })),
+            name => found.push(contender::find(name)?),
+        }
+    }
+    Ok(found)
 }
 
 /// Beside what cargo builds: on a disk, unlike many a directory for temporary files.
 fn default_place() -> Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let target = this.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    let target = target.context("not in cargo's target directory: say --place")?;
-    Ok(target.join("bench"))
+    Ok(install::target().context("say --place")?.join("bench"))
 }

@@ -107,6 +107,16 @@ impl Servers {
     fn near(&self) -> &Process {
         self.relay.as_ref().unwrap_or(&self.server)
     }
+
+    /// All processes.
+    fn ids(&self) -> Vec<u32> {
+        self.relay.iter().chain([&self.server]).map(Process::id).collect()
+    }
+
+    /// Ends all at once.
+    fn kill(&mut self) {
+        self.relay.iter_mut().chain([&mut self.server]).for_each(Process::kill);
+    }
 }
 
 impl Stage<'_> {
@@ -133,7 +143,7 @@ impl Stage<'_> {
     fn servers(&self) -> Result<Servers> {
         let place = self.place()?;
         let server = self.server(&place, process::free_port()?)?;
-        let relay = if self.scenario.layout.far > 0 {
+        let relay = if self.scenario.layout.far > 0 || self.contender.abilities().is_relay {
             Some(self.relay(&place, process::free_port()?, server.port)?)
         } else {
             None
@@ -141,20 +151,37 @@ impl Stage<'_> {
         Ok(Servers { server, relay, place })
     }
 
+    /// Starts all again after they were killed. Returns how long that took.
+    fn restart(&self, servers: &mut Servers) -> Result<u64> {
+        servers.server = self.server(&servers.place, servers.server.port)?;
+        let mut took = servers.server.start_ns;
+        if let Some(relay) = &mut servers.relay {
+            *relay = self.relay(&servers.place, relay.port, servers.server.port)?;
+            took += relay.start_ns;
+        }
+        Ok(took)
+    }
+
     /// Starts a server, perhaps again.
     fn server(&self, place: &TempDir, port: u16) -> Result<Process> {
         let data = place.path().join("server");
         std::fs::create_dir_all(&data)?;
         let command = self.contender.server(port, &data)?;
-        Process::start("server", command, port, place.path(), self.options.pins)
+        Process::start("server", command, port, None, place.path(), self.options.pins)
     }
 
-    /// Starts a relay, perhaps again.
+    /// Starts a relay, perhaps again, and waits until it is connected.
     fn relay(&self, place: &TempDir, port: u16, server: u16) -> Result<Process> {
+        self.relay_alone(place, port, server, true)
+    }
+
+    /// Starts a relay, and waits until it is connected if that can be.
+    fn relay_alone(&self, place: &TempDir, port: u16, server: u16, waits: bool) -> Result<Process> {
         let data = place.path().join("relay");
         std::fs::create_dir_all(&data)?;
         let command = self.contender.relay(port, &data, server)?;
-        Process::start("relay", command, port, place.path(), self.options.pins)
+        let says = self.contender.relay_says(server).filter(|_| waits);
+        Process::start("relay", command, port, says.as_deref(), place.path(), self.options.pins)
     }
 
     /// All clients of the layout, not connected yet: those near come first in each document.
@@ -171,8 +198,11 @@ impl Stage<'_> {
                 let authors = crowd.ledger.authors_of(document);
                 let author = (client < authors.len()).then_some(authors.start + client);
                 let seat = Seat { document, author, tier, is_counted: true, ..Seat::default() };
-                let port = [near, far][tier];
-                crowd.add(self.contender.address(port, &name), seat);
+                let address = match tier {
+                    0 => self.contender.address(near, &name),
+                    _ => self.contender.far_address(far, &name),
+                };
+                crowd.add(address, seat);
             }
         }
         Ok(crowd)

@@ -35,7 +35,7 @@ impl Bare {
 }
 
 impl Contender for Bare {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "bare"
     }
 

@@ -7,7 +7,7 @@ use std::{env, str};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Abilities, Contender};
+use super::{Abilities, Contender, clean};
 
 /// A build of yrelay.
 pub struct Yrelay {
@@ -41,9 +41,8 @@ impl Yrelay {
 
     /// Settings come from the command line only, whatever this machine has in files and variables.
     fn command(&self, command: &str, port: u16, data: &Path) -> Command {
-        let mut relay = Command::new(&self.program);
+        let mut relay = clean(&self.program, data);
         relay.args([command, "127.0.0.1", &port.to_string(), "--data-dir"]).arg(data);
-        relay.env_clear().env("HOME", data).current_dir(data);
         relay
     }
 }
@@ -62,6 +61,7 @@ impl Contender for Yrelay {
             survives_outages: true,
             has_relay: true,
             confirms: true,
+            ..Abilities::default()
         }
     }
 

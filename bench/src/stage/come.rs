@@ -17,13 +17,12 @@ const CALM: Duration = Duration::from_secs(2);
 /// Many come.
 pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast) -> Result<Vec<String>> {
     let (mut crowd, mut servers) = empty(stage, cast)?;
-    let server = servers.server.id();
-    let before = Usage::of([server]);
+    let before = Usage::of(servers.ids());
     let begin = clock::now_ns();
     let everybody: Vec<usize> = (0..crowd.connections.len()).collect();
     crowd.join(&everybody, JOIN_AT_ONCE, PATIENCE)?;
     let seconds = (clock::now_ns() - begin) as f64 / 1e9;
-    let coming = Usage::of([server]) - before;
+    let coming = Usage::of(servers.ids()) - before;
     let count = crowd.connections.len() as f64;
     let mut took = histogram();
     for connection in &crowd.connections {
@@ -34,7 +33,7 @@ pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast) -> Result<Vec<String>>
     stage.figures.put(f::CONNECT_CPU, coming.cpu_s * 1e6 / count);
     stage.figures.put(f::CONNECT_P99, took.value_at_quantile(0.99) as f64);
     crowd.rest(CALM)?;
-    let memory = Usage::of([server]).rss_kib.saturating_sub(before.rss_kib);
+    let memory = Usage::of(servers.ids()).rss_kib.saturating_sub(before.rss_kib);
     stage.figures.put(f::CONNECT_KIB, memory as f64 / count);
     idle(stage, &mut crowd, &servers)?;
     Ok(stage.faults(&mut crowd, &mut servers))
@@ -54,16 +53,16 @@ fn empty(stage: &Stage<'_>, cast: &mut Cast) -> Result<(Crowd, Servers)> {
     let layout = stage.scenario.layout;
     let ledger = cast.ledger(layout, stage.contender, Message::Text(1), 0);
     let servers = stage.servers()?;
-    let crowd = stage.crowd(ledger, servers.server.port, servers.server.port)?;
+    let crowd = stage.crowd(ledger, servers.near().port, servers.server.port)?;
     Ok((crowd, servers))
 }
 
 fn idle(stage: &mut Stage<'_>, crowd: &mut Crowd, servers: &Servers) -> Result<()> {
-    let before = Usage::of([servers.server.id()]);
+    let before = Usage::of(servers.ids());
     let begin = clock::now_ns();
     crowd.rest(stage.options.span())?;
     let seconds = (clock::now_ns() - begin) as f64 / 1e9;
-    let idle = Usage::of([servers.server.id()]) - before;
+    let idle = Usage::of(servers.ids()) - before;
     stage.figures.put(f::IDLE_CPU, 100.0 * idle.cpu_s / seconds);
     stage.figures.put(f::WAKE_UPS, idle.switches as f64 / seconds);
     stage.figures.put(f::RSS, idle.rss_kib as f64 / 1024.0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Cast, PATIENCE, Servers, Stage, document_name};
+use super::{Cast, Servers, Stage, document_name};
 use crate::clock;
 use crate::connection::Phase;
 use crate::crowd::Crowd;
@@ -19,6 +19,8 @@ use crate::yjs;
 const WINDOW: usize = 64;
 /// From the end of the push until the server is killed.
 const GRACE: Duration = Duration::from_secs(1);
+/// Who has nothing by then gets nothing.
+const JOIN_MAX: Duration = Duration::from_secs(20);
 /// The slowest known takes more than a minute.
 const PUSH_MAX: Duration = Duration::from_secs(300);
 
@@ -39,24 +41,23 @@ pub(super) fn run(
 /// The document is in memory.
 fn warm(stage: &mut Stage<'_>, work: &Rc<Work>, joins: usize) -> Result<Vec<String>> {
     let mut servers = stage.servers()?;
-    let server = servers.server.id();
-    let empty = Usage::of([server]);
+    let empty = Usage::of(servers.ids());
     let begin = clock::now_ns();
     let mut crowd = push(stage, work, &servers)?;
     stage.figures.put(f::PUSH, (clock::now_ns() - begin) as f64 / 1e9);
     crowd.rest(GRACE)?;
-    let before = Usage::of([server]);
+    let before = Usage::of(servers.ids());
     let memory = before.rss_kib.saturating_sub(empty.rss_kib);
     stage.figures.put(f::DOCUMENT, memory as f64 / 1024.0);
     let mut took = histogram();
     let received = crowd.traffic.bytes_in;
     let mut newcomers = Vec::new();
     for _ in 0..joins {
-        let newcomer = come(stage, &mut crowd, servers.server.port)?;
+        let newcomer = come(stage, &mut crowd, servers.near().port)?;
         took.saturating_record(took_us(&crowd, newcomer));
         newcomers.push(newcomer);
     }
-    let joining = Usage::of([server]) - before;
+    let joining = Usage::of(servers.ids()) - before;
     let received = (crowd.traffic.bytes_in - received) as f64;
     for newcomer in newcomers {
         let lacking = lacking(&crowd, newcomer, work);
@@ -75,13 +76,15 @@ fn cold(stage: &mut Stage<'_>, work: &Rc<Work>) -> Result<Vec<String>> {
     let mut servers = stage.servers()?;
     let mut crowd = push(stage, work, &servers)?;
     crowd.rest(GRACE)?;
-    servers.server.kill();
+    servers.kill();
     drop(crowd);
-    servers.server = stage.server(&servers.place, servers.server.port)?;
-    stage.figures.put(f::COLD_START, servers.server.start_ns as f64 / 1e6);
+    let start_ns = stage.restart(&mut servers)?;
+    stage.figures.put(f::COLD_START, start_ns as f64 / 1e6);
     let mut crowd = Crowd::new(written(work))?;
-    let newcomer = come(stage, &mut crowd, servers.server.port)?;
-    stage.figures.put(f::COLD, took_us(&crowd, newcomer) as f64 / 1e3);
+    let newcomer = come(stage, &mut crowd, servers.near().port)?;
+    if crowd.connections[newcomer].phase == Phase::Joined {
+        stage.figures.put(f::COLD, took_us(&crowd, newcomer) as f64 / 1e3);
+    }
     let lacking = lacking(&crowd, newcomer, work);
     stage.figures.put(f::MISSING, lacking as f64);
     let mut faults = crowd.ledger.take_faults();
@@ -98,7 +101,7 @@ fn push(stage: &Stage<'_>, work: &Rc<Work>, servers: &Servers) -> Result<Crowd> 
     let script = Rc::new(work.script.clone());
     let count = script.len();
     ledger.add_document(&[script]);
-    let port = servers.server.port;
+    let port = servers.near().port;
     let mut crowd = stage.crowd(ledger, port, port)?;
     stage.join_all(&mut crowd)?;
     let deadline = clock::now_ns() + clock::ns(PUSH_MAX);
@@ -128,21 +131,21 @@ fn written(work: &Work) -> Ledger {
     ledger
 }
 
-/// Somebody new comes for the document.
+/// Somebody new comes for the document, and waits for as long as there is nothing in it.
 fn come(stage: &Stage<'_>, crowd: &mut Crowd, port: u16) -> Result<usize> {
     let seat = Seat { step_2: Some(Vec::new()), ..Seat::default() };
     let number = crowd.add(stage.contender.address(port, &document_name(0)), seat);
     crowd.dial(number)?;
     let joined = |crowd: &Crowd| crowd.connections[number].phase == Phase::Joined;
-    let has_joined = crowd.until(PATIENCE, joined)?;
+    crowd.until(JOIN_MAX, joined)?;
     let faults = crowd.ledger.take_faults();
-    ensure!(has_joined && faults.is_empty(), "a join fails: {}", faults.join("; "));
+    ensure!(faults.is_empty(), "a join fails: {}", faults.join("; "));
     Ok(number)
 }
 
 fn took_us(crowd: &Crowd, number: usize) -> u64 {
     let connection = &crowd.connections[number];
-    (connection.joined_ns - connection.dialed_ns) / 1000
+    connection.joined_ns.saturating_sub(connection.dialed_ns) / 1000
 }
 
 /// How many edits a step 2 lacks: of what was typed, by clocks; if that is all there, one for a

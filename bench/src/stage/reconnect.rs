@@ -22,7 +22,7 @@ pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast, edits: usize) -> Resul
     let place = stage.place()?;
     let server_port = process::free_port()?;
     let proxy = Proxy::to(server_port)?;
-    let relay = stage.relay(&place, process::free_port()?, proxy.port)?;
+    let relay = stage.relay_alone(&place, process::free_port()?, proxy.port, false)?;
     let mut crowd = stage.crowd(ledger, relay.port, server_port)?;
     let (below, above) = (crowd.of_tier(0), crowd.of_tier(1));
     stage.join(&mut crowd, &below)?;

@@ -35,7 +35,7 @@ pub(super) fn run(
     warm_up(&mut crowd)?;
 
     let echoes = message != Message::Presence && stage.contender.abilities().acknowledges;
-    let before = Before::now(&mut crowd, &servers);
+    let before = Before::now(stage, &mut crowd, &servers);
     match pace {
         Pace::Window(window) => closed(&mut crowd, window, stage.options.span())?,
         Pace::Rate(rate) => open(&mut crowd, rate, stage.options.span())?,
@@ -138,11 +138,11 @@ struct Before {
 }
 
 impl Before {
-    fn now(crowd: &mut Crowd, servers: &Servers) -> Self {
+    fn now(stage: &Stage<'_>, crowd: &mut Crowd, servers: &Servers) -> Self {
         crowd.ledger.reset_figures();
         Self {
             clients: clients(),
-            near: Usage::of([servers.near().id()]),
+            near: Usage::of(measured(stage, servers)),
             server: Usage::of([servers.server.id()]),
             traffic: crowd.traffic,
             ns: clock::now_ns(),
@@ -152,7 +152,7 @@ impl Before {
     fn report(&self, stage: &mut Stage<'_>, crowd: &Crowd, servers: &Servers) {
         let seconds = (clock::now_ns() - self.ns) as f64 / 1e9;
         let clients = clients() - self.clients;
-        let near = Usage::of([servers.near().id()]) - self.near;
+        let near = Usage::of(measured(stage, servers)) - self.near;
         let server = Usage::of([servers.server.id()]) - self.server;
         let ledger = &crowd.ledger;
         let delivered = ledger.delivered as f64;
@@ -174,7 +174,7 @@ impl Before {
         figures.put(f::P50, near_latency.value_at_quantile(0.5) as f64);
         figures.put(f::P99, near_latency.value_at_quantile(0.99) as f64);
         figures.put(f::MAX, near_latency.max() as f64);
-        if servers.relay.is_some() {
+        if stage.scenario.layout.far > 0 {
             figures.put(f::SERVER_CPU, each(server.cpu_s * 1e6));
             figures.put(f::FAR_P50, far_latency.value_at_quantile(0.5) as f64);
             figures.put(f::FAR_P99, far_latency.value_at_quantile(0.99) as f64);
@@ -184,6 +184,11 @@ impl Before {
             figures.put(f::ECHO_P99, ledger.echo.value_at_quantile(0.99) as f64);
         }
     }
+}
+
+/// What is measured: with two tiers, the relay; otherwise all there is.
+fn measured(stage: &Stage<'_>, servers: &Servers) -> Vec<u32> {
+    if stage.scenario.layout.far > 0 { vec![servers.near().id()] } else { servers.ids() }
 }
 
 /// The clients themselves: near 100 % of a core, it is they who are measured.
