@@ -27,8 +27,8 @@ pub struct Abilities {
     pub acknowledges: bool,
     /// Passes presence on.
     pub has_presence: bool,
-    /// Has a relay that goes on while its server is away.
-    pub survives_outages: bool,
+    /// Has a relay that takes clients while its server is away.
+    pub works_alone: bool,
     /// Has a relay at all.
     pub has_relay: bool,
     /// Clients always go to the relay, with a server behind it: both are measured.

@@ -21,6 +21,8 @@ const ALARM: Token = Token(usize::MAX);
 const CLIENTS_PER_ADDRESS: usize = 5000;
 /// Who lost its connection tries again after this.
 const RETRY_NS: u64 = 100_000_000;
+/// Patience, once something has gone wrong.
+const FAULTY_NS: u64 = 2_000_000_000;
 /// With retries ahead, nobody waits longer than this for an event.
 const RETRY_LOOK: Duration = Duration::from_millis(10);
 
@@ -174,14 +176,20 @@ impl Crowd {
         self.turn(None)
     }
 
-    /// Turns until `is_reached`; false after `patience`.
+    /// Turns until `is_reached`; false after `patience`. Once something has gone wrong there is less
+    /// of it: what is missing then mostly never comes.
     pub fn until(
         &mut self,
         patience: Duration,
         mut is_reached: impl FnMut(&Self) -> bool,
     ) -> io::Result<bool> {
-        let deadline = clock::now_ns() + clock::ns(patience);
+        let mut deadline = clock::now_ns() + clock::ns(patience);
+        let mut is_faulty = false;
         while !is_reached(self) {
+            if self.ledger.has_faults() && !is_faulty {
+                is_faulty = true;
+                deadline = deadline.min(clock::now_ns() + FAULTY_NS);
+            }
             if clock::now_ns() > deadline {
                 return Ok(false);
             }

@@ -32,3 +32,4 @@ pub mod table;
 pub mod usage;
 pub mod ws;
 pub mod yjs;
+pub mod yrs_memory;

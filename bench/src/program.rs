@@ -10,7 +10,7 @@ use yrelay_bench::contender::{self, Contender, install};
 use yrelay_bench::results::{Outcome, Session};
 use yrelay_bench::scenario::{self, Scenario};
 use yrelay_bench::stage::{self, Cast, Options};
-use yrelay_bench::{bare, machine, plot, table};
+use yrelay_bench::{bare, machine, plot, table, yrs_memory};
 
 /// Files that are no connections.
 const OWN_FILES: u64 = 100;
@@ -38,6 +38,9 @@ enum Command {
         /// What `run --json` wrote; of several, the last one counts for what is in more than one
         json: Vec<PathBuf>,
     },
+    /// What a document takes in memory as yrs holds it
+    #[command(name = yrs_memory::COMMAND, hide = true)]
+    YrsMemory,
     /// Serve as the bare limit: pass bytes on, and nothing else
     Bare {
         /// Port of 127.0.0.1
@@ -85,6 +88,10 @@ pub(crate) fn main() -> Result<ExitCode> {
         Command::Table { json } => {
             let sessions = json.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
             print!("{}", table::of(&table::merged(sessions)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::YrsMemory => {
+            yrs_memory::run()?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bare { port, upstream } => {

@@ -129,6 +129,7 @@ pub mod figure {
     pub const COLD_START: &str = "start, ms";
     pub const MISSING: &str = "edits missing";
     pub const DOCUMENT: &str = "memory of the document, MiB";
+    pub const YRS_DOCUMENT: &str = "memory of yrs' document, MiB";
     pub const CAUGHT_UP: &str = "caught up after, s";
     pub const CONFIRMED: &str = "confirmed after, s";
     pub const WIRE: &str = "bytes over net difference";
@@ -162,6 +163,7 @@ const JOINING: &[&str] = &[
     f::WARM_CPU,
     f::WARM_BYTES,
     f::DOCUMENT,
+    f::YRS_DOCUMENT,
     f::COLD,
     f::COLD_START,
     f::MISSING,

@@ -88,19 +88,32 @@ pub fn typing(id: u64, prefix: &[u8], size: usize, count: usize) -> Script {
 pub fn presence(id: u64, prefix: &[u8], count: usize) -> Script {
     let mut script = Script { unit: 1, is_presence: true, ..Script::default() };
     for clock in 1..=count as u64 {
-        let json = format!(
-            "{{\"user\":{{\"name\":\"Jane Doe\",\"color\":\"#30bced\"}},\
-             \"cursor\":{{\"anchor\":{clock},\"head\":{clock}}}}}"
-        );
-        script.push(prefix, &yjs::awareness(id, clock, &json));
+        script.push(prefix, &yjs::awareness(id, clock, &state(clock)));
     }
     script
+}
+
+/// The presence of everybody at this clock: somebody, and a cursor.
+pub fn state(clock: u64) -> String {
+    format!(
+        "{{\"user\":{{\"name\":\"Jane Doe\",\"color\":\"#30bced\"}},\
+         \"cursor\":{{\"anchor\":{clock},\"head\":{clock}}}}}"
+    )
+}
+
+/// Whether this is [`state`], by the number at its end: servers may write it anew, in their way.
+pub fn is_presence(clock: u64, state: &[u8]) -> bool {
+    let end = state.iter().rposition(u8::is_ascii_digit).map_or(0, |last| last + 1);
+    let start = state[..end].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    str::from_utf8(&state[start..end]).is_ok_and(|number| number.parse() == Ok(clock))
 }
 
 /// What somebody does who edits a text here and there, and what comes of it.
 pub struct Work {
     /// The updates.
     pub script: Script,
+    /// The same, as Yjs has them.
+    pub updates: Vec<Vec<u8>>,
     /// The text after all of them.
     pub text: String,
     /// An update with all of it, as yrs writes it.
@@ -117,6 +130,7 @@ pub fn editing(id: u64, prefix: &[u8], updates: usize) -> Work {
     let doc = Doc::with_client_id(id);
     let text = doc.get_or_insert_text(ROOT);
     let mut script = Script { unit: typed as u64, ..Script::default() };
+    let mut plain = Vec::new();
     let (mut cursor, mut random) = (0, 1u32);
     for number in 0..updates {
         let mut txn = doc.transact_mut();
@@ -133,11 +147,13 @@ pub fn editing(id: u64, prefix: &[u8], updates: usize) -> Work {
             text.insert(&mut txn, cursor, letter.encode_utf8(&mut [0; 4]));
             cursor += 1;
         }
-        script.push(prefix, &yjs::update(&txn.encode_update_v1()));
+        let update = txn.encode_update_v1();
+        script.push(prefix, &yjs::update(&update));
+        plain.push(update);
     }
     let txn = doc.transact();
     let whole = txn.encode_state_as_update_v1(&yrs::StateVector::default());
-    Work { script, text: text.get_string(&txn), whole }
+    Work { script, updates: plain, text: text.get_string(&txn), whole }
 }
 
 /// The text that an update gives by itself.

@@ -13,18 +13,19 @@ pub struct Bare {
     program: PathBuf,
 }
 
+/// The program that holds it: this one, or the one beside this test.
+pub fn program() -> Result<PathBuf> {
+    const NAME: &str = "yrelay-bench";
+    let this = env::current_exe().context("this program has no path")?;
+    let mut beside = this.ancestors().skip(1).map(|directory| directory.join(NAME));
+    let program = beside.find(|path| path.is_file());
+    program.with_context(|| format!("{NAME} is not beside {}", this.display()))
+}
+
 impl Bare {
-    /// The one in this program, or beside this test.
+    /// The one in [`program`].
     pub fn new() -> Result<Self> {
-        const NAME: &str = "yrelay-bench";
-        let this = env::current_exe().context("this program has no path")?;
-        let program = this
-            .ancestors()
-            .skip(1)
-            .map(|directory| directory.join(NAME))
-            .find(|path| path.is_file())
-            .with_context(|| format!("{NAME} is not beside {}", this.display()))?;
-        Ok(Self { program })
+        Ok(Self { program: program()? })
     }
 
     fn command(&self, port: u16) -> Command {

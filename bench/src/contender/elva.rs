@@ -46,7 +46,6 @@ impl Contender for Elva33 {
             has_presence: true,
             has_relay: true,
             is_relay: true,
-            survives_outages: true,
             ..Abilities::default()
         }
     }

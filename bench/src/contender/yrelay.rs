@@ -58,7 +58,7 @@ impl Contender for Yrelay {
             stores: true,
             acknowledges: true,
             has_presence: true,
-            survives_outages: true,
+            works_alone: true,
             has_relay: true,
             confirms: true,
             ..Abilities::default()

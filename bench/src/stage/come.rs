@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Cast, JOIN_AT_ONCE, PATIENCE, Servers, Stage};
+use super::{COME_MAX, Cast, JOIN_AT_ONCE, Servers, Stage};
 use crate::clock;
 use crate::crowd::Crowd;
 use crate::ledger::histogram;
@@ -20,7 +20,7 @@ pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast) -> Result<Vec<String>>
     let before = Usage::of(servers.ids());
     let begin = clock::now_ns();
     let everybody: Vec<usize> = (0..crowd.connections.len()).collect();
-    crowd.join(&everybody, JOIN_AT_ONCE, PATIENCE)?;
+    crowd.join(&everybody, JOIN_AT_ONCE, COME_MAX)?;
     let seconds = (clock::now_ns() - begin) as f64 / 1e9;
     let coming = Usage::of(servers.ids()) - before;
     let count = crowd.connections.len() as f64;

@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, Seat, histogram};
 use crate::scenario::figure as f;
 use crate::script::{self, Work};
 use crate::usage::Usage;
-use crate::yjs;
+use crate::{yjs, yrs_memory};
 
 /// Updates under way at once.
 const WINDOW: usize = 64;
@@ -31,6 +31,7 @@ pub(super) fn run(
     joins: usize,
 ) -> Result<Vec<String>> {
     let work = cast.work(stage.contender, updates);
+    stage.figures.put(f::YRS_DOCUMENT, yrs_memory::of(&work.updates)? as f64 / 1024.0);
     let mut faults = warm(stage, &work, joins)?;
     if stage.contender.abilities().stores {
         faults.extend(cold(stage, &work)?);

@@ -11,6 +11,8 @@ use crate::crowd::Crowd;
 use crate::process;
 use crate::scenario::{Cut, Message, figure as f};
 
+/// What has not arrived by then never will.
+const CATCH_UP_MAX: Duration = Duration::from_secs(40);
 /// All is well for so long, before and afterwards.
 const CALM: Duration = Duration::from_millis(1000);
 
@@ -39,11 +41,13 @@ pub(super) fn run(
     talk::open(&mut crowd, rate, CALM)?;
     let is_killed = what != Cut::Link;
     (crowd.comes_back, crowd.ledger.may_repeat) = (is_killed, is_killed);
+    // Who tells nobody that something is saved breaks no word.
+    crowd.ledger.may_lose = !stage.contender.abilities().acknowledges;
     cut(&mut servers, &proxy, what);
     talk::open(&mut crowd, rate, away)?;
     mend(stage, &mut servers, &proxy, what)?;
     let mended = clock::now_ns();
-    let is_done = crowd.until(PATIENCE, |crowd| crowd.ledger.is_done())?;
+    let is_done = crowd.until(CATCH_UP_MAX, |crowd| crowd.ledger.is_done())?;
     if is_done {
         stage.figures.put(f::CAUGHT_UP, (clock::now_ns() - mended) as f64 / 1e9);
         // And life goes on.
@@ -54,7 +58,7 @@ pub(super) fn run(
 }
 
 fn go_on(crowd: &mut Crowd, rate: u32) -> Result<()> {
-    (crowd.comes_back, crowd.ledger.may_repeat) = (false, false);
+    crowd.comes_back = false;
     talk::open(crowd, rate, CALM)?;
     crowd.until(PATIENCE, |crowd| crowd.ledger.is_done())?;
     Ok(())

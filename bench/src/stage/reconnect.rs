@@ -13,9 +13,6 @@ use crate::scenario::{Message, figure as f};
 use crate::script;
 use crate::usage::Usage;
 
-/// How often the relay is asked whether all is confirmed.
-const LOOK: Duration = Duration::from_millis(20);
-
 pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast, edits: usize) -> Result<Vec<String>> {
     let layout = stage.scenario.layout;
     let ledger = cast.ledger(layout, stage.contender, Message::Text(1), edits);
@@ -31,19 +28,17 @@ pub(super) fn run(stage: &mut Stage<'_>, cast: &mut Cast, edits: usize) -> Resul
     let before = Usage::of([relay.id()]);
     let server = stage.server(&place, server_port)?;
     let mut servers = Servers { server, relay: Some(relay), place };
-    let is_through = || proxy.through_ns();
-    let through_ns = clock::wait_for(PATIENCE, LOOK, is_through);
-    let through_ns = through_ns.unwrap_or_else(clock::now_ns);
+    crowd.until(PATIENCE, |_| proxy.through_ns().is_some())?;
+    let through_ns = proxy.through_ns().unwrap_or_else(clock::now_ns);
     let since = || (clock::now_ns() - through_ns) as f64 / 1e9;
     if stage.contender.abilities().confirms {
         let relay = servers.near().port;
-        let confirmed = clock::wait_for(PATIENCE, LOOK, || {
-            let confirmed = status::is_confirmed(relay, layout.documents);
-            confirmed.unwrap_or(false).then(since)
-        });
-        match confirmed {
-            Some(after) => stage.figures.put(f::CONFIRMED, after),
-            None => crowd.ledger.fault("not everything was confirmed".into()),
+        let is_confirmed =
+            |_: &Crowd| status::is_confirmed(relay, layout.documents).unwrap_or(false);
+        if crowd.until(PATIENCE, is_confirmed)? {
+            stage.figures.put(f::CONFIRMED, since());
+        } else {
+            crowd.ledger.fault("not everything was confirmed".into());
         }
         report(stage, &proxy, Usage::of([servers.near().id()]) - before, edits);
         stage.join(&mut crowd, &above)?;
