@@ -275,20 +275,19 @@ impl Connection {
         let heard = yjs::messages(frame, |message| {
             match message {
                 Message::Step1(vector) => asked = Some(vector),
-                Message::Step2(update) => {
-                    ledger.hear_update(seat, update, true, now_ns);
-                    // Who looks into it waits for what is in it: where others answer as well, their
-                    // empty answers may come first.
-                    let counts = seat.step_2.is_none() || update != yjs::EMPTY_UPDATE;
-                    if let Some(step_2) = seat.step_2.as_mut().filter(|_| counts) {
-                        update.clone_into(step_2);
+                Message::Step2(update) | Message::Update(update) => {
+                    let is_answer = matches!(message, Message::Step2(_));
+                    let looks = seat.told.is_some();
+                    ledger.hear_update(seat, update, is_answer || looks, now_ns);
+                    if let Some(told) = &mut seat.told {
+                        told.push(update.to_vec());
                     }
-                    if *phase == Phase::Joining && counts {
+                    let has_it = if looks { ledger.has_all(seat) } else { is_answer };
+                    if *phase == Phase::Joining && has_it {
                         *phase = Phase::Joined;
                         *joined_ns = now_ns;
                     }
                 }
-                Message::Update(update) => ledger.hear_update(seat, update, false, now_ns),
                 Message::Awareness(entries) => ledger.hear_awareness(seat, entries, now_ns),
                 Message::Other => {}
             }

@@ -29,8 +29,9 @@ pub struct Seat {
     pub is_counted: bool,
     /// How far it has heard each author of its document.
     pub known: Vec<u64>,
-    /// The last step 2, for those that look into it.
-    pub step_2: Option<Vec<u8>>,
+    /// All that it was told, for those that look into it. They have the document once they have
+    /// heard all that was said: some servers say first that they have nothing, and send it then.
+    pub told: Option<Vec<Vec<u8>>>,
 }
 
 /// Somebody who says something.
@@ -202,8 +203,8 @@ impl Ledger {
     /// A client was told who is present.
     pub fn hear_awareness(&mut self, seat: &mut Seat, entries: &[u8], now_ns: u64) {
         let heard = yjs::entries(entries, |client, clock, state| {
-            let is_ours = script::author_of(client).is_some();
-            if !is_ours || state == b"null" {
+            // Some servers are present themselves.
+            if !self.is_author(client) || state == b"null" {
                 return Ok(());
             }
             let author = self.author(seat, client)?;
@@ -232,6 +233,20 @@ impl Ledger {
         if let Err(fault) = heard {
             self.fault(format!("document {}: presence is unsound: {fault}", seat.document));
         }
+    }
+
+    /// Whether this is the id of an author of any document.
+    fn is_author(&self, id: u64) -> bool {
+        script::author_of(id).is_some_and(|(document, index)| {
+            document < self.first.len() && index < self.authors_of(document).len()
+        })
+    }
+
+    /// Whether a client has heard all that was said in its document.
+    pub fn has_all(&self, seat: &Seat) -> bool {
+        let authors = &self.authors[self.authors_of(seat.document)];
+        let said = authors.iter().map(|author| author.said as u64 * author.script.unit);
+        said.eq(seat.known.iter().copied())
     }
 
     fn author(&self, seat: &Seat, id: u64) -> Result<usize, yjs::Fault> {

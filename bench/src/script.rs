@@ -116,8 +116,6 @@ pub struct Work {
     pub updates: Vec<Vec<u8>>,
     /// The text after all of them.
     pub text: String,
-    /// An update with all of it, as yrs writes it.
-    pub whole: Vec<u8>,
 }
 
 /// Characters deleted, and then typed, in each update of [`editing`].
@@ -125,7 +123,6 @@ pub const DELETED_TYPED: (u32, usize) = (2, 8);
 
 /// Somebody who edits a text: every other update elsewhere, each ten edits.
 pub fn editing(id: u64, prefix: &[u8], updates: usize) -> Work {
-    use yrs::ReadTxn as _;
     let (deleted, typed) = DELETED_TYPED;
     let doc = Doc::with_client_id(id);
     let text = doc.get_or_insert_text(ROOT);
@@ -151,18 +148,18 @@ pub fn editing(id: u64, prefix: &[u8], updates: usize) -> Work {
         script.push(prefix, &yjs::update(&update));
         plain.push(update);
     }
-    let txn = doc.transact();
-    let whole = txn.encode_state_as_update_v1(&yrs::StateVector::default());
-    Work { script, updates: plain, text: text.get_string(&txn), whole }
+    Work { script, updates: plain, text: text.get_string(&doc.transact()) }
 }
 
-/// The text that an update gives by itself.
-pub fn text_of(update: &[u8]) -> Option<String> {
+/// The text that updates give by themselves.
+pub fn text_of(updates: &[Vec<u8>]) -> Option<String> {
     use yrs::updates::decoder::Decode as _;
     let doc = Doc::new();
     let text = doc.get_or_insert_text(ROOT);
     let mut txn = doc.transact_mut();
-    txn.apply_update(yrs::Update::decode_v1(update).ok()?).ok()?;
+    for update in updates {
+        txn.apply_update(yrs::Update::decode_v1(update).ok()?).ok()?;
+    }
     Some(text.get_string(&txn))
 }
 
@@ -190,13 +187,15 @@ mod tests {
     #[test]
     fn edits_make_the_text_they_say() {
         let work = editing(author_id(0, 0), &[], 50);
-        assert_eq!(text_of(&work.whole).as_deref(), Some(&*work.text));
+        assert_eq!(text_of(&work.updates).as_deref(), Some(&*work.text));
         let mut clocks = 0;
-        yjs::runs(&work.whole, |run| {
-            clocks += run.length;
-            Ok(())
-        })
-        .unwrap();
+        for update in &work.updates {
+            yjs::runs(update, |run| {
+                clocks += run.length;
+                Ok(())
+            })
+            .unwrap();
+        }
         assert_eq!(clocks, 50 * 8);
     }
 }

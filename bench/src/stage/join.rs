@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, Seat, histogram};
 use crate::scenario::figure as f;
 use crate::script::{self, Work};
 use crate::usage::Usage;
-use crate::{yjs, yrs_memory};
+use crate::yrs_memory;
 
 /// Updates under way at once.
 const WINDOW: usize = 64;
@@ -54,7 +54,7 @@ fn warm(stage: &mut Stage<'_>, work: &Rc<Work>, joins: usize) -> Result<Vec<Stri
     let received = crowd.traffic.bytes_in;
     let mut newcomers = Vec::new();
     for _ in 0..joins {
-        let newcomer = come(stage, &mut crowd, servers.near().port)?;
+        let newcomer = come(stage, &mut crowd, servers.near().port, false)?;
         took.saturating_record(took_us(&crowd, newcomer));
         newcomers.push(newcomer);
     }
@@ -82,7 +82,7 @@ fn cold(stage: &mut Stage<'_>, work: &Rc<Work>) -> Result<Vec<String>> {
     let start_ns = stage.restart(&mut servers)?;
     stage.figures.put(f::COLD_START, start_ns as f64 / 1e6);
     let mut crowd = Crowd::new(written(work))?;
-    let newcomer = come(stage, &mut crowd, servers.near().port)?;
+    let newcomer = come(stage, &mut crowd, servers.near().port, true)?;
     if crowd.connections[newcomer].phase == Phase::Joined {
         stage.figures.put(f::COLD, took_us(&crowd, newcomer) as f64 / 1e3);
     }
@@ -133,11 +133,12 @@ fn written(work: &Work) -> Ledger {
 }
 
 /// Somebody new comes for the document, and waits for as long as there is nothing in it.
-fn come(stage: &Stage<'_>, crowd: &mut Crowd, port: u16) -> Result<usize> {
-    let seat = Seat { step_2: Some(Vec::new()), ..Seat::default() };
+fn come(stage: &Stage<'_>, crowd: &mut Crowd, port: u16, may_lose: bool) -> Result<usize> {
+    let seat = Seat { told: Some(Vec::new()), ..Seat::default() };
     let number = crowd.add(stage.contender.address(port, &document_name(0)), seat);
     crowd.dial(number)?;
     let joined = |crowd: &Crowd| crowd.connections[number].phase == Phase::Joined;
+    crowd.ledger.may_lose = may_lose;
     crowd.until(JOIN_MAX, joined)?;
     let faults = crowd.ledger.take_faults();
     ensure!(faults.is_empty(), "a join fails: {}", faults.join("; "));
@@ -149,16 +150,12 @@ fn took_us(crowd: &Crowd, number: usize) -> u64 {
     connection.joined_ns.saturating_sub(connection.dialed_ns) / 1000
 }
 
-/// How many edits a step 2 lacks: of what was typed, by clocks; if that is all there, one for a
-/// text that differs, since then deletions are missing.
+/// How many edits somebody was not told of: of what was typed, by clocks; if that is all there, one
+/// for a text that differs, since then deletions are missing.
 fn lacking(crowd: &Crowd, number: usize, work: &Work) -> u64 {
-    let step_2 = crowd.connections[number].seat.step_2.as_deref().unwrap_or(yjs::EMPTY_UPDATE);
-    let mut clocks = 0;
-    let sound = yjs::runs(step_2, |run| {
-        clocks += run.length;
-        Ok(())
-    });
+    let seat = &crowd.connections[number].seat;
+    let told = seat.told.as_deref().unwrap_or_default();
+    let differs = script::text_of(told).as_deref() != Some(&work.text);
     let all = work.script.len() as u64 * work.script.unit;
-    let differs = sound.is_err() || script::text_of(step_2).as_deref() != Some(&work.text);
-    all.saturating_sub(clocks).max(u64::from(differs))
+    (all - seat.known[0]).max(u64::from(differs))
 }
