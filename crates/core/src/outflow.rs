@@ -46,11 +46,6 @@ impl Outflow {
         self.want.is_empty()
     }
 
-    /// Whether an answer is under way.
-    pub(crate) fn answers(&self) -> bool {
-        self.answer
-    }
-
     /// News. `message` is the whole of it as one message, if its author's bytes may be passed on.
     pub(crate) fn changed(&mut self, news: &Applied, message: Option<&Bytes>) {
         let alone = !self.is_ready();

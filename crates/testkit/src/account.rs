@@ -24,7 +24,8 @@ pub(crate) struct Account {
     named: bool,
     /// When it sent a step 2 behind which no step 1 has come.
     half_since: Option<Millis>,
-    /// It took so long between the two that it seemed to keep nothing.
+    /// It took so long between the two that it seemed to keep nothing; or they came to a question
+    /// of which nobody here knows any more.
     mistaken: bool,
     /// All that the server has shown to hold.
     held: Want,
@@ -60,8 +61,8 @@ impl Account {
         }
     }
 
-    /// Whether the halves of an answer of the server came so far apart that nobody could know
-    /// that they were one.
+    /// Whether the halves of an answer of the server came so far apart, or so late, that nobody
+    /// could know that they were one.
     pub(crate) fn is_mistaken(&self, now: Millis) -> bool {
         let patience_ms = match self.habit {
             Habit::Keeps => limits::UPSTREAM_KEEPER_ANSWER_MS,
@@ -88,6 +89,10 @@ impl Account {
         let message = wire::messages(message).next();
         self.mistaken = self.is_mistaken(now);
         match message {
+            // Asked for before the document left memory: what follows belongs to either question.
+            Some(Ok(Message::SyncStep2(_))) if self.first_asked_at.is_none() => {
+                self.mistaken = true;
+            }
             Some(Ok(Message::SyncStep2(_))) => drop(self.half_since.get_or_insert(now)),
             Some(Ok(Message::SyncStep1(_))) => self.half_since = None,
             _ => {}

@@ -107,10 +107,16 @@ impl<'a> World<'a> {
     /// All are connected again, all documents at the server, too, and a little later all see each
     /// other.
     fn see_each_other(&mut self) {
-        while self.services.iter().any(Service::is_parked) || !self.is_connected() {
-            self.run_until(self.net.now + 1_000);
+        loop {
+            while self.services.iter().any(Service::is_parked) || !self.is_connected() {
+                self.run_until(self.net.now + 1_000);
+            }
+            self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
+            // What was refused as the faults ended is on its way to be parked.
+            if !self.services.iter().any(Service::is_parked) {
+                break;
+            }
         }
-        self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
         self.assert_all_are_seen();
     }
 

@@ -18,7 +18,7 @@ impl Uplink {
     }
 
     pub(super) fn proof_due(&self) -> Option<Millis> {
-        if self.is_fellow() || !self.proves() || !self.is_sent() || self.flow.answers() {
+        if self.is_fellow() || !self.proves() || !self.is_sent() {
             return None;
         }
         Some(self.proof.due()?.max(self.may_ask_from()?))

@@ -75,6 +75,23 @@ fn confirmed() -> Script {
 }
 
 #[test]
+fn it_is_proved_and_may_be_forgotten_once_it_is_said_to_be_saved_on_this_very_link() {
+    let mut t = confirmed();
+    assert!(t.document.is_proved());
+    t.link_down();
+    assert!(!t.document.is_proved());
+    t.fellow_up();
+    t.goes_up(&["have 1:3"]);
+    t.tell(have(&[(1, 3)], &[(1, 0, 1)]));
+    t.tell(step2(NOTHING));
+    assert!(!t.document.is_proved() && !t.document.can_evict());
+    let version = t.goes_up(&["step2 nothing", "ask"]).unwrap();
+    assert!(!t.document.is_proved() && !t.document.can_evict());
+    t.tell(fellow::saved(version, Kept::Top));
+    assert!(t.document.is_proved() && t.document.can_evict());
+}
+
+#[test]
 fn what_was_deleted_elsewhere_meanwhile_is_no_loss() {
     let mut t = confirmed();
     t.link_down();

@@ -1,7 +1,7 @@
 //! A store at work on a disk under watch: a seed decides what it is asked for.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 
 use tempfile::TempDir;
 use yrelay_testdisk::{Disk, Fault, Random};
@@ -147,13 +147,14 @@ fn open(
     ledger: &Arc<Mutex<Ledger>>,
 ) -> Result<(Store, mpsc::Receiver<()>), StoreError> {
     let (tell, news) = mpsc::channel();
-    let own: Arc<OnceLock<Store>> = Arc::default();
+    // Weak, or the store would outlive all who hold it.
+    let own: Arc<OnceLock<Weak<Owner>>> = Arc::default();
     let wake = {
         let (own, disk, ledger) = (Arc::clone(&own), Arc::clone(disk), Arc::clone(ledger));
         move || {
-            if let Some(store) = own.get() {
+            if let Some(owner) = own.get().and_then(Weak::upgrade) {
                 // On the store's thread: nothing is told to the disk between promise and note.
-                lock(&ledger).hear(disk.length(), store);
+                lock(&ledger).hear(disk.length(), &Store { owner });
             }
             tell.send(()).unwrap_or_default();
         }
@@ -165,7 +166,7 @@ fn open(
         BUSY,
         no_faults(),
     )?;
-    own.set(opened.store.clone()).unwrap();
+    own.set(Arc::downgrade(&opened.store.owner)).unwrap();
     Ok((opened.store, news))
 }
 
