@@ -142,8 +142,8 @@ impl Outbox {
         let Some(writer) = writer.as_mut().filter(|_| state.close.is_none()) else {
             return self.0.filled.notify_one();
         };
-        if state.in_flight.0 > 0 || state.queue.is_empty() {
-            // A batch is on its way, and this goes with the next; or it has gone with one.
+        if state.queue.is_empty() {
+            // It has gone with a batch.
             return;
         }
         state.in_flight = (state.messages, state.bytes);

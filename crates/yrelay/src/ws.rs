@@ -132,6 +132,13 @@ pub(crate) fn accept_pipe(pipe: tokio::io::DuplexStream) -> (Reader, Writer) {
     split(Connection::new(Side::Server, socket, Bytes::new(), limits::MESSAGE_BYTES_MAX))
 }
 
+/// The same of a socket.
+#[cfg(test)]
+pub(crate) fn accept_tcp(stream: tokio::net::TcpStream) -> (Reader, Writer) {
+    let socket = Socket::new(Stream::Tcp(stream));
+    split(Connection::new(Side::Server, socket, Bytes::new(), limits::MESSAGE_BYTES_MAX))
+}
+
 /// A new `Sec-WebSocket-Key`.
 pub(crate) fn key() -> Result<String, getrandom::Error> {
     let mut nonce = [0; 16];

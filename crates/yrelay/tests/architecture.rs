@@ -94,7 +94,6 @@ fn the_core_is_pure() {
 
 #[test]
 fn each_large_library_is_named_in_one_place() {
-    is_named_only_in("tokio_websockets", &["crates/yrelay/src/ws.rs"]);
     is_named_only_in(
         "rusqlite",
         &["crates/yrelay/src/store.rs", "crates/yrelay/src/store/", "crates/testdisk/src/"],
