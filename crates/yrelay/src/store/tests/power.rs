@@ -178,15 +178,17 @@ fn a_store_that_is_brought_up_to_date_is_of_one_format_or_the_other() {
 
     let mut random = Random::new(1);
     let disk = Arc::new(Disk::watch(place.path()).unwrap());
-    drop(Story::open(place.path(), Arc::clone(&disk), ledger.clone()).unwrap());
+    let mut story = Story::open(place.path(), Arc::clone(&disk), ledger.clone()).unwrap();
+    story.close().unwrap();
+    let there = directory_in_memory();
     let mut formats = std::collections::BTreeSet::new();
     for cut_at in 0..=disk.length() {
         let state = disk.at(cut_at, &mut random);
         for loss in [Loss::All, Loss::Some, Loss::Nothing] {
             let image = state.cut(loss, &mut random);
-            image.write(place.path()).unwrap();
+            image.write(there.path()).unwrap();
             let format = "PRAGMA user_version";
-            let format = raw(place.path()).query_row(format, [], |row| row.get::<_, i64>(0));
+            let format = raw(there.path()).query_row(format, [], |row| row.get::<_, i64>(0));
             formats.insert(format.unwrap());
             keeps_promises(&image, &ledger, at);
         }
