@@ -139,7 +139,7 @@ fn what_only_seems_to_be_on_the_disk_is_written_anew_before_it_is_used() {
         // has begun, as nothing goes into one whose beginning cannot be synced.
         story.close().unwrap();
         let ledger = lock(&story.ledger).clone();
-        let story = Story::open(place.path(), story.disk, ledger).unwrap();
+        let story = Story::open(place.path(), Arc::clone(&story.disk), ledger).unwrap();
         story.append(&names()[0], 1, true);
         story.wait_saved(&names());
         story.disk.fail(Some(Fault::Syncs));
@@ -177,8 +177,10 @@ fn a_store_that_is_brought_up_to_date_is_of_one_format_or_the_other() {
     as_of_format_1(place.path());
 
     let mut random = Random::new(1);
-    let disk = Arc::new(Disk::watch(place.path()).unwrap());
-    let mut story = Story::open(place.path(), Arc::clone(&disk), ledger.clone()).unwrap();
+    let next = directory_in_memory();
+    Image::read(place.path()).unwrap().write(next.path()).unwrap();
+    let disk = Arc::new(Disk::watch(next.path()).unwrap());
+    let mut story = Story::open(next.path(), Arc::clone(&disk), ledger.clone()).unwrap();
     story.close().unwrap();
     let there = directory_in_memory();
     let mut formats = std::collections::BTreeSet::new();
