@@ -157,7 +157,6 @@ mod tests {
     use bytes::Bytes;
     use tempfile::TempDir;
     use tokio::task::LocalSet;
-
     use yrelay_core::close::CloseReason;
     use yrelay_core::event::Input;
 

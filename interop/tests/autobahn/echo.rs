@@ -71,15 +71,15 @@ impl Routes for Echoes {
     }
 
     fn status(&self) -> Status {
-        unimplemented!("Autobahn does not ask")
+        unreachable!("Autobahn does not ask")
     }
 
     fn metrics(&self) -> String {
-        unimplemented!("Autobahn does not ask")
+        unreachable!("Autobahn does not ask")
     }
 
     fn rooms(&self) -> Vec<Room> {
-        unimplemented!("Autobahn does not ask")
+        unreachable!("Autobahn does not ask")
     }
 
     fn takes_links(&self, _: Dialect) -> bool {

@@ -125,20 +125,26 @@ fn what_was_said_to_be_saved_survives_power_cuts_after_failed_syncs() {
     strike_all(true, 1_000_000);
 }
 
+/// A store that has something of each, and has ended.
+fn ended(place: &Path) -> Story {
+    let disk = Arc::new(Disk::watch(place).unwrap());
+    let mut story = Story::open(place, disk, Ledger::default()).unwrap();
+    names().iter().for_each(|name| story.append(name, 700, true));
+    story.wait_saved(&names());
+    story.close().unwrap();
+    story
+}
+
 /// What a failed sync left is seen and is not on the disk: the next start must not build on it.
 #[test]
 fn what_only_seems_to_be_on_the_disk_is_written_anew_before_it_is_used() {
     let mut random = Random::new(1);
     for _ in 0..4 {
         let place = directory_in_memory();
-        let disk = Arc::new(Disk::watch(place.path()).unwrap());
-        let mut story = Story::open(place.path(), disk, Ledger::default()).unwrap();
-        names().iter().for_each(|name| story.append(name, 700, true));
-        story.wait_saved(&names());
+        let story = ended(place.path());
+        let ledger = lock(&story.ledger).clone();
         // Pages that are in the log anyway do no harm: of most there is none from here on. But it
         // has begun, as nothing goes into one whose beginning cannot be synced.
-        story.close().unwrap();
-        let ledger = lock(&story.ledger).clone();
         let story = Story::open(place.path(), Arc::clone(&story.disk), ledger).unwrap();
         story.append(&names()[0], 1, true);
         story.wait_saved(&names());
@@ -167,11 +173,7 @@ fn what_only_seems_to_be_on_the_disk_is_written_anew_before_it_is_used() {
 #[test]
 fn a_store_that_is_brought_up_to_date_is_of_one_format_or_the_other() {
     let place = directory_in_memory();
-    let disk = Arc::new(Disk::watch(place.path()).unwrap());
-    let mut story = Story::open(place.path(), disk, Ledger::default()).unwrap();
-    names().iter().for_each(|name| story.append(name, 700, true));
-    story.wait_saved(&names());
-    story.close().unwrap();
+    let story = ended(place.path());
     let (ledger, at) = (lock(&story.ledger).clone(), story.disk.length());
     drop(story);
     as_of_format_1(place.path());
