@@ -170,6 +170,7 @@ impl Connection {
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.output.slices(&mut slices);
             match self.socket.try_write(&slices[..count]) {
+                Ok(0) => return Err(Error::lost(&ErrorKind::WriteZero.into())),
                 Ok(written) => self.output.written(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(Error::lost(&error)),
