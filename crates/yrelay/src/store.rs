@@ -1,10 +1,10 @@
-//! The durable replica of every document: one SQLite file, one writer thread, group commit.
+//! The durable replica of every document: one SQLite file, a log before it, one writer thread.
 //!
-//! What a caller appends waits in memory (`backlog`) and, for the case that the process is killed,
-//! in a file (`tail`); is written by the store thread (`writer`)
-//! with whatever else waits, in one transaction and so one fsync for all documents, and comes
-//! back as an [`Outcome`]. Nothing but [`Store::open`], [`Store::load`] and [`Store::close`]
-//! waits for the disk on the caller's thread. SQLite is named here and below, nowhere else.
+//! What a caller appends is written to the log (`tail`) at once and waits in memory (`backlog`).
+//! The store thread (`writer`) syncs the log, once for all documents, and it is saved: that comes
+//! back as an [`Outcome`]. More seldom the thread moves what waits to the database, in one
+//! transaction. Nothing but [`Store::open`], [`Store::load`] and [`Store::close`] waits for the
+//! disk on the caller's thread. SQLite is named here and below, nowhere else.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,9 @@ mod backup;
 mod cells;
 pub mod elva_file;
 mod error;
+#[cfg(not(test))]
+mod log_file;
+mod pace;
 mod pages;
 mod place;
 mod renew;
@@ -33,8 +36,9 @@ mod told;
 mod work;
 mod writer;
 
-use backlog::{Backlog, Pace};
+use backlog::Backlog;
 pub use error::{LoadError, StoreError};
+use pace::Pace;
 pub use place::exists;
 use schema::Database;
 use tail::Tail;
@@ -42,9 +46,9 @@ pub use told::{Loaded, Outcome, Stats, Stored};
 use work::{Compaction, Row};
 use writer::{Probe, Writer};
 
-/// Above this many unsaved bytes in all, [`Store::has_room`] says no and readers wait: what a
-/// small machine can hold in memory while its disk is away.
-const UNSAVED_BYTES_MAX: u64 = 256 << 20;
+/// Above this many bytes that are not in the database, [`Store::has_room`] says no and readers wait:
+/// what a small machine can hold in memory while its disk is away.
+const WAITING_BYTES_MAX: u64 = 256 << 20;
 
 /// Where the store keeps its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +107,7 @@ type Slot = Arc<Mutex<Option<Connection>>>;
 /// What handles and the store thread have in common.
 struct Shared {
     database: Database,
-    backlog: Mutex<Backlog>,
-    tail: Option<Mutex<Tail>>,
+    queue: Mutex<Queue>,
     /// The backlog has become due, is closing, or has stopped.
     changed: Condvar,
     /// For loads. In memory it is the writer's own, as the data lives in it. On disk it stays
@@ -115,6 +118,19 @@ struct Shared {
     was_gone: bool,
     /// It is not what was written.
     damaged: AtomicBool,
+}
+
+/// What waits, and the log in which it is, if there is one.
+struct Queue {
+    backlog: Backlog,
+    tail: Option<Tail>,
+}
+
+impl Queue {
+    /// Whether a sync of the log saves all that waits.
+    fn has_log(&self) -> bool {
+        self.tail.as_ref().is_some_and(Tail::is_sound)
+    }
 }
 
 impl Shared {
@@ -130,16 +146,12 @@ impl Shared {
         }
     }
 
-    fn backlog(&self) -> MutexGuard<'_, Backlog> {
-        lock(&self.backlog)
-    }
-
-    fn tail(&self) -> Option<MutexGuard<'_, Tail>> {
-        self.tail.as_ref().map(lock)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 
     fn begin_close(&self) {
-        self.backlog().begin_close(now());
+        self.queue().backlog.begin_close();
         self.changed.notify_all();
     }
 }
@@ -192,8 +204,7 @@ impl Store {
         };
         let shared = Arc::new(Shared {
             database,
-            backlog: Mutex::new(Backlog::new(pace)),
-            tail: opened.tail.map(Mutex::new),
+            queue: Mutex::new(Queue { backlog: Backlog::new(pace, now), tail: opened.tail }),
             changed: Condvar::new(),
             reader,
             was_gone,
@@ -204,65 +215,72 @@ impl Store {
         Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }
 
-    /// Queues an update, and keeps it where it survives the end of this process, though not a power
-    /// cut. `seq` is above every earlier one of the document; `local` marks the document unconfirmed
-    /// in the same transaction.
+    /// Queues an update, and writes it where it survives the end of this process, though not a power
+    /// cut. `seq` is above every earlier one of the document; `local` marks the document
+    /// unconfirmed.
     pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
-        let bytes = update.clone();
         let row = Row { seq, update, local };
-        // It is queued first: what is in the tail before a group is taken is in that group.
-        self.queue(|backlog| backlog.append(document, row, now));
-        if let Some(mut tail) = self.shared().tail() {
-            tail.append(document, seq, &bytes, local);
-        }
+        self.queue(|Queue { backlog, tail }| {
+            if let Some(tail) = tail {
+                tail.append(document, &row);
+            }
+            backlog.append(document, row)
+        });
     }
 
     /// Clears the mark that says unconfirmed, unless the mark is for an update above `seq`.
     pub fn confirm(&self, document: &DocumentId, seq: u64) {
-        self.queue(|backlog| backlog.confirm(document, seq, now));
+        self.queue(|queue| queue.backlog.confirm(document, seq));
     }
 
     /// Sets the mark that says unconfirmed, whatever was confirmed before.
     pub fn unconfirm(&self, document: &DocumentId) {
-        self.queue(|backlog| backlog.unconfirm(document, now));
+        self.queue(|queue| queue.backlog.unconfirm(document));
     }
 
     /// Notes that somebody has the document open at this time: milliseconds since 1970.
     pub fn note_opened(&self, document: &DocumentId, unix_ms: u64) {
-        self.queue(|backlog| backlog.note_opened(document, unix_ms, now));
+        self.queue(|queue| queue.backlog.note_opened(document, unix_ms));
     }
 
     /// Deletes all that is stored of a document, and what is queued of it. Its next sequence number
-    /// may be 1 again, once this is saved: until then [`Store::unsaved_bytes`] is not 0.
+    /// may be 1 again.
     pub fn forget(&self, document: &DocumentId) {
-        self.queue(|backlog| backlog.forget(document, now));
-        if let Some(mut tail) = self.shared().tail() {
-            tail.forget(document);
-        }
+        self.queue(|Queue { backlog, tail }| {
+            if let Some(tail) = tail {
+                tail.forget(document);
+            }
+            backlog.forget(document)
+        });
     }
 
     /// Whether a deletion of the document is not on the disk yet.
     pub fn forgets(&self, document: &DocumentId) -> bool {
-        self.shared().backlog().forgets(document)
+        self.shared().queue().backlog.forgets(document)
     }
 
     /// Replaces everything up to `upto_seq` by `snapshot`, after what is queued of the document
     /// is saved. On any failure the old rows stay; it is not tried again.
     pub fn compact(&self, document: &DocumentId, upto_seq: u64, snapshot: Vec<Bytes>) {
         let compaction = Compaction { upto: upto_seq, snapshot };
-        self.queue(|backlog| backlog.compact(document, compaction, now));
+        self.queue(|queue| queue.backlog.compact(document, compaction));
     }
 
-    fn queue(&self, push: impl FnOnce(&mut Backlog) -> bool) {
-        let became_due = push(&mut self.shared().backlog());
+    fn queue(&self, push: impl FnOnce(&mut Queue) -> bool) {
+        let became_due = push(&mut self.shared().queue());
         if became_due {
             self.shared().changed.notify_all();
         }
     }
 
-    /// Reads all that is committed of a document, checking every row. Blocks on the disk.
+    /// Reads all that was appended of a document, checking every row. Blocks on the disk.
     pub fn load(&self, document: &DocumentId) -> Result<Loaded, LoadError> {
         let shared = self.shared();
+        // What is moved meanwhile is found twice, not lost.
+        let waiting = shared.queue().backlog.waiting(document);
+        if waiting.iter().any(|work| work.forgotten) {
+            return Ok(rows::add(Default::default(), waiting));
+        }
         let mut slot = lock(&shared.reader);
         let Some(connection) = slot.as_mut() else {
             return Err(LoadError::closed(document));
@@ -277,7 +295,7 @@ impl Store {
             Err(error @ LoadError::Damaged { .. }) => shared.note_damage(&error.to_string()),
             Ok(_) => {}
         }
-        loaded
+        loaded.map(|loaded| rows::add(loaded, waiting))
     }
 
     /// What is wrong with the store as a whole, in words for whoever must mend it.
@@ -301,23 +319,24 @@ impl Store {
 
     /// What became of the writes, since this was last asked.
     pub fn outcomes(&self) -> Vec<(DocumentId, Outcome)> {
-        self.shared().backlog().outcomes()
+        self.shared().queue().backlog.outcomes()
     }
 
-    /// Whether the store takes more: false at 256 MiB of unsaved bytes, and once it has ended.
+    /// Whether the store takes more: false while 256 MiB are not in the database, and once it has
+    /// ended.
     pub fn has_room(&self) -> bool {
-        let backlog = self.shared().backlog();
-        backlog.bytes() < UNSAVED_BYTES_MAX && backlog.stopped().is_none()
+        let backlog = &self.shared().queue().backlog;
+        backlog.bytes() < WAITING_BYTES_MAX && backlog.stopped().is_none()
     }
 
     /// Bytes of a document that are not on the disk yet, with 64 more for each update.
     pub fn unsaved_bytes(&self, document: &DocumentId) -> u64 {
-        self.shared().backlog().document_bytes(document)
+        self.shared().queue().backlog.unsaved_bytes_of(document)
     }
 
     /// The figures of this moment.
     pub fn stats(&self) -> Stats {
-        self.shared().backlog().stats()
+        self.shared().queue().backlog.stats()
     }
 
     /// Saves all that is queued (one more attempt for what failed), folds the WAL into the file
@@ -325,16 +344,16 @@ impl Store {
     pub fn close(self, deadline: Duration) -> Result<(), StoreError> {
         let shared = self.shared();
         shared.begin_close();
-        let (backlog, _) = shared
+        let (queue, _) = shared
             .changed
-            .wait_timeout_while(shared.backlog(), deadline, |backlog| backlog.stopped().is_none())
+            .wait_timeout_while(shared.queue(), deadline, |it| it.backlog.stopped().is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        let reason = match backlog.stopped() {
+        let reason = match queue.backlog.stopped() {
             Some(Ok(())) => return Ok(()),
             Some(Err(reason)) => reason.clone(),
             None => format!("the disk did not answer within {} s", deadline.as_secs_f32()),
         };
-        Err(StoreError::Unsaved { bytes: backlog.bytes(), reason })
+        Err(StoreError::Unsaved { bytes: queue.backlog.unsaved_bytes(), reason })
     }
 
     fn shared(&self) -> &Shared {

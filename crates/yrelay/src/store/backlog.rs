@@ -1,67 +1,34 @@
-//! What waits for the disk: one entry per document with something unsaved. No I/O happens here.
+//! What waits for the disk: one entry per document with something that is not in the database. Its
+//! rows are saved once the log that they were written to is synced, or else when they are moved to
+//! the database. No I/O happens here.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use yrelay_core::id::DocumentId;
 
+use super::pace::Pace;
 use super::work::{Compaction, Row, Work};
 use super::{Outcome, Stats};
 
-/// When to write.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// How long the first thing queued waits for company.
-    pub(super) interval: Duration,
-    /// With this many bytes queued there is company enough.
-    pub(super) batch_bytes: u64,
-    /// Delay after a first failure; doubles with each further one.
-    pub(super) retry: Duration,
-    /// Where doubling ends.
-    pub(super) retry_max: Duration,
-    /// With this many frames (pages) in the WAL it is folded into the file.
-    pub(super) wal_frames: i64,
-}
+mod entry;
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_millis(20),
-            batch_bytes: 4 << 20,
-            retry: Duration::from_secs(1),
-            retry_max: Duration::from_secs(10),
-            wal_frames: 1_000, // about 4 MiB
-        }
-    }
-}
-
-/// A document whose last write failed.
-#[derive(Debug, Clone, Copy)]
-struct Retry {
-    at: Instant,
-    /// What the next failure costs.
-    delay: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    work: Work,
-    /// The highest `seq` given since this entry came to be.
-    last: Option<u64>,
-    /// Cost of all rows not known to be saved: queued, and in the writer's hands.
-    bytes: u64,
-    retry: Option<Retry>,
-    /// A deletion waits, or is in the writer's hands.
-    forgetting: bool,
-}
+use entry::{Entry, Retry, Wish};
+pub(super) use entry::{Group, Part, Synced};
 
 /// All that waits, and what became of what did.
 pub(super) struct Backlog {
     pace: Pace,
+    now: fn() -> Instant,
     entries: HashMap<DocumentId, Entry>,
-    /// When the first thing came that waits for the next group.
-    first: Option<Instant>,
-    /// Bytes for the next group.
+    /// When the first thing came that waits to be saved.
+    unsaved_since: Option<Instant>,
+    /// When the first thing came that waits to be moved.
+    unmoved_since: Option<Instant>,
+    /// Something waits that only the database can save.
+    must_move: bool,
+    /// Bytes that came since the last move.
     fresh: u64,
     bytes: u64,
     outcomes: HashMap<DocumentId, Outcome>,
@@ -69,6 +36,7 @@ pub(super) struct Backlog {
     commits: u64,
     commit_failures: u64,
     commit_time: Duration,
+    syncs: u64,
     closing: bool,
     /// What is out was taken after closing began: whatever fails of it is not tried again.
     last_chance: bool,
@@ -76,11 +44,14 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(super) fn new(pace: Pace, now: fn() -> Instant) -> Self {
         Self {
             pace,
+            now,
             entries: HashMap::new(),
-            first: None,
+            unsaved_since: None,
+            unmoved_since: None,
+            must_move: false,
             fresh: 0,
             bytes: 0,
             outcomes: HashMap::new(),
@@ -88,6 +59,7 @@ impl Backlog {
             commits: 0,
             commit_failures: 0,
             commit_time: Duration::ZERO,
+            syncs: 0,
             closing: false,
             last_chance: false,
             stopped: None,
@@ -95,125 +67,162 @@ impl Backlog {
     }
 
     /// Queues a row; whether the writer must look again.
-    pub(super) fn append(
-        &mut self,
-        document: &DocumentId,
-        row: Row,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
-        assert!(
-            entry.last.is_none_or(|last| last < row.seq),
-            "sequence numbers of a document ascend"
-        );
+    pub(super) fn append(&mut self, document: &DocumentId, row: Row) -> bool {
         let cost = row.cost();
-        entry.last = Some(row.seq);
-        entry.bytes += cost;
-        entry.work.rows.push(row);
-        let waits_for_retry = entry.retry.is_some();
         self.bytes += cost;
-        !waits_for_retry && self.freshen(cost, now)
+        self.queue(document, cost, Wish::Saved, |entry| {
+            assert!(
+                entry.last.is_none_or(|last| last < row.seq),
+                "sequence numbers of a document ascend"
+            );
+            entry.last = Some(row.seq);
+            entry.work.rows.push(row);
+        })
     }
 
     /// Queues a confirmation; whether the writer must look again.
-    pub(super) fn confirm(
-        &mut self,
-        document: &DocumentId,
-        seq: u64,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
-        entry.work.confirmed = entry.work.confirmed.max(Some(seq));
-        let waits_for_retry = entry.retry.is_some();
-        !waits_for_retry && self.freshen(0, now)
+    pub(super) fn confirm(&mut self, document: &DocumentId, seq: u64) -> bool {
+        self.queue(document, 0, Wish::Whenever, |entry| {
+            entry.work.confirmed = entry.work.confirmed.max(Some(seq));
+        })
     }
 
     /// Takes back all confirmations; whether the writer must look again.
-    pub(super) fn unconfirm(
-        &mut self,
-        document: &DocumentId,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
-        entry.work.unconfirmed = true;
-        entry.work.confirmed = None;
-        let waits_for_retry = entry.retry.is_some();
-        !waits_for_retry && self.freshen(0, now)
+    pub(super) fn unconfirm(&mut self, document: &DocumentId) -> bool {
+        self.queue(document, 0, Wish::Moved, |entry| {
+            entry.work.unconfirmed = true;
+            entry.work.confirmed = None;
+        })
     }
 
     /// Queues the time at which somebody has it open; whether the writer must look again.
-    pub(super) fn note_opened(
-        &mut self,
-        document: &DocumentId,
-        unix_ms: u64,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
-        entry.work.opened_ms = Some(unix_ms);
-        let waits_for_retry = entry.retry.is_some();
-        !waits_for_retry && self.freshen(0, now)
+    pub(super) fn note_opened(&mut self, document: &DocumentId, unix_ms: u64) -> bool {
+        self.queue(document, 0, Wish::Whenever, |entry| {
+            entry.work.opened_ms = Some(unix_ms);
+        })
     }
 
     /// Queues a compaction, in place of one that still waits; whether the writer must look again.
-    pub(super) fn compact(
-        &mut self,
-        document: &DocumentId,
-        compaction: Compaction,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
-        entry.work.compaction = Some(compaction);
-        let waits_for_retry = entry.retry.is_some();
-        !waits_for_retry && self.freshen(0, now)
+    pub(super) fn compact(&mut self, document: &DocumentId, compaction: Compaction) -> bool {
+        self.queue(document, compaction.bytes(), Wish::Whenever, |entry| {
+            entry.work.compaction = Some(compaction);
+        })
     }
 
     /// Queues the deletion of a document, in place of all that waits of it; whether the writer must
     /// look again.
-    pub(super) fn forget(&mut self, document: &DocumentId, now: impl FnOnce() -> Instant) -> bool {
-        let entry = self.entries.entry(document.clone()).or_default();
+    pub(super) fn forget(&mut self, document: &DocumentId) -> bool {
         let work = Work { forgotten: true, ..Work::default() };
-        let (cost, dropped) = (work.cost(), entry.work.cost());
-        entry.bytes = entry.bytes + cost - dropped;
+        let cost = work.cost();
+        let dropped = self.entries.get(document).map_or(0, |entry| entry.work.cost());
         self.bytes = self.bytes + cost - dropped;
-        entry.work = work;
-        entry.last = None;
-        entry.retry = None;
-        entry.forgetting = true;
         self.failing.remove(document);
         self.outcomes.remove(document);
-        self.freshen(cost, now)
+        self.queue(document, cost, Wish::Moved, |entry| {
+            entry.work = work;
+            entry.last = None;
+            entry.synced = 0;
+            entry.retry = None;
+            entry.life += 1;
+        })
     }
 
     /// The writer sleeps through everything but the first of a group and the one that fills it.
-    fn freshen(&mut self, cost: u64, now: impl FnOnce() -> Instant) -> bool {
-        let was_full = self.fresh >= self.pace.batch_bytes;
+    fn queue(
+        &mut self,
+        document: &DocumentId,
+        cost: u64,
+        wish: Wish,
+        change: impl FnOnce(&mut Entry),
+    ) -> bool {
+        let entry = match self.entries.get_mut(document) {
+            Some(entry) => entry,
+            None => self.entries.entry(document.clone()).or_default(),
+        };
+        change(entry);
+        if entry.retry.is_some() {
+            return false;
+        }
+        let is_full = |fresh| fresh >= self.pace.batch_bytes;
+        let was_full = is_full(self.fresh);
         self.fresh += cost;
-        let is_first = self.first.is_none();
-        self.first.get_or_insert_with(now);
-        is_first || (!was_full && self.fresh >= self.pace.batch_bytes)
+        let is_first = match wish {
+            Wish::Whenever => self.unmoved_since.is_none(),
+            Wish::Saved | Wish::Moved => self.unsaved_since.is_none(),
+        };
+        if is_first {
+            let now = (self.now)();
+            self.unmoved_since.get_or_insert(now);
+            if wish != Wish::Whenever {
+                self.unsaved_since = Some(now);
+            }
+        }
+        self.must_move |= wish == Wish::Moved;
+        is_first || (!was_full && is_full(self.fresh))
     }
 
-    /// When there is something to take; in the past when that is now.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let at_once = self.closing || self.fresh >= self.pace.batch_bytes;
-        let wait = if at_once { Duration::ZERO } else { self.pace.interval };
-        let group = self.first.map(|first| first + wait);
+    /// All that is known of a document and not known to be in the database, what came first first.
+    pub(super) fn waiting(&self, document: &DocumentId) -> Vec<Work> {
+        let entry = self.entries.get(document);
+        entry.into_iter().flat_map(Entry::works).cloned().collect()
+    }
+
+    /// When there is something to take; in the past when that is now. `has_log` says whether all that
+    /// waits is in the log.
+    pub(super) fn due(&self, has_log: bool) -> Option<Instant> {
+        self.saves_at().into_iter().chain(self.moves_at(has_log)).min()
+    }
+
+    fn saves_at(&self) -> Option<Instant> {
+        self.unsaved_since.map(|since| since + self.pace.interval)
+    }
+
+    fn moves_at(&self, has_log: bool) -> Option<Instant> {
+        let wait = match self.closing || self.fresh >= self.pace.batch_bytes {
+            true => Duration::ZERO,
+            false if has_log && !self.must_move => self.pace.move_interval,
+            false => self.pace.interval,
+        };
+        let group = self.unmoved_since.map(|since| since + wait);
         let retries = self.entries.values().filter_map(|entry| entry.retry.map(|retry| retry.at));
         group.into_iter().chain(retries).min()
     }
 
-    /// Hands out everything that is due. Each part must come back through [`Backlog::saved`] or
-    /// [`Backlog::failed`] before the next call.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<(DocumentId, Work)> {
+    /// Hands out everything that is due.
+    pub(super) fn take(&mut self, has_log: bool, now: Instant) -> Option<Group> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let moves = is_due(self.moves_at(has_log));
+        if !moves && !is_due(self.saves_at()) {
+            return None;
+        }
+        self.unsaved_since = None;
+        Some(if moves { Group::Move(self.take_parts(now)) } else { Group::Sync(self.unsynced()) })
+    }
+
+    fn take_parts(&mut self, now: Instant) -> Vec<Part> {
         self.last_chance = self.closing;
-        self.first = None;
+        self.unmoved_since = None;
+        self.must_move = false;
         self.fresh = 0;
+        let due = |entry: &Entry| entry.retry.is_none_or(|retry| retry.at <= now);
         self.entries
             .iter_mut()
-            .filter(|(_, entry)| !entry.work.is_empty())
-            .filter(|(_, entry)| entry.retry.is_none_or(|retry| retry.at <= now))
-            .map(|(document, entry)| (document.clone(), std::mem::take(&mut entry.work)))
+            .filter(|(_, entry)| !entry.work.is_empty() && due(entry))
+            .map(|(document, entry)| {
+                let work = Arc::new(std::mem::take(&mut entry.work));
+                entry.moving = Some(work.clone());
+                Part { document: document.clone(), work }
+            })
             .collect()
+    }
+
+    /// What cannot be moved is not said to be saved either.
+    fn unsynced(&self) -> Vec<Synced> {
+        let of = |(document, entry): (&DocumentId, &Entry)| {
+            let seq = entry.last.filter(|seq| *seq > entry.synced && entry.retry.is_none())?;
+            Some(Synced { document: document.clone(), seq, life: entry.life })
+        };
+        self.entries.iter().filter_map(of).collect()
     }
 
     /// Whether something waits to be tried again, and was not handed out.
@@ -221,20 +230,41 @@ impl Backlog {
         self.entries.values().any(|entry| !entry.work.is_empty())
     }
 
-    /// The work is on the disk.
-    pub(super) fn saved(&mut self, document: &DocumentId, work: &Work, now: Instant) {
+    /// These are saved in the log.
+    pub(super) fn synced(&mut self, synced: Vec<Synced>) {
+        self.syncs += 1;
+        for Synced { document, seq, life } in synced {
+            let Some(entry) = self.entries.get_mut(&document) else { continue };
+            if entry.life != life {
+                continue;
+            }
+            entry.synced = seq;
+            self.outcomes.entry(document).or_default().saved = Some(seq);
+        }
+    }
+
+    /// The log could not be synced: what it was to save is moved.
+    pub(super) fn not_synced(&mut self) {
+        self.unsaved_since.get_or_insert_with(self.now);
+        self.must_move = true;
+    }
+
+    /// The work is in the database.
+    pub(super) fn moved(&mut self, part: &Part) {
+        let Part { document, work } = part;
         let Some(entry) = self.entries.get_mut(document) else { return };
         let cost = work.cost();
-        entry.bytes -= cost;
+        entry.moving = None;
         self.bytes -= cost;
         entry.retry = None;
         self.failing.remove(document);
         let superseded = entry.work.forgotten;
-        entry.forgetting = superseded;
         if entry.work.is_empty() {
             self.entries.remove(document);
         } else {
-            self.first.get_or_insert(now);
+            let now = (self.now)();
+            self.unsaved_since.get_or_insert(now);
+            self.unmoved_since.get_or_insert(now);
         }
         if superseded {
             return;
@@ -245,24 +275,20 @@ impl Backlog {
         }
         if let Some(row) = work.rows.last() {
             let outcome = self.outcomes.entry(document.clone()).or_default();
-            outcome.saved = Some(row.seq);
+            outcome.saved = outcome.saved.max(Some(row.seq));
             outcome.failed = None;
         }
     }
 
-    /// The work is not on the disk: it goes back to the head of its queue.
-    pub(super) fn failed(
-        &mut self,
-        document: &DocumentId,
-        mut work: Work,
-        reason: &str,
-        now: Instant,
-    ) {
+    /// The work is not in the database: it goes back to the head of its queue.
+    pub(super) fn failed(&mut self, part: &Part, reason: &str) {
+        let Part { document, work } = part;
         let Some(entry) = self.entries.get_mut(document) else { return };
+        entry.moving = None;
+        let mut work = Work::clone(work);
         if entry.work.forgotten {
             // It was deleted meanwhile: what could not be written need not be.
             let cost = work.cost();
-            entry.bytes -= cost;
             self.bytes -= cost;
             work = Work::default();
         }
@@ -274,8 +300,8 @@ impl Backlog {
         }
         entry.work.unconfirmed |= work.unconfirmed;
         entry.work.opened_ms = entry.work.opened_ms.or(work.opened_ms);
-        let all_saved = entry.work.rows.is_empty();
-        if all_saved && !entry.work.unconfirmed && !entry.work.forgotten {
+        let has_rows = !entry.work.rows.is_empty();
+        if !has_rows && !entry.work.unconfirmed && !entry.work.forgotten {
             // A confirmation may be late: it goes with the next group.
             return;
         }
@@ -283,13 +309,11 @@ impl Backlog {
         let next = (delay * 2).min(self.pace.retry_max);
         // What was under way when the store began to close is tried once more, as all else is.
         let wait = if self.closing && !self.last_chance { Duration::ZERO } else { delay };
-        entry.retry = Some(Retry { at: now + wait, delay: next });
-        if all_saved {
-            return;
+        entry.retry = Some(Retry { at: (self.now)() + wait, delay: next });
+        if has_rows {
+            self.outcomes.entry(document.clone()).or_default().failed = Some(reason.to_owned());
+            self.failing.insert(document.clone());
         }
-        self.failing.insert(document.clone());
-        let outcome = self.outcomes.entry(document.clone()).or_default();
-        outcome.failed = Some(reason.to_owned());
     }
 
     /// A compaction ended.
@@ -309,13 +333,13 @@ impl Backlog {
     }
 
     /// From here on nothing waits: what is due is everything, once.
-    pub(super) fn begin_close(&mut self, now: Instant) {
+    pub(super) fn begin_close(&mut self) {
         if self.closing {
             return;
         }
         self.closing = true;
         for retry in self.entries.values_mut().filter_map(|entry| entry.retry.as_mut()) {
-            retry.at = now;
+            retry.at = (self.now)();
         }
     }
 
@@ -325,7 +349,7 @@ impl Backlog {
 
     /// The store thread is gone; `trouble` says what is not as it should be.
     pub(super) fn stop(&mut self, trouble: Option<String>) {
-        let unsaved = self.entries.iter().filter(|(_, entry)| entry.bytes > 0);
+        let unsaved = self.entries.iter().filter(|(_, entry)| entry.unsaved_bytes() > 0);
         for (document, _) in unsaved {
             let outcome = self.outcomes.entry(document.clone()).or_default();
             outcome.failed.get_or_insert_with(|| "the store has ended".to_owned());
@@ -341,17 +365,24 @@ impl Backlog {
         self.outcomes.drain().collect()
     }
 
+    /// Cost of all that is not known to be in the database.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub(super) fn document_bytes(&self, document: &DocumentId) -> u64 {
-        self.entries.get(document).map_or(0, |entry| entry.bytes)
+    /// Cost of what is not saved of a document.
+    pub(super) fn unsaved_bytes_of(&self, document: &DocumentId) -> u64 {
+        self.entries.get(document).map_or(0, Entry::unsaved_bytes)
+    }
+
+    /// Cost of all that is not saved.
+    pub(super) fn unsaved_bytes(&self) -> u64 {
+        self.entries.values().map(Entry::unsaved_bytes).sum()
     }
 
     /// Whether the deletion of a document waits, or is under way.
     pub(super) fn forgets(&self, document: &DocumentId) -> bool {
-        self.entries.get(document).is_some_and(|entry| entry.forgetting)
+        self.entries.get(document).is_some_and(Entry::forgets)
     }
 
     /// How many documents' last write failed.
@@ -360,13 +391,15 @@ impl Backlog {
     }
 
     pub(super) fn stats(&self) -> Stats {
+        let unsaved = || self.entries.values().map(Entry::unsaved_bytes).filter(|bytes| *bytes > 0);
         Stats {
-            unsaved_bytes: self.bytes,
-            unsaved_documents: self.entries.values().filter(|entry| entry.bytes > 0).count(),
+            unsaved_bytes: unsaved().sum(),
+            unsaved_documents: unsaved().count(),
             failing_documents: self.failing.len(),
             commits: self.commits,
             commit_failures: self.commit_failures,
             commit_time: self.commit_time,
+            syncs: self.syncs,
         }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use yrelay_core::id::DocumentId;
 
-use super::work::{Compaction, Work};
+use super::work::{Compaction, Row, Work};
 use super::writer::{Probe, Step};
 use super::{LoadError, Loaded};
 
@@ -12,6 +12,13 @@ use super::{LoadError, Loaded};
 const LOG: u8 = 0;
 /// `updates.kind`: a piece of the snapshot.
 const SNAPSHOT: u8 = 1;
+/// `updates.kind`: updates of consecutive numbers that were moved together, the length of each before
+/// it as four bytes, little-endian. `seq` is that of the last.
+const GROUP: u8 = 2;
+
+/// Updates share a row while it is no longer than this: a row costs as much as some hundred bytes,
+/// and is lost as a whole.
+const GROUP_BYTES: usize = 1 << 15;
 
 /// Why rows were not written.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +85,8 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         forget(tx, document)?;
     }
     if let (Some(first), Some(last)) = (work.rows.first(), work.rows.last()) {
-        let bytes: usize = work.rows.iter().map(|row| row.update.len()).sum();
+        let groups = groups(work);
+        let bytes: usize = groups.iter().map(|(_, _, bytes)| bytes.len()).sum();
         let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
         let id: i64 = tx
             .prepare_cached(
@@ -103,8 +111,8 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
             )
             .optional()?
             .ok_or(Fault::Order(first.seq))?;
-        for row in &work.rows {
-            insert(tx, document, id, (row.seq.cast_signed(), 0, LOG), &row.update)?;
+        for (seq, kind, bytes) in groups {
+            insert(tx, document, id, (seq.cast_signed(), 0, kind), &bytes)?;
         }
     }
     if work.unconfirmed {
@@ -123,6 +131,46 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         .execute(params![document.as_str(), seq.cast_signed()])?;
     }
     Ok(())
+}
+
+/// The rows to be written, their kinds, and of each the number of its last update.
+fn groups(work: &Work) -> Vec<(u64, u8, Bytes)> {
+    let mut groups = Vec::new();
+    let mut rest = &work.rows[..];
+    while let Some(first) = rest.first() {
+        let mut bytes = 0;
+        let follows = |(row, seq): &(&Row, u64)| {
+            bytes += 4 + row.update.len();
+            bytes <= GROUP_BYTES && row.seq == *seq
+        };
+        let count = rest.iter().zip(first.seq..).take_while(follows).count().max(1);
+        let (group, others) = rest.split_at(count);
+        groups.push(match group {
+            [row] => (row.seq, LOG, row.update.clone()),
+            _ => (first.seq + count as u64 - 1, GROUP, pack(group)),
+        });
+        rest = others;
+    }
+    groups
+}
+
+fn pack(rows: &[Row]) -> Bytes {
+    let mut packed = Vec::with_capacity(rows.iter().map(|row| 4 + row.update.len()).sum());
+    for row in rows {
+        packed.extend((row.update.len() as u32).to_le_bytes());
+        packed.extend(&row.update);
+    }
+    packed.into()
+}
+
+fn unpack(mut packed: Bytes) -> Option<Vec<Bytes>> {
+    let mut updates = Vec::new();
+    while !packed.is_empty() {
+        let length = 4 + u32::from_le_bytes(*packed.first_chunk()?) as usize;
+        let update = (packed.len() >= length).then(|| packed.split_to(length))?;
+        updates.push(update.slice(4..));
+    }
+    Some(updates)
 }
 
 fn forget(tx: &Transaction<'_>, document: &DocumentId) -> rusqlite::Result<()> {
@@ -178,12 +226,13 @@ pub(super) fn compact(
         .prepare_cached("SELECT id FROM documents WHERE identifier = ?1 AND seq >= ?2")?
         .query_row(params![document.as_str(), upto], |row| row.get(0))
         .optional()?;
-    let nothing = Fault::Nothing(compaction.upto);
-    let (Some(id), false) = (id, compaction.snapshot.is_empty()) else { return Err(nothing) };
+    let (Some(id), false) = (id, compaction.snapshot.is_empty()) else {
+        return Err(Fault::Nothing(compaction.upto));
+    };
+    // A group that goes beyond stays.
     let freed: Option<i64> = tx
         .prepare_cached("SELECT sum(length(bytes)) FROM updates WHERE document = ?1 AND seq <= ?2")?
         .query_row(params![id, upto], |row| row.get(0))?;
-    let freed = freed.ok_or(nothing)?;
     tx.prepare_cached("DELETE FROM updates WHERE document = ?1 AND seq <= ?2")?
         .execute(params![id, upto])?;
     for (part, piece) in (0..).zip(&compaction.snapshot) {
@@ -191,7 +240,7 @@ pub(super) fn compact(
     }
     let added: usize = compaction.snapshot.iter().map(Bytes::len).sum();
     tx.prepare_cached("UPDATE documents SET bytes = bytes + ?2 WHERE id = ?1")?
-        .execute(params![id, added as i64 - freed])?;
+        .execute(params![id, added as i64 - freed.unwrap_or(0)])?;
     probe(Step::ReadBack, tx)?;
     if reads_back(tx, document, id, compaction)? { Ok(()) } else { Err(Fault::ReadBack) }
 }
@@ -219,17 +268,16 @@ fn reads_back(
     Ok(rows.next()?.is_none())
 }
 
-/// Reads a document in one snapshot of the database, so that no compaction comes between.
+/// Reads a document in one snapshot of the database, so that no compaction comes between. Beside it
+/// the highest update that is not confirmed.
 pub(super) fn load(
     connection: &mut Connection,
     document: &DocumentId,
-) -> Result<Loaded, LoadError> {
+) -> Result<(Loaded, Option<u64>), LoadError> {
     let failed = |error: rusqlite::Error| LoadError::sqlite(document, &error);
     let tx = connection.transaction().map_err(failed)?;
-    let known: Option<(i64, i64, i64, bool)> = tx
-        .prepare_cached(
-            "SELECT id, seq, bytes, unconfirmed IS NOT NULL FROM documents WHERE identifier = ?1",
-        )
+    let known: Option<(i64, i64, i64, Option<i64>)> = tx
+        .prepare_cached("SELECT id, seq, bytes, unconfirmed FROM documents WHERE identifier = ?1")
         .and_then(|mut statement| {
             statement
                 .query_row([document.as_str()], |row| {
@@ -248,11 +296,10 @@ pub(super) fn load(
         if is_there {
             return Err(LoadError::damaged(document, "the index does not know it"));
         }
-        return Ok(Loaded::default());
+        return Ok((Loaded::default(), None));
     };
-    let mut loaded = Loaded { unconfirmed, ..Loaded::default() };
-    read(&tx, document, id, &mut loaded)?;
-    let read_bytes = loaded.snapshot_bytes + loaded.log_bytes;
+    let mut loaded = Loaded::default();
+    let read_bytes = read(&tx, document, id, &mut loaded)?;
     if loaded.seq != seq.cast_unsigned() || read_bytes != bytes.cast_unsigned() {
         return Err(LoadError::damaged(
             document,
@@ -262,15 +309,16 @@ pub(super) fn load(
             ),
         ));
     }
-    Ok(loaded)
+    Ok((loaded, unconfirmed.map(i64::cast_unsigned)))
 }
 
+/// Reads all rows. Returns how many bytes there are in them.
 fn read(
     tx: &Transaction<'_>,
     document: &DocumentId,
     id: i64,
     loaded: &mut Loaded,
-) -> Result<(), LoadError> {
+) -> Result<u64, LoadError> {
     let failed = |error: rusqlite::Error| LoadError::sqlite(document, &error);
     let mut statement = tx
         .prepare_cached(
@@ -279,6 +327,7 @@ fn read(
         )
         .map_err(failed)?;
     let mut rows = statement.query([id]).map_err(failed)?;
+    let mut read_bytes = 0;
     while let Some(row) = rows.next().map_err(failed)? {
         let seq: i64 = row.get(0).map_err(failed)?;
         let part: i64 = row.get(1).map_err(failed)?;
@@ -290,14 +339,57 @@ fn read(
             let detail = format!("update {seq}, part {part}, fails its checksum");
             return Err(LoadError::damaged(document, detail));
         }
+        read_bytes += bytes.len() as u64;
+        let bytes = Bytes::copy_from_slice(bytes);
+        let seq = seq.cast_unsigned();
+        if seq < loaded.seq {
+            return Err(LoadError::damaged(document, "its rows are out of order"));
+        }
         if kind == SNAPSHOT {
             loaded.snapshot_bytes += bytes.len() as u64;
+            loaded.updates.push(bytes);
         } else {
-            loaded.log_bytes += bytes.len() as u64;
-            loaded.log_updates += 1;
+            let updates = if kind == GROUP { unpack(bytes) } else { Some(vec![bytes]) };
+            let updates = updates.ok_or_else(|| {
+                let detail = format!("the updates up to {seq} are no group");
+                LoadError::damaged(document, detail)
+            })?;
+            // The snapshot may hold the first of a group.
+            let skipped = (updates.len() as u64).saturating_sub(seq - loaded.seq) as usize;
+            for update in updates.into_iter().skip(skipped) {
+                loaded.log_bytes += update.len() as u64;
+                loaded.log_updates += 1;
+                loaded.updates.push(update);
+            }
         }
-        loaded.seq = seq.cast_unsigned();
-        loaded.updates.push(Bytes::copy_from_slice(bytes));
+        loaded.seq = seq;
     }
-    Ok(())
+    Ok(read_bytes)
+}
+
+/// Adds what is not in the database, or was not when it was asked for.
+pub(super) fn add((mut loaded, mut mark): (Loaded, Option<u64>), works: Vec<Work>) -> Loaded {
+    for work in works {
+        if work.forgotten {
+            (loaded, mark) = (Loaded::default(), None);
+        }
+        let stored = loaded.seq;
+        for row in work.rows.into_iter().filter(|row| row.seq > stored) {
+            loaded.seq = row.seq;
+            loaded.log_updates += 1;
+            loaded.log_bytes += row.update.len() as u64;
+            loaded.updates.push(row.update);
+            if row.local {
+                mark = Some(row.seq);
+            }
+        }
+        if work.unconfirmed {
+            mark = Some(loaded.seq);
+        }
+        if mark.is_some_and(|mark| work.confirmed.is_some_and(|confirmed| mark <= confirmed)) {
+            mark = None;
+        }
+    }
+    loaded.unconfirmed = mark.is_some() && loaded.seq > 0;
+    loaded
 }

@@ -60,10 +60,15 @@ const TABLES: &str = "
 ///
 /// 2. `documents.opened`: when somebody last had it open, to a day, in milliseconds since 1970.
 ///    What was never noted counts from now.
-const CHANGES: &[&str] = &["
+/// 3. Several updates may share a row, of a kind of its own. What format 2 noted of deletions is
+///    noted for each document.
+const CHANGES: &[&str] = &[
+    "
     ALTER TABLE documents ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
     UPDATE documents SET opened = unixepoch() * 1000;
-"];
+    ",
+    "DELETE FROM meta WHERE key = 'tail_since';",
+];
 
 /// Which database.
 #[derive(Debug, Clone)]
@@ -86,7 +91,7 @@ pub(super) struct Opened {
     pub(super) writer: Connection,
     /// In memory there is none beside the writer.
     pub(super) reader: Option<Connection>,
-    /// In memory there is none; nor is there if it could not be read.
+    /// In memory there is none.
     pub(super) tail: Option<Tail>,
     pub(super) documents: Vec<Stored>,
     pub(super) upstream: Option<String>,
@@ -115,7 +120,7 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
         settle(&writer).map_err(failed)?;
     }
     let tail = match database {
-        Database::File(path) => recover(&mut writer, path),
+        Database::File(path) => Some(Tail::recover(&mut writer, path)?),
         Database::Memory => None,
     };
     if let Follow::Upstream(upstream) = follow {
@@ -125,19 +130,6 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
     let documents = documents(&writer, path)?;
     let reader = database.reader().map_err(failed)?;
     Ok(Opened { writer, reader, tail, documents, upstream })
-}
-
-/// What an earlier process left unsaved is saved now. If that fails, it stays where it is.
-fn recover(connection: &mut Connection, path: &Path) -> Option<Tail> {
-    let recovered = Tail::recover(connection, path);
-    if let Err(error) = &recovered {
-        tracing::error!(
-            %error,
-            "what was not saved when yrelay ended last is left for the next start; from now on, \
-             too, what is not saved does not survive the end of the process"
-        );
-    }
-    recovered.ok()
 }
 
 impl Database {

@@ -1,37 +1,45 @@
-//! What is appended and not committed yet, where a killed process leaves it: written to a file at
-//! once, and never synced. By this, what others have received survives `kill -9`; what survives a
-//! power cut is in the database.
+//! The log of what is appended: one write for each update before anybody else sees it, one sync for
+//! all that came meanwhile, and they are saved. The database gets them later, many at a time.
+//! By the write, what others have received survives `kill -9`; by the sync, a power cut.
 //!
-//! Two files take turns: while what is in one is committed, the other is written to. Nothing is
-//! erased after that; at the next start the sequence numbers tell what is committed. A store that
-//! ends well removes them.
+//! Two files take turns: while what is in one is moved to the database, the other is written to.
+//! Nothing is erased after that; at the next start the sequence numbers tell what is in the
+//! database. A store that ends well removes them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, params};
 use yrelay_core::id::DocumentId;
+#[cfg(test)]
+use yrelay_testdisk::files::LogFile;
 
+use super::StoreError;
+#[cfg(not(test))]
+use super::log_file::LogFile;
 use super::pages::beside;
 use super::rows::{self, Fault};
 use super::schema;
 use super::work::{Row, Work};
 use crate::clock::unix_ms;
-use crate::new_file::private;
 
 /// So much of a file stays for the next turn. Files that are written over cost the disk least.
-const KEPT_BYTES: u64 = 1 << 20;
-/// A file that grew to this is not continued, though its rows could not be committed meanwhile.
+const KEPT_BYTES: u64 = 4 << 20;
+/// A file that grew to this is not continued, though its rows could not be moved meanwhile.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The same of the buffer.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// In `meta`: records of earlier turns do not count. Noted with each deletion, as a power cut may
-/// bring an older state of the files back.
-const SINCE: &str = "tail_since";
+/// What follows a sync begins at a multiple of this: pages that are on their way to the disk, or on
+/// it, are not written again.
+const PAGE_BYTES: u64 = 4096;
+
+/// In `meta`, with the name of a deleted document: its records of earlier turns do not count. Noted
+/// with the deletion, as a power cut may bring an older state of the files back.
+const FORGOTTEN_BEFORE: &str = "forgotten:";
 
 /// A record: its turn and the length of its body, as eight and four bytes, little-endian; the
 /// CRC-32C of all the rest; the body.
@@ -44,23 +52,38 @@ const LOCAL_ROW: u8 = 1;
 /// The document was deleted: what was said of it before does not count.
 const FORGOTTEN: u8 = 2;
 
+/// One of the two.
+struct Half {
+    file: Arc<LogFile>,
+    /// Where the next record goes.
+    end: u64,
+    /// Something was written since the last sync began.
+    is_dirty: bool,
+    /// Something could not be written, or not synced: not all that should be in it surely is.
+    is_broken: bool,
+    /// The turn with which it begins, and the one with which it surely begins on the disk.
+    begins: u64,
+    begins_on_disk: u64,
+}
+
 /// The files at work.
 pub(super) struct Tail {
-    paths: [PathBuf; 2],
-    files: [File; 2],
-    /// Where the last record of each ends.
-    ends: [u64; 2],
+    halves: [Half; 2],
     /// The one that is written to.
     current: usize,
     turn: u64,
-    /// All in the other one is committed.
+    /// All in the other one is in the database.
     is_other_free: bool,
     buffer: Vec<u8>,
-    failing: bool,
+    /// The turn of the last deletion, while the database notes it.
+    forgotten: Option<u64>,
 }
 
+/// A sync that is under way.
+pub(super) struct Syncing([Option<(Arc<LogFile>, u64)>; 2]);
+
 /// What was found in a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     turn: u64,
     document: DocumentId,
@@ -68,45 +91,96 @@ struct Record {
     row: Option<Row>,
 }
 
+impl Half {
+    fn new(file: LogFile, begins: u64, begins_on_disk: u64) -> Self {
+        Self {
+            file: Arc::new(file),
+            end: 0,
+            is_dirty: false,
+            is_broken: false,
+            begins,
+            begins_on_disk,
+        }
+    }
+
+    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+        if self.end >= FILE_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // What follows an error takes its place.
+        self.file.write_at(self.end, record)?;
+        self.is_dirty = true;
+        self.end += record.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew(&mut self, turn: u64) {
+        if self.end > KEPT_BYTES {
+            let _ = self.file.set_len(KEPT_BYTES);
+        }
+        self.end = 0;
+        self.is_broken = false;
+        self.begins = turn;
+    }
+}
+
 impl Tail {
-    /// Commits what an earlier process left, and begins anew.
-    pub(super) fn recover(connection: &mut Connection, database: &Path) -> Result<Self, Fault> {
-        let paths = ["-tail0", "-tail1"].map(|ending| beside(database, ending));
-        let mut files = [open(&paths[0])?, open(&paths[1])?];
-        let since = schema::meta(connection, SINCE)?.and_then(|turn| turn.parse().ok());
-        let mut records = Vec::new();
-        for file in &mut files {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            records.extend(read(&bytes));
-        }
-        records.retain(|record| since.is_none_or(|since| record.turn >= since));
+    /// Moves what an earlier process left to the database, and begins anew. It may be saved nowhere
+    /// else: a store is not opened without it.
+    pub(super) fn recover(
+        connection: &mut Connection,
+        database: &Path,
+    ) -> Result<Self, StoreError> {
+        let open = |ending| {
+            let path = beside(database, ending);
+            let file = LogFile::open(&path);
+            let read = file.and_then(|file| Ok((file.read()?, file)));
+            read.map_err(|error| StoreError::io(&path, &error))
+        };
+        let (one, other) = (open("-tail0")?, open("-tail1")?);
+        let records = [read(&one.0), read(&other.0)].concat();
+        Self::replay(connection, records, [one.1, other.1]).map_err(|fault| match fault {
+            Fault::Sqlite(error) => StoreError::sqlite(database, &error),
+            fault => StoreError::Unopened { path: database.to_owned(), reason: fault.to_string() },
+        })
+    }
+
+    fn replay(
+        connection: &mut Connection,
+        mut records: Vec<Record>,
+        files: [LogFile; 2],
+    ) -> Result<Self, Fault> {
+        let forgotten = forgotten(connection)?;
+        let last = records.iter().map(|record| record.turn).chain(forgotten.values().copied());
+        let turn = fresh_turn().max(last.max().map_or(0, |last| last + 1));
+        records.retain(|record| {
+            forgotten.get(record.document.as_str()).is_none_or(|before| record.turn >= *before)
+        });
         records.sort_by_key(|record| record.turn);
-        let last = records.last().map_or(0, |record| record.turn);
-        let found = commit(connection, records)?;
+        let found = write(connection, records)?;
         if found > 0 {
-            tracing::info!(updates = found, "found what was not saved when yrelay ended last");
+            tracing::info!(updates = found, "found what was written last before yrelay ended");
         }
-        for file in &mut files {
-            file.set_len(0)?;
-            file.rewind()?;
-        }
-        let turn = fresh_turn().max(last + 1).max(since.unwrap_or(0));
+        let erase = |file: &LogFile| file.set_len(0).and_then(|()| file.sync());
+        let halves = files.map(|file| {
+            // What cannot be erased is written over.
+            let begins_on_disk = if erase(&file).is_ok() { turn } else { 0 };
+            Half::new(file, turn, begins_on_disk)
+        });
         Ok(Self {
-            paths,
-            files,
-            ends: [0; 2],
+            halves,
             current: 0,
             turn,
             is_other_free: true,
             buffer: Vec::new(),
-            failing: false,
+            forgotten: forgotten.values().copied().max(),
         })
     }
 
-    /// Writes a row that has been queued.
-    pub(super) fn append(&mut self, document: &DocumentId, seq: u64, update: &[u8], local: bool) {
-        self.put(if local { LOCAL_ROW } else { ROW }, document, seq, update);
+    /// Writes a row.
+    pub(super) fn append(&mut self, document: &DocumentId, row: &Row) {
+        let kind = if row.local { LOCAL_ROW } else { ROW };
+        self.put(kind, document, row.seq, &row.update);
     }
 
     /// All that was written of the document is not to come back.
@@ -128,49 +202,93 @@ impl Tail {
         record.extend(update);
         let crc = checksum(record);
         record[12..16].copy_from_slice(&crc.to_le_bytes());
-        let (file, end) = (&mut self.files[self.current], &mut self.ends[self.current]);
-        let written = file.write_all(record);
-        match written {
-            Ok(()) => *end += record.len() as u64,
-            // What follows takes its place.
-            Err(_) => drop(file.seek(SeekFrom::Start(*end))),
-        }
+        let half = &mut self.halves[self.current];
+        let written = half.write(record);
         record.clear();
         record.shrink_to(BUFFER_BYTES);
-        if let Err(error) = &written
-            && !self.failing
-        {
-            tracing::warn!(%error, "what is not saved yet would not survive the end of the process");
-        }
-        self.failing = written.is_err();
+        self.judge(self.current, &written);
     }
 
-    /// All that was written is about to be committed. Returns the turn of what follows.
+    fn judge(&mut self, half: usize, done: &io::Result<()>) {
+        let Err(error) = done else { return };
+        if self.is_sound() {
+            tracing::warn!(%error, "what is not saved yet would not survive the end of the process");
+        }
+        self.halves[half].is_broken = true;
+    }
+
+    /// Whether all that was written, and is not in the database, is in the files, so that a sync
+    /// saves it.
+    pub(super) fn is_sound(&self) -> bool {
+        self.halves.iter().all(|half| !half.is_broken)
+    }
+
+    /// Begins a sync of all that was written so far.
+    pub(super) fn begin_sync(&mut self) -> Syncing {
+        Syncing(self.halves.each_mut().map(|half| {
+            half.end = half.end.next_multiple_of(PAGE_BYTES);
+            std::mem::take(&mut half.is_dirty).then(|| (Arc::clone(&half.file), half.begins))
+        }))
+    }
+
+    /// Notes how a sync went. Meanwhile no other was begun, nor a turn.
+    pub(super) fn end_sync(&mut self, syncing: &Syncing, results: [io::Result<()>; 2]) -> bool {
+        let mut is_synced = true;
+        for (half, result) in results.into_iter().enumerate() {
+            match (&syncing.0[half], &result) {
+                (Some((_, begins)), Ok(())) => self.halves[half].begins_on_disk = *begins,
+                (_, Ok(())) => {}
+                (_, Err(_)) => is_synced = false,
+            }
+            self.judge(half, &result);
+        }
+        is_synced
+    }
+
+    /// All that was written is about to be moved. Returns the turn of what follows.
     pub(super) fn turn(&mut self) -> u64 {
         self.turn += 1;
-        if self.is_other_free || self.ends[self.current] >= FILE_BYTES_MAX {
+        if self.is_other_free {
             self.is_other_free = false;
             self.current ^= 1;
-            let (file, end) = (&mut self.files[self.current], &mut self.ends[self.current]);
-            if *end > KEPT_BYTES {
-                let _ = file.set_len(KEPT_BYTES);
-            }
-            *end = 0;
-            let _ = file.rewind();
+            self.halves[self.current].begin_anew(self.turn);
         }
         self.turn
     }
 
-    /// All that was written before the last turn is committed.
-    pub(super) fn committed(&mut self) {
+    /// All that was written before the last turn is in the database.
+    pub(super) fn moved(&mut self) {
         self.is_other_free = true;
+        self.halves[self.current ^ 1].is_broken = false;
     }
 
-    /// All is committed, and nothing more will come.
-    pub(super) fn remove(&self) {
-        for path in &self.paths {
-            let _ = fs::remove_file(path);
-        }
+    /// A deletion is noted in the database.
+    pub(super) fn noted(&mut self, turn: u64) {
+        self.forgotten = Some(turn);
+    }
+
+    /// While deletions are noted: the turn before which no record can come back, so that notes up to
+    /// it can go.
+    pub(super) fn purges(&mut self) -> Option<u64> {
+        let [one, other] = &self.halves;
+        let begins = one.begins_on_disk.min(other.begins_on_disk);
+        self.forgotten?;
+        self.forgotten = self.forgotten.filter(|turn| *turn > begins);
+        Some(begins)
+    }
+
+    /// All is in the database, and nothing more will come. Says whether the files are gone for good
+    /// and deletions are noted that need not be any more.
+    pub(super) fn remove(&self) -> bool {
+        let removed = self.halves.iter().all(|half| half.file.remove().is_ok());
+        removed && self.forgotten.is_some()
+    }
+}
+
+impl Syncing {
+    /// Syncs. Blocks on the disk.
+    pub(super) fn sync(&self) -> [io::Result<()>; 2] {
+        self.0.each_ref().map(|half| half.as_ref().map_or(Ok(()), |(file, _)| file.sync()))
     }
 }
 
@@ -180,28 +298,58 @@ pub(super) fn fresh_turn() -> u64 {
     unix_ms() << 10
 }
 
-/// Notes with a deletion that what comes before this turn does not count.
-pub(super) fn note(tx: &Connection, turn: u64) -> rusqlite::Result<()> {
-    schema::set_meta(tx, SINCE, &turn.to_string())
+/// Notes with a deletion that records of the document before this turn do not count.
+pub(super) fn note(tx: &Connection, document: &DocumentId, turn: u64) -> rusqlite::Result<()> {
+    let key = format!("{FORGOTTEN_BEFORE}{document}");
+    schema::set_meta(tx, &key, &turn.to_string())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    private().create(true).truncate(false).open(path)
+/// Drops the notes of deletions up to a turn.
+pub(super) fn purge(connection: &Connection, turn: u64) -> rusqlite::Result<()> {
+    let turn = i64::try_from(turn).unwrap_or(i64::MAX);
+    let drop = "DELETE FROM meta WHERE substr(key, 1, 10) = ?1 AND CAST(value AS INTEGER) <= ?2";
+    connection.execute(drop, params![FORGOTTEN_BEFORE, turn]).map(std::mem::drop)
+}
+
+/// The notes of deletions.
+fn forgotten(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let notes = "SELECT substr(key, 11), CAST(value AS INTEGER) FROM meta
+                 WHERE substr(key, 1, 10) = ?1";
+    let mut statement = connection.prepare(notes)?;
+    let notes = statement.query_map([FORGOTTEN_BEFORE], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    notes.collect()
 }
 
 fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..12]), &record[HEAD_BYTES..])
 }
 
-/// The records of a file, up to where one is torn. Behind the last turn's may be some of earlier
-/// ones: those are committed.
-fn read(mut bytes: &[u8]) -> Vec<Record> {
-    std::iter::from_fn(|| take(&mut bytes)).collect()
+/// The records of a file, up to where one is torn. Behind the last may be some of earlier turns:
+/// those do not count.
+fn read(bytes: &[u8]) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    let mut at = 0_usize;
+    loop {
+        let last = records.last().map_or(0, |record| record.turn);
+        let follows = |at: usize| take(bytes.get(at..)?).filter(|(record, _)| record.turn >= last);
+        // What was written after a sync begins at the next page.
+        let page = at.next_multiple_of(PAGE_BYTES as usize);
+        let (from, found) = match follows(at) {
+            Some(found) => (at, Some(found)),
+            None => (page, follows(page)),
+        };
+        let Some((record, length)) = found else { return records };
+        records.push(record);
+        at = from + length;
+    }
 }
 
-fn take(bytes: &mut &[u8]) -> Option<Record> {
+/// The record at the beginning of these bytes, and its length.
+fn take(bytes: &[u8]) -> Option<(Record, usize)> {
     let length = u32::from_le_bytes(*bytes.get(8..)?.first_chunk()?) as usize;
-    let (record, rest) = bytes.split_at_checked(HEAD_BYTES + length)?;
+    let record = bytes.get(..HEAD_BYTES + length)?;
     if record[12..16] != checksum(record).to_le_bytes() {
         return None;
     }
@@ -213,24 +361,24 @@ fn take(bytes: &mut &[u8]) -> Option<Record> {
     let document = DocumentId::new(std::str::from_utf8(name).ok()?).ok()?;
     let update = Bytes::copy_from_slice(update);
     let row = Row { seq: u64::from_le_bytes(*seq), update, local: *kind == LOCAL_ROW };
-    *bytes = rest;
-    Some(Record { turn, document, row: (*kind != FORGOTTEN).then_some(row) })
+    Some((Record { turn, document, row: (*kind != FORGOTTEN).then_some(row) }, record.len()))
 }
 
 /// Writes what follows what is stored. How many updates that is?
-fn commit(connection: &mut Connection, records: Vec<Record>) -> Result<usize, Fault> {
+fn write(connection: &mut Connection, records: Vec<Record>) -> Result<usize, Fault> {
     let mut works: BTreeMap<DocumentId, Work> = BTreeMap::new();
     for Record { document, row, .. } in records {
-        let rows = &mut works.entry(document).or_default().rows;
+        let work = works.entry(document).or_default();
         match row {
-            Some(row) => rows.push(row),
-            None => rows.clear(),
+            Some(row) => work.rows.push(row),
+            None => *work = Work { forgotten: true, ..Work::default() },
         }
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut count = 0;
     for (document, work) in &mut works {
-        let mut next = rows::last_seq(&tx, document)? + 1;
+        let stored = if work.forgotten { 0 } else { rows::last_seq(&tx, document)? };
+        let mut next = stored + 1;
         work.rows.retain(|row| {
             let follows = row.seq == next;
             next += u64::from(follows);

@@ -62,4 +62,6 @@ pub struct Stats {
     pub commit_failures: u64,
     /// Time spent in committed transactions.
     pub commit_time: Duration,
+    /// How often updates were saved in the log.
+    pub syncs: u64,
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 const ROW_OVERHEAD_BYTES: u64 = 64;
 
 /// One update to store.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seq: u64,
     pub(super) update: Bytes,
@@ -20,14 +20,20 @@ impl Row {
 }
 
 /// A snapshot in place of everything up to a sequence number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Compaction {
     pub(super) upto: u64,
     pub(super) snapshot: Vec<Bytes>,
 }
 
+impl Compaction {
+    pub(super) fn bytes(&self) -> u64 {
+        self.snapshot.iter().map(|piece| piece.len() as u64).sum()
+    }
+}
+
 /// What one document has to write.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Work {
     /// Ascending by `seq`.
     pub(super) rows: Vec<Row>,
@@ -46,7 +52,13 @@ pub(super) struct Work {
 impl Work {
     /// What it takes in memory. A deletion counts as unsaved, too: nothing may be loaded before it.
     pub(super) fn cost(&self) -> u64 {
-        let rows: u64 = self.rows.iter().map(Row::cost).sum();
+        self.cost_above(0)
+    }
+
+    /// The same, without the rows up to one.
+    pub(super) fn cost_above(&self, seq: u64) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.seq > seq);
+        let rows: u64 = rows.map(Row::cost).sum();
         rows + if self.forgotten { ROW_OVERHEAD_BYTES } else { 0 }
     }
 

@@ -1,18 +1,20 @@
-//! The store thread: takes what is due, commits it, says what became of it.
+//! The store thread: takes what is due, syncs the log or commits to the database, and says what
+//! became of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use yrelay_core::id::DocumentId;
 
+use super::backlog::{Group, Part, Synced};
 use super::place::Held;
 use super::rows::{self, Fault};
-use super::work::{Compaction, Work};
-use super::{Shared, Slot, StoreError, lock, now, tail};
+use super::tail::{self, Syncing};
+use super::work::Compaction;
+use super::{Queue, Shared, Slot, StoreError, lock, now};
 
 /// Where tests reach into an open transaction, to fail it or to spoil what it did.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +30,21 @@ pub(super) enum Step<'a> {
 /// Called at each [`Step`]; outside tests it does nothing.
 pub(super) type Probe = Box<dyn FnMut(Step<'_>, &Connection) -> rusqlite::Result<()> + Send>;
 
-/// A group as it was taken.
+/// What is to be done, and what of the log belongs to it.
+enum Task {
+    Sync(Vec<Synced>, Syncing),
+    Move(Batch),
+}
+
+/// What is moved to the database.
 struct Batch {
-    parts: Vec<(DocumentId, Work)>,
+    parts: Vec<Part>,
     /// It is all that waited.
     is_all: bool,
-    /// What comes later is in the tail under this turn.
+    /// What comes later is in the log under this turn.
     next_turn: u64,
+    /// Notes of deletions up to this turn can go.
+    purge: Option<u64>,
 }
 
 /// Owns everything that writes.
@@ -45,7 +55,7 @@ pub(super) struct Writer {
     held: Option<Held>,
     wake: Box<dyn Fn() + Send>,
     probe: Probe,
-    /// As in [`Pace`](super::backlog::Pace).
+    /// As in [`Pace`](super::pace::Pace).
     wal_frames: i64,
     /// Whether the last checkpoint failed, so as to say it once.
     stuck: bool,
@@ -78,87 +88,107 @@ impl Writer {
     /// Until the store closes; then what is unsaved for good.
     fn run(&mut self) -> Result<(), String> {
         let mut trouble = None;
-        while let Some(batch) = self.next() {
-            let compactions = self.save(batch, &mut trouble);
-            for (document, compaction) in compactions {
-                let result = self.compact(&document, &compaction);
-                self.shared.backlog().compacted(document, result);
-                (self.wake)();
+        while let Some(task) = self.next() {
+            match task {
+                Task::Sync(group, syncing) => self.sync(group, &syncing),
+                Task::Move(batch) => {
+                    self.save(&batch, &mut trouble);
+                    self.checkpoint();
+                }
             }
-            self.checkpoint();
         }
         match trouble {
-            Some(reason) if self.shared.backlog().bytes() > 0 => Err(reason),
+            Some(reason) if self.shared.queue().backlog.unsaved_bytes() > 0 => Err(reason),
             _ => Ok(()),
         }
     }
 
     /// Waits for what is due. `None` when the store closes and everything has had its chance.
-    fn next(&self) -> Option<Batch> {
-        let mut backlog = self.shared.backlog();
+    fn next(&self) -> Option<Task> {
+        let mut queue = self.shared.queue();
         loop {
             let now = now();
-            let wait = backlog.due().map(|due| due.saturating_duration_since(now));
-            if wait == Some(Duration::ZERO) {
-                let parts = backlog.take(now);
-                if !parts.is_empty() {
-                    let is_all = !backlog.holds_back();
-                    let tail = self.shared.tail();
-                    let next_turn = tail.map_or_else(tail::fresh_turn, |mut tail| tail.turn());
-                    return Some(Batch { parts, is_all, next_turn });
+            let has_log = queue.has_log();
+            match queue.backlog.take(has_log, now) {
+                Some(Group::Sync(group)) => {
+                    if let Some(tail) = &mut queue.tail {
+                        return Some(Task::Sync(group, tail.begin_sync()));
+                    }
                 }
-                continue;
-            }
-            if backlog.closing() {
-                return None;
-            }
-            let changed = &self.shared.changed;
-            backlog = match wait {
-                Some(wait) => {
-                    let woken = changed.wait_timeout(backlog, wait);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                Some(Group::Move(parts)) if !parts.is_empty() => {
+                    let is_all = !queue.backlog.holds_back();
+                    let tail = queue.tail.as_mut();
+                    let (next_turn, purge) = tail.map_or_else(
+                        || (tail::fresh_turn(), None),
+                        |tail| (tail.turn(), tail.purges()),
+                    );
+                    return Some(Task::Move(Batch { parts, is_all, next_turn, purge }));
                 }
-                None => changed.wait(backlog).unwrap_or_else(PoisonError::into_inner),
-            };
+                Some(Group::Move(_)) => {}
+                None if queue.backlog.closing() => return None,
+                None => {
+                    let changed = &self.shared.changed;
+                    queue = match queue.backlog.due(has_log) {
+                        Some(due) => {
+                            let wait = due.saturating_duration_since(now);
+                            let woken = changed.wait_timeout(queue, wait);
+                            woken.unwrap_or_else(PoisonError::into_inner).0
+                        }
+                        None => changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                    };
+                }
+            }
         }
     }
 
-    /// Commits the batch as one group or, if that fails, document by document; reports, and
-    /// returns the compactions that may follow.
-    fn save(
-        &mut self,
-        batch: Batch,
-        trouble: &mut Option<String>,
-    ) -> Vec<(DocumentId, Compaction)> {
-        let results = self.commit_group(&batch);
-        if batch.is_all
-            && results.iter().all(Result::is_ok)
-            && let Some(mut tail) = self.shared.tail()
-        {
-            tail.committed();
+    /// Saves by the log alone. What that cannot save is moved at once.
+    fn sync(&self, group: Vec<Synced>, syncing: &Syncing) {
+        let results = syncing.sync();
+        let mut queue = self.shared.queue();
+        let is_synced = queue.tail.as_mut().is_some_and(|tail| tail.end_sync(syncing, results));
+        match is_synced && queue.has_log() {
+            true => queue.backlog.synced(group),
+            false => queue.backlog.not_synced(),
         }
+        drop(queue);
+        (self.wake)();
+    }
+
+    /// Commits the batch as one group or, if that fails, document by document, with the compactions
+    /// that follow, and reports.
+    fn save(&mut self, batch: &Batch, trouble: &mut Option<String>) {
+        let results = self.commit_group(batch);
+        let mut queue = self.shared.queue();
+        if let Some(tail) = &mut queue.tail {
+            if batch.is_all && results.iter().all(Result::is_ok) {
+                tail.moved();
+            }
+            if batch.parts.iter().any(|part| part.work.forgotten) {
+                tail.noted(batch.next_turn);
+            }
+        }
+        let failing_before = queue.backlog.failing();
         let mut compactions = Vec::new();
-        let mut backlog = self.shared.backlog();
-        let failing_before = backlog.failing();
-        for ((document, mut work), result) in batch.parts.into_iter().zip(results) {
-            let compaction = work.compaction.take();
+        for (part, result) in batch.parts.iter().zip(results) {
             match result {
                 Ok(()) => {
-                    backlog.saved(&document, &work, now());
-                    compactions.extend(compaction.map(|compaction| (document, compaction)));
+                    queue.backlog.moved(part);
+                    if let Some(compaction) = &part.work.compaction {
+                        compactions.push((&part.document, compaction));
+                    }
                 }
                 Err(reason) => {
-                    backlog.failed(&document, work, &reason, now());
-                    if compaction.is_some() {
+                    queue.backlog.failed(part, &reason);
+                    if part.work.compaction.is_some() {
                         let why = format!("its updates are not saved: {reason}");
-                        backlog.compacted(document, Err(why));
+                        queue.backlog.compacted(part.document.clone(), Err(why));
                     }
                     *trouble = Some(reason);
                 }
             }
         }
-        let failing = backlog.failing();
-        drop(backlog);
+        let failing = queue.backlog.failing();
+        drop(queue);
         match (failing_before, failing) {
             (0, 1..) => {
                 let reason = trouble.as_deref().unwrap_or_default();
@@ -172,12 +202,16 @@ impl Writer {
             _ => {}
         }
         (self.wake)();
-        compactions
+        for (document, compaction) in compactions {
+            let result = self.compact(document, compaction);
+            self.shared.queue().backlog.compacted(document.clone(), result);
+            (self.wake)();
+        }
     }
 
     fn commit_group(&mut self, batch: &Batch) -> Vec<Result<(), String>> {
-        let Batch { parts, next_turn, .. } = batch;
-        let fault = match self.commit(parts, *next_turn) {
+        let parts = &batch.parts;
+        let fault = match self.commit(parts, batch) {
             Ok(()) => return parts.iter().map(|_| Ok(())).collect(),
             Err(fault) => fault,
         };
@@ -185,20 +219,23 @@ impl Writer {
             return parts.iter().map(|_| Err(fault.to_string())).collect();
         }
         let alone = |part| {
-            let committed = self.commit(std::slice::from_ref(part), *next_turn);
+            let committed = self.commit(std::slice::from_ref(part), batch);
             committed.map_err(|fault| fault.to_string())
         };
         parts.iter().map(alone).collect()
     }
 
     /// One transaction over these documents.
-    fn commit(&mut self, parts: &[(DocumentId, Work)], next_turn: u64) -> Result<(), Fault> {
+    fn commit(&mut self, parts: &[Part], batch: &Batch) -> Result<(), Fault> {
         self.transact(|tx, probe| {
-            for (document, work) in parts {
+            if let Some(turn) = batch.purge {
+                tail::purge(tx, turn)?;
+            }
+            for Part { document, work } in parts {
                 probe(Step::Write(document), tx)?;
                 rows::write(tx, document, work)?;
                 if work.forgotten {
-                    tail::note(tx, next_turn)?;
+                    tail::note(tx, document, batch.next_turn)?;
                 }
             }
             Ok(())
@@ -237,7 +274,7 @@ impl Writer {
             self.shared.note_damage(&fault.to_string());
         }
         let time = now() - start;
-        self.shared.backlog().count(result.is_ok().then_some(time));
+        self.shared.queue().backlog.count(result.is_ok().then_some(time));
         result
     }
 
@@ -270,14 +307,18 @@ impl Writer {
         let reader = lock(&self.shared.reader).take();
         drop(reader);
         let writer = lock(&self.slot).take();
-        drop(writer);
         if end.is_ok()
-            && let Some(tail) = self.shared.tail()
+            && let Queue { backlog, tail: Some(tail) } = &*self.shared.queue()
+            && backlog.bytes() == 0
+            && tail.remove()
+            && let Some(writer) = &writer
+            && let Err(error) = tail::purge(writer, u64::MAX)
         {
-            tail.remove();
+            tracing::info!(%error, "the notes of deletions are left for the next start");
         }
+        drop(writer);
         drop(self.held);
-        self.shared.backlog().stop(end.err());
+        self.shared.queue().backlog.stop(end.err());
         self.shared.changed.notify_all();
         (self.wake)();
     }

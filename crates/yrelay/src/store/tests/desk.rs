@@ -12,6 +12,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Writes at once, retries soon.
 pub(super) const QUICK: Pace = Pace {
     interval: Duration::from_millis(1),
+    move_interval: Duration::ZERO,
     batch_bytes: 4 << 20,
     retry: Duration::from_millis(5),
     retry_max: Duration::from_millis(20),
@@ -20,7 +21,8 @@ pub(super) const QUICK: Pace = Pace {
 
 /// Writes at a full batch or at the end, never because time went by.
 pub(super) const fn patient(batch_bytes: u64) -> Pace {
-    Pace { interval: Duration::from_secs(3600), batch_bytes, ..QUICK }
+    const NEVER: Duration = Duration::from_secs(3600);
+    Pace { interval: NEVER, move_interval: NEVER, batch_bytes, ..QUICK }
 }
 
 pub(super) fn id(name: &str) -> DocumentId {
@@ -114,6 +116,11 @@ pub(super) fn snapshot(upto: u64) -> Bytes {
 pub(super) fn held(loaded: &Loaded) -> Vec<u64> {
     let bytes: Vec<u8> = loaded.updates.iter().flatten().copied().collect();
     bytes.chunks(8).map(|number| u64::from_le_bytes(number.try_into().unwrap())).collect()
+}
+
+/// What is in the database, whatever waits for it.
+pub(super) fn committed(path: &Path, document: &DocumentId) -> Vec<u64> {
+    held(&rows::load(&mut raw(path), document).unwrap().0)
 }
 
 pub(super) fn raw(path: &Path) -> Connection {

@@ -61,5 +61,5 @@ fn a_store_of_the_first_format_goes_on() {
     let format: i64 = disk.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let needed = "SELECT value FROM meta WHERE key = 'needs_yrelay'";
     let needed: String = disk.query_row(needed, [], |row| row.get(0)).unwrap();
-    assert_eq!((format, &*needed), (2, "0.1.0"));
+    assert_eq!((format, &*needed), (3, "0.1.0"));
 }

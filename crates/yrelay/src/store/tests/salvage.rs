@@ -31,8 +31,9 @@ static STORE: LazyLock<(Image, Content)> = LazyLock::new(|| {
         for seq in 1..=updates {
             desk.store.append(&id(name), seq, numbered(seq, words), false);
             content.entry(id(name)).or_default().push(seq);
+            // Each in a row of its own.
+            desk.wait_saved(&id(name), seq);
         }
-        desk.wait_saved(&id(name), updates);
     }
     desk.store.compact(&id("packed"), 50, (1..=50).map(|number| numbered(number, 100)).collect());
     desk.wait(|seen| seen[&id("packed")].compacted.is_some());

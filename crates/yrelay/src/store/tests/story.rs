@@ -9,8 +9,9 @@ use yrelay_testdisk::{Disk, Fault, Random};
 use super::ledger::{Ledger, numbered};
 use super::*;
 
-/// Writes at once, retries soon, folds the log often.
-pub(super) const BUSY: Pace = Pace { wal_frames: 40, ..QUICK };
+/// Saves at once, moves and retries soon, folds SQLite's log often.
+pub(super) const BUSY: Pace =
+    Pace { move_interval: Duration::from_millis(5), wal_frames: 40, ..QUICK };
 
 /// A directory in memory where there is one: what is written there is watched, not kept.
 pub(super) fn directory_in_memory() -> TempDir {
