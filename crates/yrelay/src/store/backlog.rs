@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use yrelay_core::id::DocumentId;
 
 use super::pace::Pace;
-use super::work::{Compaction, Row, Work};
+use super::work::Work;
 use super::{Outcome, Stats};
 
 mod entry;
+mod queue;
 
-use entry::{Entry, Retry, Wish};
+use entry::{Entry, Retry};
 pub(super) use entry::{Group, Part, Synced};
 
 /// All that waits, and what became of what did.
@@ -28,6 +29,8 @@ pub(super) struct Backlog {
     unmoved_since: Option<Instant>,
     /// Something waits that only the database can save.
     must_move: bool,
+    /// How many moves have ended.
+    moves: u64,
     /// Bytes that came since the last move.
     fresh: u64,
     bytes: u64,
@@ -52,6 +55,7 @@ impl Backlog {
             unsaved_since: None,
             unmoved_since: None,
             must_move: false,
+            moves: 0,
             fresh: 0,
             bytes: 0,
             outcomes: HashMap::new(),
@@ -64,101 +68,6 @@ impl Backlog {
             last_chance: false,
             stopped: None,
         }
-    }
-
-    /// Queues a row; whether the writer must look again.
-    pub(super) fn append(&mut self, document: &DocumentId, row: Row) -> bool {
-        let cost = row.cost();
-        self.bytes += cost;
-        self.queue(document, cost, Wish::Saved, |entry| {
-            assert!(
-                entry.last.is_none_or(|last| last < row.seq),
-                "sequence numbers of a document ascend"
-            );
-            entry.last = Some(row.seq);
-            entry.work.rows.push(row);
-        })
-    }
-
-    /// Queues a confirmation; whether the writer must look again.
-    pub(super) fn confirm(&mut self, document: &DocumentId, seq: u64) -> bool {
-        self.queue(document, 0, Wish::Whenever, |entry| {
-            entry.work.confirmed = entry.work.confirmed.max(Some(seq));
-        })
-    }
-
-    /// Takes back all confirmations; whether the writer must look again.
-    pub(super) fn unconfirm(&mut self, document: &DocumentId) -> bool {
-        self.queue(document, 0, Wish::Moved, |entry| {
-            entry.work.unconfirmed = true;
-            entry.work.confirmed = None;
-        })
-    }
-
-    /// Queues the time at which somebody has it open; whether the writer must look again.
-    pub(super) fn note_opened(&mut self, document: &DocumentId, unix_ms: u64) -> bool {
-        self.queue(document, 0, Wish::Whenever, |entry| {
-            entry.work.opened_ms = Some(unix_ms);
-        })
-    }
-
-    /// Queues a compaction, in place of one that still waits; whether the writer must look again.
-    pub(super) fn compact(&mut self, document: &DocumentId, compaction: Compaction) -> bool {
-        self.queue(document, compaction.bytes(), Wish::Whenever, |entry| {
-            entry.work.compaction = Some(compaction);
-        })
-    }
-
-    /// Queues the deletion of a document, in place of all that waits of it; whether the writer must
-    /// look again.
-    pub(super) fn forget(&mut self, document: &DocumentId) -> bool {
-        let work = Work { forgotten: true, ..Work::default() };
-        let cost = work.cost();
-        let dropped = self.entries.get(document).map_or(0, |entry| entry.work.cost());
-        self.bytes = self.bytes + cost - dropped;
-        self.failing.remove(document);
-        self.outcomes.remove(document);
-        self.queue(document, cost, Wish::Moved, |entry| {
-            entry.work = work;
-            entry.last = None;
-            entry.synced = 0;
-            entry.retry = None;
-            entry.life += 1;
-        })
-    }
-
-    /// The writer sleeps through everything but the first of a group and the one that fills it.
-    fn queue(
-        &mut self,
-        document: &DocumentId,
-        cost: u64,
-        wish: Wish,
-        change: impl FnOnce(&mut Entry),
-    ) -> bool {
-        let entry = match self.entries.get_mut(document) {
-            Some(entry) => entry,
-            None => self.entries.entry(document.clone()).or_default(),
-        };
-        change(entry);
-        if entry.retry.is_some() {
-            return false;
-        }
-        let is_full = |fresh| fresh >= self.pace.batch_bytes;
-        let was_full = is_full(self.fresh);
-        self.fresh += cost;
-        let is_first = match wish {
-            Wish::Whenever => self.unmoved_since.is_none(),
-            Wish::Saved | Wish::Moved => self.unsaved_since.is_none(),
-        };
-        if is_first {
-            let now = (self.now)();
-            self.unmoved_since.get_or_insert(now);
-            if wish != Wish::Whenever {
-                self.unsaved_since = Some(now);
-            }
-        }
-        self.must_move |= wish == Wish::Moved;
-        is_first || (!was_full && is_full(self.fresh))
     }
 
     /// All that is known of a document and not known to be in the database, what came first first.
@@ -186,6 +95,26 @@ impl Backlog {
         let group = self.unmoved_since.map(|since| since + wait);
         let retries = self.entries.values().filter_map(|entry| entry.retry.map(|retry| retry.at));
         group.into_iter().chain(retries).min()
+    }
+
+    /// All that waits is to be moved now. Once this many moves have ended, it has been tried.
+    pub(super) fn hurry(&mut self) -> u64 {
+        let waits = self.holds_back();
+        if waits {
+            self.must_move = true;
+            self.unmoved_since.get_or_insert_with(self.now);
+        }
+        let is_moving = self.entries.values().any(|entry| entry.moving.is_some());
+        self.moves + u64::from(waits) + u64::from(is_moving)
+    }
+
+    /// A move has ended.
+    pub(super) fn end_move(&mut self) {
+        self.moves += 1;
+    }
+
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
     }
 
     /// Hands out everything that is due.

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{self, Path};
+use std::sync::PoisonError;
 
 use super::schema::Database;
 use super::{Store, StoreError, lock};
 use crate::new_file;
 
 impl Store {
-    /// Writes a copy of all that is committed, as of one moment, to a file that is not there yet.
+    /// Writes a copy of all that is saved, as of one moment, to a file that is not there yet.
     /// It is a store itself: named `yrelay.db`, it opens. Blocks on the disk, for a large store for
     /// long; appends go on meanwhile.
     pub fn back_up(&self, path: &Path) -> Result<(), StoreError> {
@@ -18,7 +19,19 @@ impl Store {
             io::ErrorKind::AlreadyExists => StoreError::Exists(path.to_owned()),
             _ => StoreError::io(path, &error),
         };
+        self.settle();
         new_file::make(&path, fail, |part| self.copy_to(part))
+    }
+
+    /// Waits until all that was appended so far is in the database, or could not be moved.
+    fn settle(&self) {
+        let shared = self.shared();
+        let mut queue = shared.queue();
+        let moves = queue.backlog.hurry();
+        shared.changed.notify_all();
+        while queue.backlog.moves() < moves && queue.backlog.stopped().is_none() {
+            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// `VACUUM INTO` takes an empty file, and reads within one transaction.

@@ -124,7 +124,10 @@ impl Writer {
                     );
                     return Some(Task::Move(Batch { parts, is_all, next_turn, purge }));
                 }
-                Some(Group::Move(_)) => {}
+                Some(Group::Move(_)) => {
+                    queue.backlog.end_move();
+                    self.shared.changed.notify_all();
+                }
                 None if queue.backlog.closing() => return None,
                 None => {
                     let changed = &self.shared.changed;
@@ -188,7 +191,9 @@ impl Writer {
             }
         }
         let failing = queue.backlog.failing();
+        queue.backlog.end_move();
         drop(queue);
+        self.shared.changed.notify_all();
         match (failing_before, failing) {
             (0, 1..) => {
                 let reason = trouble.as_deref().unwrap_or_default();

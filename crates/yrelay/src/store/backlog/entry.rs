@@ -70,14 +70,3 @@ pub(in crate::store) struct Part {
     pub(in crate::store) document: DocumentId,
     pub(in crate::store) work: Arc<Work>,
 }
-
-/// What something that is queued waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// To be saved.
-    Saved,
-    /// To be saved, which the log cannot.
-    Moved,
-    /// Nothing: it may be lost.
-    Whenever,
-}

@@ -30,6 +30,24 @@ fn a_copy_is_a_store_of_what_is_committed() {
 }
 
 #[test]
+fn what_is_only_in_the_log_is_in_a_copy_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::open(directory(dir.path()), None, super::tail::LOGGED, no_faults());
+    let copies = tempfile::tempdir().unwrap();
+    for seq in 1..=3 {
+        desk.append(&id("a"), seq);
+        desk.wait_saved(&id("a"), seq);
+        let there = copies.path().join(seq.to_string());
+        std::fs::create_dir(&there).unwrap();
+        // The second time nothing waits.
+        for name in ["yrelay.db", "again.db"] {
+            desk.store.back_up(&there.join(name)).unwrap();
+        }
+        assert_eq!(committed(&there, &id("a")), (1..=seq).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_copy_replaces_nothing_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let mut desk = Desk::quick(dir.path());

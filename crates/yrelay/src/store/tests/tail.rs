@@ -166,7 +166,7 @@ fn nothing_is_opened_without_what_cannot_be_read() {
 }
 
 /// Saves in the log, moves nothing before it is closed.
-const LOGGED: Pace = Pace { move_interval: Duration::from_secs(3600), ..QUICK };
+pub(super) const LOGGED: Pace = Pace { move_interval: Duration::from_secs(3600), ..QUICK };
 
 #[test]
 fn a_sync_of_the_log_saves_and_what_is_moved_later_shares_rows() {
@@ -270,7 +270,7 @@ fn notes_of_deletions_go_once_no_file_can_bring_them_back() {
         let notes = "SELECT count(*) FROM meta WHERE key LIKE 'forgotten:%'";
         raw(dir.path()).query_row(notes, [], |row| row.get(0)).unwrap()
     };
-    let mut forget = |desk: &mut Desk| {
+    let forget = |desk: &mut Desk| {
         desk.append(&id("a"), 1);
         desk.wait_saved(&id("a"), 1);
         store.forget(&id("a"));
