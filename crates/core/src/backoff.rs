@@ -30,30 +30,32 @@ impl Random {
     }
 }
 
-/// Exponential backoff with full jitter: a random delay up to a bound that doubles.
+/// Backoff with full jitter: a random delay up to a third of what was waited so far. So whoever was
+/// away for a time is found again within a third of it, and the delays grow exponentially.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     base_ms: Millis,
     max_ms: Millis,
-    attempts: u32,
+    waited_ms: Millis,
 }
 
 impl Backoff {
-    /// The first delay is at most `base_ms`, none is above `max_ms`.
+    /// The first delays are at most `base_ms`, none is above `max_ms`.
     pub fn new(base_ms: Millis, max_ms: Millis) -> Self {
-        Self { base_ms, max_ms, attempts: 0 }
+        Self { base_ms, max_ms, waited_ms: 0 }
     }
 
     /// The delay before the next attempt.
     pub fn delay(&mut self, random: &mut Random) -> Millis {
-        let bound = self.base_ms.saturating_mul(1 << self.attempts.min(32)).min(self.max_ms);
-        self.attempts += 1;
-        random.upto(bound)
+        let bound = (self.waited_ms / 3).clamp(self.base_ms, self.max_ms);
+        let delay = random.upto(bound);
+        self.waited_ms = self.waited_ms.saturating_add(delay);
+        delay
     }
 
     /// An attempt succeeded.
     pub fn reset(&mut self) {
-        self.attempts = 0;
+        self.waited_ms = 0;
     }
 }
 
@@ -62,19 +64,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_double_up_to_the_maximum_and_reset() {
+    fn delays_grow_with_what_was_waited_up_to_the_maximum_and_reset() {
         let mut random = Random::new(7);
         let mut backoff = Backoff::new(250, 30_000);
-        let mut longest = [0; 12];
-        for _ in 0..200 {
+        for _ in 0..100 {
             backoff.reset();
-            for longest in &mut longest {
-                *longest = backoff.delay(&mut random).max(*longest);
+            let (mut waited, mut attempts, mut longest) = (0, 0, 0);
+            while waited < 600_000 {
+                let delay = backoff.delay(&mut random);
+                assert!(delay <= (waited / 3).clamp(250, 30_000), "{delay} after {waited}");
+                (waited, attempts, longest) = (waited + delay, attempts + 1, longest.max(delay));
             }
-        }
-        for (attempt, longest) in longest.into_iter().enumerate() {
-            let bound = (250u64 << attempt).min(30_000);
-            assert!(longest <= bound && longest > bound / 2, "attempt {attempt}: {longest}");
+            assert!(longest > 20_000, "{longest}");
+            assert!((40..150).contains(&attempts), "{attempts} attempts in ten minutes");
         }
     }
 }

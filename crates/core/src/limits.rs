@@ -77,7 +77,7 @@ pub const ACKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const LOG_UPDATES_MAX: usize = 500;
 
 /// Bytes behind a snapshot before they are compacted, if they also outgrow it twice.
-pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+pub const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Inputs held while a document loads; its readers wait beyond that.
 pub const HELD_INPUTS_MAX: usize = 256;
@@ -134,7 +134,7 @@ pub const GAP_ASK_MS: u64 = 1_000;
 /// A client that heard nothing for this long gets the empty awareness message.
 pub const KEEP_ALIVE_MS: u64 = 20_000;
 
-/// The first delay before another attempt to reach the upstream is at most this, ...
+/// The first delays before another attempt to reach the upstream are at most this, ...
 pub const UPSTREAM_BACKOFF_MS: u64 = 250;
 /// ... and none is above this.
 pub const UPSTREAM_BACKOFF_MS_MAX: u64 = 30_000;

@@ -164,10 +164,11 @@ impl State {
             let result = written.is_ok().then_some((replica, bytes));
             self.input(relay, id, Input::Compacted { result });
         }
-        if relay.store.unsaved_bytes(id) == 0
-            && let Some(slot) = self.documents.get_mut(id)
-            && std::mem::take(&mut slot.load_once_saved)
+        if let Some(slot) = self.documents.get_mut(id)
+            && slot.load_once_saved
+            && relay.store.unsaved_bytes(id) == 0
         {
+            slot.load_once_saved = false;
             let (id, number) = (id.clone(), slot.number);
             self.spawn(Job::Load { id, number });
         }

@@ -87,6 +87,7 @@ impl Relay {
         let Some(held) = known else { return Err(Fault::Unknown(id.to_string())) };
         let (store, id) = (self.store.clone(), id.clone());
         let read = spawn_blocking(move || {
+            store.write();
             let replica = match held {
                 Some(replica) => replica,
                 None => jobs::load_replica(&store, &id)?,

@@ -243,6 +243,9 @@ impl Outbox {
         if state.queue.is_empty() && (state.close.is_none() || state.closed) {
             return None;
         }
+        if let Some(turn) = &self.0.turn {
+            turn.leave();
+        }
         debug_assert!(batch.is_empty());
         mem::swap(&mut state.queue, batch);
         state.in_flight = (state.messages, state.bytes);

@@ -59,6 +59,7 @@ impl Relay {
         link: Option<Link>,
         metrics: Rc<Metrics>,
     ) -> Rc<Self> {
+        let log = opened.store.clone();
         Rc::new(Self {
             role: config.role,
             opaque: config.opaque.clone(),
@@ -70,7 +71,7 @@ impl Relay {
             store_news,
             resumed: Notify::new(),
             timer_changed: Notify::new(),
-            turn: Turn::default(),
+            turn: Turn::new(move || log.write()),
             grown: Notify::new(),
             loads: Semaphore::new(limits::LOADS_AT_ONCE),
             stopping: Cell::new(false),

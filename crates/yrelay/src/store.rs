@@ -215,8 +215,7 @@ impl Store {
         Ok(Opened { store, documents: opened.documents, upstream: opened.upstream })
     }
 
-    /// Queues an update, and writes it where it survives the end of this process, though not a power
-    /// cut. `seq` is above every earlier one of the document; `local` marks the document
+    /// Queues an update. `seq` is above every earlier one of the document; `local` marks the document
     /// unconfirmed.
     pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
         let row = Row { seq, update, local };
@@ -226,6 +225,14 @@ impl Store {
             }
             backlog.append(document, row)
         });
+    }
+
+    /// Writes what was appended where it survives the end of this process, though not a power cut.
+    /// To be called before anybody else gets to see it.
+    pub fn write(&self) {
+        if let Some(tail) = &mut self.shared().queue().tail {
+            tail.write();
+        }
     }
 
     /// Clears the mark that says unconfirmed, unless the mark is for an update above `seq`.

@@ -10,16 +10,28 @@ use tokio::sync::Notify;
 use crate::outbox::Outbox;
 
 /// The outboxes that were filled in this turn. Clones are the same turn.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Turn(Rc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     filled: RefCell<Vec<Outbox>>,
     ends: Notify,
+    /// To be done before anything leaves.
+    before: Box<dyn Fn()>,
 }
 
 impl Turn {
+    /// `before` is done before anything of a turn leaves.
+    pub(crate) fn new(before: impl Fn() + 'static) -> Self {
+        let before = Box::new(before);
+        Self(Rc::new(Shared { filled: RefCell::default(), ends: Notify::new(), before }))
+    }
+
+    /// Something leaves before the turn ends.
+    pub(crate) fn leave(&self) {
+        (self.0.before)();
+    }
+
     /// An outbox has something that is to leave.
     pub(crate) fn add(&self, outbox: Outbox) {
         let mut filled = self.0.filled.borrow_mut();
@@ -35,6 +47,7 @@ impl Turn {
         let mut leaving = Vec::new();
         loop {
             self.0.ends.notified().await;
+            (self.0.before)();
             mem::swap(&mut *self.0.filled.borrow_mut(), &mut leaving);
             for outbox in leaving.drain(..) {
                 outbox.leave();
@@ -78,7 +91,7 @@ mod tests {
     async fn what_is_queued_leaves_at_the_end_of_the_turn_in_one_write() {
         let (mut peer, ours) = connected().await;
         let (_reader, writer) = ws::accept_tcp(ours);
-        let turn = Turn::default();
+        let turn = Turn::new(|| {});
         let outbox = Outbox::leaving_in(&turn, limits::OUTBOX_ROOM_BYTES);
         let attached = outbox.attach(writer);
         for letter in [b"a", b"b"] {
@@ -103,7 +116,7 @@ mod tests {
     async fn who_reads_slowly_gets_everything_in_order_and_the_close_last() {
         let (mut peer, ours) = connected().await;
         let (reader, writer) = ws::accept_tcp(ours);
-        let turn = Turn::default();
+        let turn = Turn::new(|| {});
         let outbox = Outbox::leaving_in(&turn, limits::OUTBOX_ROOM_BYTES);
         let mut sent = 0;
         let fill = async {

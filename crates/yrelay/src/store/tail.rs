@@ -1,6 +1,6 @@
-//! The log of what is appended: one write for each update before anybody else sees it, one sync for
-//! all that came meanwhile, and they are saved. The database gets them later, many at a time.
-//! By the write, what others have received survives `kill -9`; by the sync, a power cut.
+//! The log of what is appended: a write before anybody else sees it, a sync for all that came
+//! meanwhile, and it is saved. The database gets it later, many updates at a time. By the write,
+//! what others have received survives `kill -9`; by the sync, a power cut.
 //!
 //! Two files take turns: while what is in one is moved to the database, the other is written to.
 //! Nothing is erased after that; at the next start the sequence numbers tell what is in the
@@ -30,7 +30,7 @@ use crate::clock::unix_ms;
 const KEPT_BYTES: u64 = 4 << 20;
 /// A file that grew to this is not continued, though its rows could not be moved meanwhile.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The same of the buffer.
+/// With so much in it the buffer is written, whoever waits for it.
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// What follows a sync begins at a multiple of this: pages that are on their way to the disk, or on
@@ -74,6 +74,7 @@ pub(super) struct Tail {
     turn: u64,
     /// All in the other one is in the database.
     is_other_free: bool,
+    /// Records that are not written yet.
     buffer: Vec<u8>,
     /// The turn of the last deletion, while the database notes it.
     forgotten: Option<u64>,
@@ -103,14 +104,14 @@ impl Half {
         }
     }
 
-    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+    fn write(&mut self, records: &[u8]) -> io::Result<()> {
         if self.end >= FILE_BYTES_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         // What follows an error takes its place.
-        self.file.write_at(self.end, record)?;
+        self.file.write_at(self.end, records)?;
         self.is_dirty = true;
-        self.end += record.len() as u64;
+        self.end += records.len() as u64;
         Ok(())
     }
 
@@ -177,7 +178,7 @@ impl Tail {
         })
     }
 
-    /// Writes a row.
+    /// Takes a row.
     pub(super) fn append(&mut self, document: &DocumentId, row: &Row) {
         let kind = if row.local { LOCAL_ROW } else { ROW };
         self.put(kind, document, row.seq, &row.update);
@@ -191,21 +192,33 @@ impl Tail {
     fn put(&mut self, kind: u8, document: &DocumentId, seq: u64, update: &[u8]) {
         let name = document.as_str().as_bytes();
         let length = 1 + 8 + 2 + name.len() + update.len();
-        let record = &mut self.buffer;
-        record.extend(self.turn.to_le_bytes());
-        record.extend((length as u32).to_le_bytes());
-        record.extend([0; 4]);
-        record.push(kind);
-        record.extend(seq.to_le_bytes());
-        record.extend((name.len() as u16).to_le_bytes());
-        record.extend(name);
-        record.extend(update);
+        let buffer = &mut self.buffer;
+        let begin = buffer.len();
+        buffer.reserve(HEAD_BYTES + length);
+        buffer.extend(self.turn.to_le_bytes());
+        buffer.extend((length as u32).to_le_bytes());
+        buffer.extend([0; 4]);
+        buffer.push(kind);
+        buffer.extend(seq.to_le_bytes());
+        buffer.extend((name.len() as u16).to_le_bytes());
+        buffer.extend(name);
+        buffer.extend(update);
+        let record = &mut buffer[begin..];
         let crc = checksum(record);
         record[12..16].copy_from_slice(&crc.to_le_bytes());
-        let half = &mut self.halves[self.current];
-        let written = half.write(record);
-        record.clear();
-        record.shrink_to(BUFFER_BYTES);
+        if buffer.len() >= BUFFER_BYTES {
+            self.write();
+        }
+    }
+
+    /// Writes what was taken.
+    pub(super) fn write(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let written = self.halves[self.current].write(&self.buffer);
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
         self.judge(self.current, &written);
     }
 
@@ -223,8 +236,9 @@ impl Tail {
         self.halves.iter().all(|half| !half.is_broken)
     }
 
-    /// Begins a sync of all that was written so far.
+    /// Begins a sync of all that was taken so far.
     pub(super) fn begin_sync(&mut self) -> Syncing {
+        self.write();
         Syncing(self.halves.each_mut().map(|half| {
             half.end = half.end.next_multiple_of(PAGE_BYTES);
             std::mem::take(&mut half.is_dirty).then(|| (Arc::clone(&half.file), half.begins))
@@ -245,8 +259,9 @@ impl Tail {
         is_synced
     }
 
-    /// All that was written is about to be moved. Returns the turn of what follows.
+    /// All that was taken is about to be moved. Returns the turn of what follows.
     pub(super) fn turn(&mut self) -> u64 {
+        self.write();
         self.turn += 1;
         if self.is_other_free {
             self.is_other_free = false;

@@ -61,6 +61,7 @@ impl Desk {
 
     pub(super) fn append(&self, document: &DocumentId, seq: u64) {
         self.store.append(document, seq, update(seq), false);
+        self.store.write();
     }
 
     /// Waits until the latest words satisfy the condition.

@@ -50,6 +50,7 @@ impl Story {
         let mut ledger = lock(&self.ledger);
         let (seq, number) = ledger.append(self.disk.length(), name);
         self.store().append(name, seq, numbered(number, words), local);
+        self.store().write();
     }
 
     pub(super) fn wait_saved(&self, names: &[DocumentId]) {

@@ -42,6 +42,7 @@ fn what_was_appended_is_there_though_it_was_never_committed() {
     let desk = idle(dir.path());
     (1..=3).for_each(|seq| desk.append(&id("a"), seq));
     desk.store.append(&id("b"), 1, update(1), true);
+    desk.store.write();
     assert_eq!(desk.store.stats().commits, 0);
     let left = killed(dir.path());
     for _ in 0..2 {
@@ -131,8 +132,10 @@ fn what_was_deleted_does_not_come_back() {
     (1..=3).for_each(|seq| desk.append(&id("a"), seq));
     let before = tails(dir.path());
     desk.store.forget(&id("a"));
+    desk.store.write();
     assert_eq!(shown(killed(dir.path()).path(), "a"), [0; 0]);
     desk.store.append(&id("a"), 1, update(100), false);
+    desk.store.write();
     assert_eq!(shown(killed(dir.path()).path(), "a"), [100]);
     desk.close();
     assert_eq!(shown(dir.path(), "a"), [100]);
