@@ -8,11 +8,13 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Full, Writer};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::printable::printable;
 
@@ -99,23 +101,47 @@ impl Level {
 
 /// Starts logging. `filter` is RUST_LOG, which decides on the levels where it is set.
 pub(crate) fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
-    let levels = EnvFilter::try_new(filter.unwrap_or(log.level.filter()))
+    let levels = levels(filter.unwrap_or(log.level.filter()))
         .context("RUST_LOG is not understood; write it like yrelay=debug")?;
     let on_stderr = log.file.is_none();
     // A line that cannot be written is lost: complaining of it on a standard error that nobody reads
     // any more would be a panic in whatever logs.
     let builder = tracing_subscriber::fmt()
         .log_internal_errors(false)
-        .with_env_filter(levels)
+        .with_max_level(LevelFilter::TRACE) // the levels decide
         .with_writer(writer(log.file.as_deref())?);
     match log.format {
-        Format::Json => builder.json().flatten_event(true).init(),
+        Format::Json => builder.json().flatten_event(true).finish().with(levels).init(),
         Format::Text if on_stderr && leads_to_journal() => {
-            builder.event_format(ForJournal::new()).init();
+            builder.event_format(ForJournal::new()).finish().with(levels).init();
         }
-        Format::Text => builder.with_ansi(on_stderr && is_coloured()).init(),
+        Format::Text => {
+            builder.with_ansi(on_stderr && is_coloured()).finish().with(levels).init();
+        }
     }
     Ok(())
+}
+
+/// A filter in the words of RUST_LOG: levels, and targets with levels of their own. Those of spans
+/// would find nothing, as there are none here; what reads them brings regular expressions along, a
+/// third of a megabyte.
+fn levels(filter: &str) -> anyhow::Result<Targets> {
+    let mut levels = Targets::new();
+    let mut words = filter.split(',').filter(|word| !word.is_empty()).peekable();
+    if words.peek().is_none() {
+        return Ok(levels.with_default(LevelFilter::ERROR));
+    }
+    for word in words {
+        let (name, level) = word.trim().split_once('=').unwrap_or((word.trim(), ""));
+        let is_name = name.starts_with(|c: char| c.is_alphanumeric() || "-:_".contains(c));
+        anyhow::ensure!(is_name && !name.contains('['), "invalid filter directive");
+        levels = match (name.parse::<LevelFilter>(), level) {
+            (Ok(level), "") if !word.contains('=') => levels.with_default(level),
+            (_, "") => levels.with_target(name, LevelFilter::TRACE),
+            (_, level) => levels.with_target(name, level.parse::<LevelFilter>()?),
+        };
+    }
+    Ok(levels)
 }
 
 /// Whether somebody sees colours, and wants to (no-color.org).
@@ -244,6 +270,32 @@ mod tests {
             .map(|level| level.parse::<Level>().unwrap().filter());
         let expected = ["error", "warn", "warn,yrelay=info", "info,yrelay=debug", "trace"];
         assert_eq!(filters, expected);
+    }
+
+    #[test]
+    fn a_filter_names_levels_and_targets() {
+        let logged = |filter: &str, target: &str| {
+            let levels = levels(filter).unwrap();
+            let all = ["error", "warn", "info", "debug", "trace"];
+            let logged = |level: &&&str| levels.would_enable(target, &level.parse().unwrap());
+            all.iter().take_while(logged).last().copied()
+        };
+        assert_eq!(logged("warn,yrelay=info", "yrelay::store"), Some("info"));
+        assert_eq!(logged("warn,yrelay=info", "rustls"), Some("warn"));
+        assert_eq!(logged("yrelay=info,yrelay::store=trace", "yrelay::store"), Some("trace"));
+        assert_eq!(logged("yrelay::store", "yrelay::store"), Some("trace"));
+        assert_eq!(logged("yrelay=", "yrelay"), Some("trace"));
+        assert_eq!(logged("yrelay", "rustls"), None);
+        assert_eq!(logged(" off , yrelay=WARN", "yrelay"), Some("warn"));
+        assert_eq!(logged("3", "yrelay"), Some("info"));
+        for nothing in ["", ","] {
+            assert_eq!(logged(nothing, "yrelay"), Some("error"));
+        }
+        for faulty in
+            ["yrelay=loud", "yrelay=info=debug", " ", "=info", "[span]=info", "a[{b}]=info"]
+        {
+            assert!(levels(faulty).is_err(), "{faulty}");
+        }
     }
 
     #[test]
