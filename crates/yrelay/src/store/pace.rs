@@ -22,7 +22,7 @@ pub(super) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            interval: Duration::from_millis(20),
+            interval: Duration::from_millis(30),
             move_interval: Duration::from_secs(2),
             batch_bytes: 4 << 20,
             retry: Duration::from_secs(1),
