@@ -95,8 +95,7 @@ impl Structs {
                 page.insert(usize::MAX, clock, len, raw);
             }
             last => {
-                // Hardly anything more comes to the last one. If it is shared it is a copy, without
-                // room in reserve.
+                // Hardly anything more comes to the last one. One that a copy shares stays as it is.
                 if let Some(page) = last.and_then(Arc::get_mut) {
                     page.shrink();
                 }
