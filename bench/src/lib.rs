@@ -11,6 +11,7 @@
 //! - [`bare`] is the limit: the least that a server on this runtime with this WebSocket library
 //!   can do.
 //! - [`results`], [`table`] and [`plot`] show what came of it.
+//! - [`counts`] is another matter: instructions of the core by itself.
 #![cfg(target_os = "linux")]
 #![warn(missing_docs)]
 
@@ -19,6 +20,7 @@ pub mod bare;
 pub mod clock;
 pub mod connection;
 pub mod contender;
+pub mod counts;
 pub mod crowd;
 pub mod ledger;
 pub mod machine;

@@ -10,7 +10,7 @@ use yrelay_bench::contender::{self, Contender, install};
 use yrelay_bench::results::{Outcome, Session};
 use yrelay_bench::scenario::{self, Scenario};
 use yrelay_bench::stage::{self, Cast, Options};
-use yrelay_bench::{bare, machine, plot, table, yrs_memory};
+use yrelay_bench::{bare, counts, machine, plot, table, yrs_memory};
 
 /// Files that are no connections.
 const OWN_FILES: u64 = 100;
@@ -38,6 +38,15 @@ enum Command {
         /// What `run --json` wrote; of several, the last one counts for what is in more than one
         json: Vec<PathBuf>,
     },
+    /// Count the instructions that the hot paths of the core take, with valgrind
+    Counts {
+        /// Make the new counts the accepted ones
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Take one of these paths
+    #[command(name = counts::COMMAND, hide = true)]
+    Count { path: String },
     /// What a document takes in memory as yrs holds it
     #[command(name = yrs_memory::COMMAND, hide = true)]
     YrsMemory,
@@ -88,6 +97,13 @@ pub(crate) fn main() -> Result<ExitCode> {
         Command::Table { json } => {
             let sessions = json.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
             print!("{}", table::of(&table::merged(sessions)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Counts { accept } => {
+            Ok(if counts::count_all(accept)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Count { path } => {
+            counts::run(&path)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::YrsMemory => {

@@ -241,7 +241,14 @@ pub fn put_varuint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Bytes that [`put_varuint`] writes.
+/// The bytes that [`put_varuint`] writes.
+#[inline]
+pub(crate) fn varuint(value: u64) -> impl Iterator<Item = u8> {
+    let groups = std::iter::successors(Some(value), |&left| (left >= 0x80).then_some(left >> 7));
+    groups.map(|left| if left >= 0x80 { left as u8 | 0x80 } else { left as u8 })
+}
+
+/// How many bytes [`put_varuint`] writes.
 #[inline]
 pub fn varuint_bytes(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)

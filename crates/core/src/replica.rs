@@ -3,6 +3,7 @@
 mod chunk;
 mod collect;
 mod compact;
+mod join;
 mod parts;
 mod pending;
 mod structs;
@@ -205,10 +206,10 @@ impl Replica {
 
     /// Stores a struct none of whose clocks is held, but for `held` itself.
     #[inline]
-    fn store(&mut self, client: u64, clock: u32, len: u32, raw: &[u8]) {
-        self.clients.entry(client).or_default().insert(clock, len, raw);
-        self.struct_count += 1;
-        self.struct_bytes += raw.len();
+    fn store(&mut self, id: Id, item: &Item<'_>, joins: bool) {
+        let grown = self.clients.entry(id.client).or_default().insert(id, item, joins);
+        self.struct_count += grown.structs;
+        self.struct_bytes += grown.bytes;
     }
 }
 
@@ -221,12 +222,14 @@ struct Section<'a> {
     run: Range<u32>,
     applied: &'a mut Applied,
     was_gapped: bool,
-    /// The first clock that was not held.
+    /// Something is held beyond a gap, by now.
+    gapped: bool,
+    /// The first clock that was not held before the gap was there.
     was_settled: u32,
     /// All clocks below are held or in `run`.
     settled: u32,
     takes_gapped: bool,
-    /// What `replica` held before, in all.
+    /// What `replica` held then, in all.
     held_before: Pending,
 }
 
@@ -234,12 +237,14 @@ impl<'a> Section<'a> {
     #[inline]
     fn new(replica: &Replica, client: u64, takes_gapped: bool, applied: &'a mut Applied) -> Self {
         let settled = replica.settled(client);
+        let was_gapped = replica.is_gapped(client);
         Self {
             client,
             free: 0..0,
             run: 0..0,
             applied,
-            was_gapped: replica.is_gapped(client),
+            was_gapped,
+            gapped: was_gapped,
             was_settled: settled,
             settled,
             takes_gapped,
@@ -263,8 +268,7 @@ impl<'a> Section<'a> {
             self.free = self.free_from(replica, id.clock);
         }
         if self.free.start <= id.clock && end <= self.free.end {
-            replica.store(self.client, id.clock, item.len, item.raw);
-            self.extend(replica, id.clock..end);
+            self.store(replica, id, &item);
         } else {
             self.applied.whole = false;
             self.apply_parts(replica, id, item);
@@ -295,8 +299,8 @@ impl<'a> Section<'a> {
             if !held {
                 raw.clear();
                 parts.put(&(at - id.clock..stop - id.clock), &mut raw);
-                replica.store(self.client, at, stop - at, &raw);
-                self.extend(replica, at..stop);
+                let part = Item::known(&raw, stop - at);
+                self.store(replica, Id { client: self.client, clock: at }, &part);
             }
             at = stop;
         }
@@ -307,6 +311,20 @@ impl<'a> Section<'a> {
             (false, end) => clock..end,
             (true, end) => end..end,
         }
+    }
+
+    /// Stores a struct none of whose clocks is held. What stands beyond a gap is bounded by its
+    /// structs: it is not joined.
+    #[inline]
+    fn store(&mut self, replica: &mut Replica, id: Id, item: &Item<'_>) {
+        let end = self.was_settled.max(self.run.end);
+        if !self.gapped && id.clock > end {
+            self.gapped = true;
+            self.was_settled = end;
+            self.held_before = replica.all();
+        }
+        replica.store(id, item, !self.gapped);
+        self.extend(replica, id.clock..id.clock + item.len);
     }
 
     #[inline]

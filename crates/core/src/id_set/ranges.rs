@@ -119,6 +119,18 @@ fn get(pages: &[Vec<Range<u32>>], place: Place) -> Option<Range<u32>> {
 }
 
 fn insert_paged(pages: &mut Vec<Vec<Range<u32>>>, count: &mut usize, mut range: Range<u32>) {
+    // Most sets are written in order.
+    if let Some(last) = pages.last_mut().and_then(|page| page.last_mut())
+        && last.start <= range.start
+    {
+        if range.start <= last.end {
+            last.end = last.end.max(range.end);
+        } else {
+            insert_at(pages, Place { page: pages.len(), at: 0 }, range);
+            *count += 1;
+        }
+        return;
+    }
     let mut place = place_of(pages, |held| held.end < range.start);
     // Takes in what it touches; the last of these gives the place to stay in.
     while let Some(held) = get(pages, place)

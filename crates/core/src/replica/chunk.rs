@@ -81,6 +81,7 @@ impl Replica {
     /// it yields, however much is wanted.
     pub fn take_chunk(&self, want: &mut Want, bytes_max: usize) -> Option<Chunk> {
         let mut room = Room::new(bytes_max);
+        let whole = room.bytes();
         let mut picked = self
             .pick_all(&want.structs, &mut room)
             .unwrap_or_else(|| Search::run(self, &want.structs, &mut room));
@@ -97,7 +98,7 @@ impl Replica {
         if picked.is_empty() && deletes.is_empty() {
             return None;
         }
-        let update = Update::trusted(self.encode(&picked, &deletes));
+        let update = Update::trusted(self.encode(&picked, &deletes, whole - room.bytes()));
         Some(Chunk { update, complete: settled && want.deletes.is_empty() })
     }
 
@@ -173,6 +174,12 @@ impl Replica {
     /// Takes all deletions if they fit; if nothing else is in the update, as many as fit. Those
     /// that we do not know are dropped at the end.
     fn take_deletes(&self, wanted: &mut IdSet, room: &mut Room) -> IdSet {
+        // Whoever joins wants all of ours: then none is looked up.
+        let mut left = room.clone();
+        if *wanted == self.deletes && left.put_deletes(wanted.iter()) {
+            *room = left;
+            return std::mem::take(wanted);
+        }
         let alone = room.is_empty();
         let (taken, all) = self.fitting_deletes(wanted, room);
         if all {

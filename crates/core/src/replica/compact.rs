@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::Replica;
 use super::collect::collectable;
+use super::join::{self, Ending};
 use super::parts::Parts;
 use super::structs::Structs;
-use crate::decode::{Reader, put_varuint};
+use crate::decode::put_varuint;
 use crate::id_set::IdSet;
 use crate::update::{Id, Item, Kind, Update};
 
@@ -157,7 +158,8 @@ impl Compactor<'_> {
         if self.cut.len > 0 {
             let mut raw = Vec::new();
             self.cut.put(&mut raw);
-            self.out.store(self.client, self.cut.clock, self.cut.len, &raw);
+            let id = Id { client: self.client, clock: self.cut.clock };
+            self.out.store(id, &Item::known(&raw, self.cut.len), false);
         }
     }
 }
@@ -186,9 +188,7 @@ struct Run {
     clock: u32,
     /// Zero before the first.
     len: u32,
-    kind: Option<Kind>,
-    keyed: bool,
-    right_origin: Option<Id>,
+    ending: Option<Ending>,
     header: Vec<u8>,
     /// The content without the length that strings and lists begin with.
     values: Vec<u8>,
@@ -198,9 +198,7 @@ impl Run {
     fn begin(&mut self, clock: u32, item: &Item<'_>) {
         self.clock = clock;
         self.len = 0;
-        self.kind = Some(item.kind);
-        self.keyed = item.keyed;
-        self.right_origin = item.right_origin;
+        self.ending = Some(Ending::of(item));
         self.header.clear();
         self.header.extend_from_slice(item.header());
         self.values.clear();
@@ -209,18 +207,8 @@ impl Run {
 
     /// Takes a struct in if it is what a cut of this one would have left.
     fn join(&mut self, client: u64, clock: u32, item: &Item<'_>) -> bool {
-        if self.len == 0 || self.clock + self.len != clock || self.kind != Some(item.kind) {
-            return false;
-        }
-        let follows = item.origin == Some(Id { client, clock: clock - 1 })
-            && item.right_origin == self.right_origin;
-        let joins = match item.kind {
-            Kind::Gc => true,
-            Kind::Deleted => follows,
-            // Of the values of a map key each hides the one before.
-            Kind::Json | Kind::String | Kind::Any => follows && !self.keyed && !item.keyed,
-            _ => false,
-        };
+        let joins = self.clock + self.len == clock
+            && self.ending.is_some_and(|ending| ending.takes(Id { client, clock }, item));
         if joins {
             self.extend(item);
         }
@@ -229,25 +217,14 @@ impl Run {
 
     fn extend(&mut self, item: &Item<'_>) {
         self.len += item.len;
-        let mut content = Reader::new(item.content());
-        match item.kind {
-            Kind::Gc | Kind::Deleted | Kind::Skip => return,
-            Kind::String | Kind::Json | Kind::Any => {
-                content.varuint().expect("content begins with its length");
-            }
-            _ => {}
-        }
-        self.values.extend_from_slice(content.rest());
+        self.values.extend_from_slice(join::values(item));
     }
 
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header);
-        match self.kind {
-            Some(Kind::Gc | Kind::Deleted | Kind::Skip | Kind::Json | Kind::Any) => {
-                put_varuint(out, u64::from(self.len));
-            }
-            Some(Kind::String) => put_varuint(out, self.values.len() as u64),
-            _ => {}
+        let kind = self.ending.map(|ending| ending.kind);
+        if let Some(count) = kind.and_then(|kind| join::count(kind, self.len, self.values.len())) {
+            put_varuint(out, count);
         }
         out.extend_from_slice(&self.values);
     }

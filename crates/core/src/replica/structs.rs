@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::update::Item;
+use super::Pending;
+use super::join::{self, Ending};
+use crate::decode::{Reader, varuint, varuint_bytes};
+use crate::update::{Id, Item};
 
 /// Entries of a page that is not appended to any more: what the first change after a copy costs.
 const PAGE_ENTRIES_MAX: usize = 512;
@@ -15,6 +18,8 @@ const PAGE_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Default)]
 pub(super) struct Structs {
     pages: Vec<Arc<Page>>,
+    /// Nothing where its bytes are not the last of their page.
+    tail: Option<Tail>,
 }
 
 #[derive(Clone, Default)]
@@ -33,6 +38,13 @@ struct Entry {
     at: u32,
     /// Bytes of the struct.
     size: u32,
+}
+
+/// What has to be known of the last struct to join another to it.
+#[derive(Clone, Copy)]
+struct Tail {
+    ending: Ending,
+    header_bytes: usize,
 }
 
 /// One stored struct.
@@ -61,20 +73,37 @@ impl<'a> Stored<'a> {
 pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 impl Structs {
-    /// Stores the struct that `write` appends. None of its clocks may be held.
+    /// Stores a struct none of whose clocks is held. With `joins` it may become part of the one
+    /// before it. Returns by how much the structs have grown.
     #[inline]
-    pub(super) fn insert(&mut self, clock: u32, len: u32, raw: &[u8]) {
+    pub(super) fn insert(&mut self, id: Id, item: &Item<'_>, joins: bool) -> Pending {
+        let (clock, len, raw) = (id.clock, item.len, item.raw);
         match self.pages.last_mut() {
-            Some(page) if page.end() <= clock => {
-                if page.is_full() {
-                    self.pages.push(Arc::new(Page::of(clock, len, raw)));
-                } else {
-                    Arc::make_mut(page).insert(usize::MAX, clock, len, raw);
-                }
+            Some(page) if page.end() > clock => {
+                self.tail = None;
+                self.insert_between(clock, len, raw);
+                return Pending { structs: 1, bytes: raw.len() };
             }
-            Some(_) => self.insert_between(clock, len, raw),
-            None => self.pages.push(Arc::new(Page::of(clock, len, raw))),
+            Some(page) if !page.is_full() => {
+                let joins = joins && page.end() == clock;
+                let page = Arc::make_mut(page);
+                if let Some(tail) = self.tail.filter(|tail| joins && tail.ending.takes(id, item))
+                    && let Some(bytes) = page.join(tail.header_bytes, item)
+                {
+                    return Pending { structs: 0, bytes };
+                }
+                page.insert(usize::MAX, clock, len, raw);
+            }
+            last => {
+                // Hardly anything more comes to the last one. One that a copy shares stays as it is.
+                if let Some(page) = last.and_then(Arc::get_mut) {
+                    page.shrink();
+                }
+                self.pages.push(Arc::new(Page::of(clock, len, raw)));
+            }
         }
+        self.tail = Some(Tail { ending: Ending::of(item), header_bytes: item.header_bytes });
+        Pending { structs: 1, bytes: raw.len() }
     }
 
     #[cold]
@@ -141,6 +170,40 @@ impl Page {
         } else {
             self.entries.insert(at, entry);
         }
+    }
+
+    /// Joins a struct to the last one, whose header is so long. Returns by how many bytes that
+    /// grows; nothing where its writer took more bytes for a number than need be, as that would
+    /// shrink.
+    #[inline]
+    fn join(&mut self, header_bytes: usize, item: &Item<'_>) -> Option<usize> {
+        let (last, before) = (self.entries.last_mut()?, self.bytes.len());
+        let start = last.at as usize + header_bytes;
+        let mut content = Reader::new(self.bytes.get(start..)?);
+        let count = content.varuint().ok()?;
+        let place = start..start + content.offset();
+        let values = join::values(item);
+        let joined = count + join::count(item.kind, item.len, values.len())?;
+        let bytes = varuint_bytes(joined);
+        if place.len() == bytes {
+            let number = self.bytes.get_mut(place)?.iter_mut();
+            number.zip(varuint(joined)).for_each(|(old, new)| *old = new);
+        } else if place.len() == varuint_bytes(count) {
+            self.bytes.splice(place, varuint(joined));
+        } else {
+            return None;
+        }
+        self.bytes.extend_from_slice(values);
+        let grown = self.bytes.len() - before;
+        last.len += item.len;
+        last.size += u32::try_from(grown).expect("updates are bounded");
+        Some(grown)
+    }
+
+    /// Gives back what is held in reserve.
+    fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.bytes.shrink_to_fit();
     }
 
     /// Two pages: the first `at` entries, and the others.

@@ -26,13 +26,18 @@ fn a_failing_store_is_shown_and_nothing_is_acknowledged_until_it_recovers() {
     t.expect(A, &["update 1:0..2", "update 1:2..3"]);
 }
 
+/// Clocks that are written in [`compacting`], and how many of them are deleted again.
+const WRITTEN: u32 = 10 * limits::LOG_UPDATES_MAX as u32;
+const DELETED: u32 = WRITTEN - 10;
+
 fn compacting() -> Script {
     let mut t = Script::new();
     t.join(A);
-    for clock in 0..=limits::LOG_UPDATES_MAX as u32 {
+    for clock in (0..WRITTEN).step_by(10) {
         assert!(t.frozen.is_none());
-        t.frame(A, update(&insert(1, clock, "x")));
+        t.frame(A, update(&insert(1, clock, "0123456789")));
     }
+    t.frame(A, update(&delete(1, 0, DELETED)));
     t.save();
     t.take(A);
     assert!(t.frozen.is_some());
@@ -42,17 +47,16 @@ fn compacting() -> Script {
 #[test]
 fn a_long_log_is_compacted_and_keeps_what_came_meanwhile() {
     let mut t = compacting();
-    let end = limits::LOG_UPDATES_MAX as u32 + 1;
     let before = t.standing().bytes;
-    t.frame(A, update(&insert(1, end, "during")));
-    t.frame(A, update(&delete(1, 0, 2)));
+    t.frame(A, update(&insert(1, WRITTEN, "during")));
+    t.frame(A, update(&delete(1, DELETED, 2)));
     t.save();
     t.compact();
     assert!(t.standing().bytes < before / 4, "it is the compacted one");
     t.attach(B);
     t.frame(B, step1(&[]));
     let told = t.take(B);
-    assert_eq!(show(&told[1]), format!("step2 1:0..{} -1:0..2", end + 6));
+    assert_eq!(show(&told[1]), format!("step2 1:0..{} -1:0..{}", WRITTEN + 6, DELETED + 2));
 }
 
 #[test]
@@ -60,7 +64,7 @@ fn a_compaction_that_came_to_nothing_is_tried_again_when_the_log_has_grown() {
     let mut t = compacting();
     t.handle(Input::Compacted { result: None });
     t.frozen = None;
-    let mut clock = limits::LOG_UPDATES_MAX as u32 + 1;
+    let mut clock = WRITTEN;
     for _ in 0..limits::LOG_UPDATES_MAX {
         t.frame(A, update(&insert(1, clock, "x")));
         clock += 1;
@@ -70,7 +74,7 @@ fn a_compaction_that_came_to_nothing_is_tried_again_when_the_log_has_grown() {
     assert!(t.frozen.is_some());
     t.attach(B);
     t.frame(B, step1(&[]));
-    assert_eq!(show(&t.take(B)[1]), format!("step2 1:0..{}", clock + 1));
+    assert_eq!(show(&t.take(B)[1]), format!("step2 1:0..{} -1:0..{DELETED}", clock + 1));
 }
 
 #[test]

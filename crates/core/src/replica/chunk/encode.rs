@@ -11,9 +11,12 @@ use crate::replica::structs::Stored;
 use crate::update::Id;
 
 impl Replica {
-    /// Sections in descending order of clients, as Yjs writes them, each without a gap.
-    pub(super) fn encode(&self, picked: &Picked, deletes: &IdSet) -> Vec<u8> {
-        let mut out = Vec::new();
+    /// Sections in descending order of clients, as Yjs writes them, each without a gap: about
+    /// `bytes` in all.
+    pub(super) fn encode(&self, picked: &Picked, deletes: &IdSet, bytes: usize) -> Vec<u8> {
+        /// The counts of sections and of clients in the delete set.
+        const FRAME_BYTES: usize = 8;
+        let mut out = Vec::with_capacity(bytes + FRAME_BYTES);
         put_varuint(&mut out, picked.len() as u64);
         for (&client, range) in picked.iter().rev() {
             let count = self.over(client, range.clone()).count();

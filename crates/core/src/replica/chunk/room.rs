@@ -36,6 +36,11 @@ impl Room {
         }
     }
 
+    /// The bytes that still fit.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether nothing was put in yet.
     pub(super) fn is_empty(&self) -> bool {
         self.structs == limits::STRUCTS_PER_UPDATE_MAX
@@ -91,6 +96,17 @@ impl Room {
             self.deletes -= 1;
             true
         }
+    }
+
+    /// Puts in deletions by client and clock; false if they do not all fit.
+    pub(super) fn put_deletes(
+        &mut self,
+        mut ranges: impl Iterator<Item = (u64, Range<u32>)>,
+    ) -> bool {
+        let mut previous = None;
+        ranges.all(|(client, range)| {
+            self.put_delete(client, &range, previous.replace(client) != Some(client))
+        })
     }
 
     fn put(&mut self, bytes: usize) -> bool {
