@@ -289,6 +289,8 @@ impl Document {
         for update in self.log.thaw(snapshot_bytes) {
             self.replica.apply(&update);
         }
+        // As much may have come meanwhile; it may be the last for long.
+        self.compact_if_worth();
     }
 
     fn tick(&mut self, now: Millis) {

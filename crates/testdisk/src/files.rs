@@ -48,9 +48,12 @@ impl LogFile {
             return Ok(Self { path: path.to_owned(), file, watcher: None });
         };
         fate(&disk, Call::Other)?;
+        let is_new = !path.exists();
         let file = Mutex::new(options()?);
         let number = disk.file(&name);
-        act(&disk, Call::Sync, || Ok(()), || Told::SyncNames)?;
+        if is_new {
+            act(&disk, Call::Sync, || Ok(()), || Told::SyncNames)?;
+        }
         Ok(Self { path: path.to_owned(), file, watcher: Some((disk, number)) })
     }
 

@@ -16,8 +16,14 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens a file, or makes it; its name is on the disk then.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = private().create(true).truncate(false).open(path)?;
-        sync_names(path);
+        let file = match private().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = private().create(true).truncate(false).open(path)?;
+                sync_names(path);
+                file
+            }
+            file => file?,
+        };
         Ok(Self { path: path.to_owned(), file })
     }
 

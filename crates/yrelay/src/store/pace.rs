@@ -27,7 +27,7 @@ impl Default for Pace {
             batch_bytes: 4 << 20,
             retry: Duration::from_secs(1),
             retry_max: Duration::from_secs(10),
-            wal_frames: 1_000, // about 4 MiB
+            wal_frames: 256, // 1 MiB
         }
     }
 }

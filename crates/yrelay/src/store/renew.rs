@@ -18,22 +18,25 @@ use super::schema::Database;
 use crate::new_file as files;
 use crate::new_file::unfinished;
 
-/// Puts a copy that is on the disk in place of the log, if there is one. A failure is only said: it
-/// costs something only if the power goes at once, and where nothing can be written, opening the
-/// store says more.
-pub(super) fn renew_log(database: &Database, path: &Path) {
+/// Puts a copy that is on the disk in place of the log, if there is one. Whether all of the log is on
+/// the disk then. A failure is only said: it costs something only if the power goes at once, and
+/// where nothing can be written, opening the store says more.
+pub(super) fn renew_log(database: &Database, path: &Path) -> bool {
     let log = log_of(path);
-    // Elsewhere a file that is open cannot be replaced.
-    if !cfg!(unix) || log.metadata().map_or(0, |log| log.len()) == 0 {
-        return;
+    if log.metadata().map_or(0, |log| log.len()) == 0 {
+        return true;
     }
-    // Another program that has it open would go on with the old one. SQLite lets us in only if
-    // there is none, and keeps others out meanwhile.
-    let Ok(alone) = alone(database) else { return };
-    if let Err(error) = replace_by_copy(&log) {
+    // Elsewhere a file that is open cannot be replaced. And another program that has it open would go
+    // on with the old one: SQLite lets us in only if there is none, and keeps others out meanwhile.
+    let alone = if cfg!(unix) { alone(database).ok() } else { None };
+    if alone.is_none() {
+        return false;
+    }
+    let replaced = replace_by_copy(&log);
+    if let Err(error) = &replaced {
         tracing::warn!(%error, "the log of the store could not be written anew");
     }
-    drop(alone);
+    replaced.is_ok()
 }
 
 /// A connection beside which there is no other. It leaves the log as it is.

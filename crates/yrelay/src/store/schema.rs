@@ -104,9 +104,10 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
         Database::File(path) => path.as_path(),
         Database::Memory => Path::new("memory"),
     };
+    let mut is_log_sound = true;
     if let Database::File(path) = database {
         inspect(path)?;
-        renew_log(database, path);
+        is_log_sound = renew_log(database, path);
     }
     let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
     let mut writer = database.connect().map_err(failed)?;
@@ -117,7 +118,9 @@ pub(super) fn open(database: &Database, follow: Follow<'_>) -> Result<Opened, St
         if mode != "wal" {
             return Err(StoreError::NoWal(path.to_owned()));
         }
-        settle(&writer).map_err(failed)?;
+        if !is_log_sound {
+            settle(&writer).map_err(failed)?;
+        }
     }
     let tail = match database {
         Database::File(path) => Some(Tail::recover(&mut writer, path)?),

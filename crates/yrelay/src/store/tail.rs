@@ -31,7 +31,9 @@ const KEPT_BYTES: u64 = 4 << 20;
 /// A file that grew to this is not continued, though its rows could not be moved meanwhile.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// With so much in it the buffer is written, whoever waits for it.
-const BUFFER_BYTES: usize = 1 << 16;
+const BUFFER_BYTES: usize = 64 << 10;
+/// So much of it is kept.
+const BUFFER_KEPT_BYTES: usize = 256 << 10;
 
 /// What follows a sync begins at a multiple of this: pages that are on their way to the disk, or on
 /// it, are not written again.
@@ -93,14 +95,14 @@ struct Record {
 }
 
 impl Half {
-    fn new(file: LogFile, begins: u64, begins_on_disk: u64) -> Self {
+    fn new(file: LogFile, begins: u64) -> Self {
         Self {
             file: Arc::new(file),
             end: 0,
             is_dirty: false,
             is_broken: false,
             begins,
-            begins_on_disk,
+            begins_on_disk: 0,
         }
     }
 
@@ -158,15 +160,15 @@ impl Tail {
             forgotten.get(record.document.as_str()).is_none_or(|before| record.turn >= *before)
         });
         records.sort_by_key(|record| record.turn);
-        let found = write(connection, records)?;
+        let is_forgotten = records.iter().any(|record| record.row.is_none());
+        let found = write(connection, records, turn)?;
         if found > 0 {
             tracing::info!(updates = found, "found what was written last before yrelay ended");
         }
-        let erase = |file: &LogFile| file.set_len(0).and_then(|()| file.sync());
+        // What is erased need not be so on the disk: it is in the database, or noted.
         let halves = files.map(|file| {
-            // What cannot be erased is written over.
-            let begins_on_disk = if erase(&file).is_ok() { turn } else { 0 };
-            Half::new(file, turn, begins_on_disk)
+            let _ = file.set_len(0);
+            Half::new(file, turn)
         });
         Ok(Self {
             halves,
@@ -174,7 +176,7 @@ impl Tail {
             turn,
             is_other_free: true,
             buffer: Vec::new(),
-            forgotten: forgotten.values().copied().max(),
+            forgotten: (is_forgotten || !forgotten.is_empty()).then_some(turn),
         })
     }
 
@@ -218,7 +220,7 @@ impl Tail {
         }
         let written = self.halves[self.current].write(&self.buffer);
         self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES);
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.judge(self.current, &written);
     }
 
@@ -379,8 +381,8 @@ fn take(bytes: &[u8]) -> Option<(Record, usize)> {
     Some((Record { turn, document, row: (*kind != FORGOTTEN).then_some(row) }, record.len()))
 }
 
-/// Writes what follows what is stored. How many updates that is?
-fn write(connection: &mut Connection, records: Vec<Record>) -> Result<usize, Fault> {
+/// Writes what follows what is stored; `turn` is the first of this process. How many updates is that?
+fn write(connection: &mut Connection, records: Vec<Record>, turn: u64) -> Result<usize, Fault> {
     let mut works: BTreeMap<DocumentId, Work> = BTreeMap::new();
     for Record { document, row, .. } in records {
         let work = works.entry(document).or_default();
@@ -401,6 +403,9 @@ fn write(connection: &mut Connection, records: Vec<Record>) -> Result<usize, Fau
         });
         count += work.rows.len();
         rows::write(&tx, document, work)?;
+        if work.forgotten {
+            note(&tx, document, turn)?;
+        }
     }
     tx.commit()?;
     Ok(count)

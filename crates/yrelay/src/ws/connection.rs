@@ -17,8 +17,8 @@ use crate::socket::{Life, Socket};
 
 /// A close frame holds the code in two bytes, and this.
 const CLOSE_REASON_BYTES_MAX: usize = frames::CONTROL_BYTES_MAX - 2;
-/// So much is read at once.
-const READ_BYTES: usize = 64 << 10;
+/// So much is read at once: a large paste, too, seldom comes in parts.
+const READ_BYTES: usize = 256 << 10;
 
 thread_local! {
     /// All connections of a thread read into one buffer, so that idle ones need none.

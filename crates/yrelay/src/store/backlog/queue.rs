@@ -60,7 +60,8 @@ impl Backlog {
         document: &DocumentId,
         compaction: Compaction,
     ) -> bool {
-        self.queue(document, compaction.bytes(), Wish::Whenever, |entry| {
+        // Until it is there, a start takes in one by one what it holds.
+        self.queue(document, compaction.bytes(), Wish::Moved, |entry| {
             entry.work.compaction = Some(compaction);
         })
     }
