@@ -190,6 +190,10 @@ impl Backlog {
         let superseded = entry.work.forgotten;
         if entry.work.is_empty() {
             self.entries.remove(document);
+            if self.entries.is_empty() {
+                // There may have been many.
+                self.entries = HashMap::new();
+            }
         } else {
             let now = (self.now)();
             self.unsaved_since.get_or_insert(now);
@@ -291,7 +295,7 @@ impl Backlog {
     }
 
     pub(super) fn outcomes(&mut self) -> Vec<(DocumentId, Outcome)> {
-        self.outcomes.drain().collect()
+        std::mem::take(&mut self.outcomes).into_iter().collect()
     }
 
     /// Cost of all that is not known to be in the database.

@@ -32,7 +32,7 @@ impl LogFile {
         let mut bytes = Vec::new();
         let mut file = &self.file;
         file.rewind()?;
-        file.read_to_end(&mut bytes)?;
+        file.take(file.metadata()?.len()).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

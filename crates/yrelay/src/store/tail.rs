@@ -11,7 +11,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rusqlite::{Connection, TransactionBehavior, params};
 use yrelay_core::id::DocumentId;
 #[cfg(test)]
@@ -26,6 +25,10 @@ use super::schema;
 use super::work::{Row, Work};
 use crate::clock::unix_ms;
 
+mod records;
+
+use records::{FORGOTTEN, LOCAL_ROW, ROW, Record};
+
 /// So much of a file stays for the next turn. Files that are written over cost the disk least.
 const KEPT_BYTES: u64 = 4 << 20;
 /// A file that grew to this is not continued, though its rows could not be moved meanwhile.
@@ -33,7 +36,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// With so much in it the buffer is written, whoever waits for it.
 const BUFFER_BYTES: usize = 64 << 10;
 /// So much of it is kept.
-const BUFFER_KEPT_BYTES: usize = 256 << 10;
+const BUFFER_KEPT_BYTES: usize = 128 << 10;
 
 /// What follows a sync begins at a multiple of this: pages that are on their way to the disk, or on
 /// it, are not written again.
@@ -42,17 +45,6 @@ const PAGE_BYTES: u64 = 4096;
 /// In `meta`, with the name of a deleted document: its records of earlier turns do not count. Noted
 /// with the deletion, as a power cut may bring an older state of the files back.
 const FORGOTTEN_BEFORE: &str = "forgotten:";
-
-/// A record: its turn and the length of its body, as eight and four bytes, little-endian; the
-/// CRC-32C of all the rest; the body.
-const HEAD_BYTES: usize = 8 + 4 + 4;
-
-/// The first byte of a body; a number of eight bytes, the name's length in two, and the name
-/// follow, then the update.
-const ROW: u8 = 0;
-const LOCAL_ROW: u8 = 1;
-/// The document was deleted: what was said of it before does not count.
-const FORGOTTEN: u8 = 2;
 
 /// One of the two.
 struct Half {
@@ -84,15 +76,6 @@ pub(super) struct Tail {
 
 /// A sync that is under way.
 pub(super) struct Syncing([Option<(Arc<LogFile>, u64)>; 2]);
-
-/// What was found in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Record {
-    turn: u64,
-    document: DocumentId,
-    /// None: it was deleted.
-    row: Option<Row>,
-}
 
 impl Half {
     fn new(file: LogFile, begins: u64) -> Self {
@@ -141,7 +124,7 @@ impl Tail {
             read.map_err(|error| StoreError::io(&path, &error))
         };
         let (one, other) = (open("-tail0")?, open("-tail1")?);
-        let records = [read(&one.0), read(&other.0)].concat();
+        let records = [records::read(&one.0), records::read(&other.0)].concat();
         Self::replay(connection, records, [one.1, other.1]).map_err(|fault| match fault {
             Fault::Sqlite(error) => StoreError::sqlite(database, &error),
             fault => StoreError::Unopened { path: database.to_owned(), reason: fault.to_string() },
@@ -192,23 +175,8 @@ impl Tail {
     }
 
     fn put(&mut self, kind: u8, document: &DocumentId, seq: u64, update: &[u8]) {
-        let name = document.as_str().as_bytes();
-        let length = 1 + 8 + 2 + name.len() + update.len();
-        let buffer = &mut self.buffer;
-        let begin = buffer.len();
-        buffer.reserve(HEAD_BYTES + length);
-        buffer.extend(self.turn.to_le_bytes());
-        buffer.extend((length as u32).to_le_bytes());
-        buffer.extend([0; 4]);
-        buffer.push(kind);
-        buffer.extend(seq.to_le_bytes());
-        buffer.extend((name.len() as u16).to_le_bytes());
-        buffer.extend(name);
-        buffer.extend(update);
-        let record = &mut buffer[begin..];
-        let crc = checksum(record);
-        record[12..16].copy_from_slice(&crc.to_le_bytes());
-        if buffer.len() >= BUFFER_BYTES {
+        records::put(&mut self.buffer, self.turn, kind, document, seq, update);
+        if self.buffer.len() >= BUFFER_BYTES {
             self.write();
         }
     }
@@ -337,48 +305,6 @@ fn forgotten(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>>
         Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
     })?;
     notes.collect()
-}
-
-fn checksum(record: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&record[..12]), &record[HEAD_BYTES..])
-}
-
-/// The records of a file, up to where one is torn. Behind the last may be some of earlier turns:
-/// those do not count.
-fn read(bytes: &[u8]) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::new();
-    let mut at = 0_usize;
-    loop {
-        let last = records.last().map_or(0, |record| record.turn);
-        let follows = |at: usize| take(bytes.get(at..)?).filter(|(record, _)| record.turn >= last);
-        // What was written after a sync begins at the next page.
-        let page = at.next_multiple_of(PAGE_BYTES as usize);
-        let (from, found) = match follows(at) {
-            Some(found) => (at, Some(found)),
-            None => (page, follows(page)),
-        };
-        let Some((record, length)) = found else { return records };
-        records.push(record);
-        at = from + length;
-    }
-}
-
-/// The record at the beginning of these bytes, and its length.
-fn take(bytes: &[u8]) -> Option<(Record, usize)> {
-    let length = u32::from_le_bytes(*bytes.get(8..)?.first_chunk()?) as usize;
-    let record = bytes.get(..HEAD_BYTES + length)?;
-    if record[12..16] != checksum(record).to_le_bytes() {
-        return None;
-    }
-    let turn = u64::from_le_bytes(*record.first_chunk()?);
-    let (kind, body) = record[HEAD_BYTES..].split_first()?;
-    let (seq, body) = body.split_first_chunk()?;
-    let (length, body) = body.split_first_chunk()?;
-    let (name, update) = body.split_at_checked(u16::from_le_bytes(*length).into())?;
-    let document = DocumentId::new(std::str::from_utf8(name).ok()?).ok()?;
-    let update = Bytes::copy_from_slice(update);
-    let row = Row { seq: u64::from_le_bytes(*seq), update, local: *kind == LOCAL_ROW };
-    Some((Record { turn, document, row: (*kind != FORGOTTEN).then_some(row) }, record.len()))
 }
 
 /// Writes what follows what is stored; `turn` is the first of this process. How many updates is that?

@@ -15,7 +15,7 @@ use crate::local::{Relay, config};
 use crate::wait::eventually;
 
 /// So many attempts while a few edits are written: the pauses grow, and clients hurry but one.
-const ATTEMPTS: usize = 6;
+const ATTEMPTS: usize = 12;
 
 /// Answers every request with this, and hangs up. Returns where, and how often it was asked.
 fn fake(answer: Vec<u8>) -> (String, Arc<AtomicUsize>) {

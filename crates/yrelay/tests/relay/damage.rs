@@ -29,7 +29,8 @@ fn damage(directory: &Path, document: &str) {
     *row.last_mut().unwrap() ^= 1;
     let changed = disk.execute(
         "UPDATE updates SET bytes = ?1
-         WHERE seq = 1 AND document = (SELECT id FROM documents WHERE identifier = ?2)",
+         WHERE id = (SELECT min(u.id) FROM updates u JOIN documents d ON d.id = u.document
+                     WHERE d.identifier = ?2)",
         (row, document),
     );
     assert_eq!(changed.unwrap(), 1);
