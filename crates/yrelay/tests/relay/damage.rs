@@ -102,6 +102,10 @@ fn at_the_next_start_the_rest_of_it_is_there_and_what_is_lost_comes_back_from_an
     let relay = Relay::alone(directory.path());
     let mut author = Client::synced(relay.address(), "damaged", 1);
     author.save("precious");
+    drop(relay);
+    // In a row of its own.
+    let relay = Relay::alone(directory.path());
+    let mut author = author.rejoin(relay.address(), "damaged");
     author.save(" words");
     drop(relay);
     damage(directory.path(), "damaged");
