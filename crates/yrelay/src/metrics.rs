@@ -56,6 +56,8 @@ pub struct Gauges {
     pub unsaved_bytes: u64,
     /// Commits of the store so far.
     pub commits: u64,
+    /// Syncs of its log so far.
+    pub syncs: u64,
     /// Documents that the store failed to save at the last attempt.
     pub unsaved_documents: u64,
     /// How the upstream stands.
@@ -98,6 +100,7 @@ impl Metrics {
             metric(&mut text, name, "counter", help, value.get());
         }
         metric(&mut text, "commits_total", "counter", "Commits of the store.", gauges.commits);
+        metric(&mut text, "syncs_total", "counter", "Syncs of the store's log.", gauges.syncs);
         head(&mut text, "rejected_total", "counter", "Requests and peers turned away.");
         for (reason, count) in &*self.rejected.borrow() {
             let _ = writeln!(text, "yrelay_rejected_total{{reason=\"{reason}\"}} {count}");

@@ -44,6 +44,7 @@ impl Routes for Front {
             clients: state.documents.values().map(|slot| slot.clients.len() as u64).sum(),
             unsaved_bytes: stats.unsaved_bytes,
             commits: stats.commits,
+            syncs: stats.syncs,
             unsaved_documents: stats.failing_documents as u64,
             upstream: state.upstream().state,
         })

@@ -195,7 +195,7 @@ impl Tail {
     fn judge(&mut self, half: usize, done: &io::Result<()>) {
         let Err(error) = done else { return };
         if self.is_sound() {
-            tracing::warn!(%error, "what is not saved yet would not survive the end of the process");
+            tracing::warn!(%error, "the log cannot be written; what comes waits for the database");
         }
         self.halves[half].is_broken = true;
     }
