@@ -35,6 +35,7 @@ fn the_log_saves_while_the_database_cannot() {
     let disk = database(directory.path());
     disk.execute_batch("BEGIN IMMEDIATE").unwrap();
     author.save("b");
+    assert!(relay.pages.metric("syncs_total") > 1);
     assert_eq!(relay.pages.document("notes")["saved"], true);
     assert_eq!(relay.pages.metric("unsaved_bytes"), 0);
     disk.execute_batch("ROLLBACK").unwrap();
