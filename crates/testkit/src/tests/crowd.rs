@@ -36,7 +36,9 @@ fn during(world: &mut World, until: Millis) -> Up {
 
 #[test]
 fn a_joiner_is_answered_by_few_and_a_restart_is_no_storm() {
-    for seed in 0..12 {
+    const SEEDS: u64 = 12;
+    let mut answers = 0;
+    for seed in 0..SEEDS {
         let script = crowd(seed);
         let mut world = World::new(&script, false);
         world.run_until(JOINS_AT);
@@ -45,7 +47,8 @@ fn a_joiner_is_answered_by_few_and_a_restart_is_no_storm() {
         assert!(bytes > 4_096 * (SERVICES - 1), "all have written: {bytes}");
         let join = during(&mut world, RESTARTS_AT);
         assert_eq!(join.step_1s, 1, "seed {seed}: {join:?}");
-        let answered = (1..=4).contains(&join.updates) && join.bytes <= 4 * bytes;
+        let answered = (1..SERVICES).contains(&join.updates) && join.bytes <= 4 * bytes;
+        answers += join.updates;
         assert!(answered, "seed {seed}: {bytes} bytes, and on joining {join:?}");
         // Nobody knows what the others hold now: somebody has to show it.
         let restart = during(&mut world, RESTARTS_AT + 60_000);
@@ -54,6 +57,8 @@ fn a_joiner_is_answered_by_few_and_a_restart_is_no_storm() {
         assert!(pushed, "seed {seed}: {bytes} bytes, and on the restart {restart:?}");
         assert_nothing_is_confirmed(&world);
     }
+    // Of one time chance decides.
+    assert!(answers <= 3 * SEEDS as usize, "{answers} answers to {SEEDS} joiners");
 }
 
 #[test]
