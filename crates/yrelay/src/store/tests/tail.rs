@@ -295,3 +295,20 @@ fn notes_of_deletions_go_once_no_file_can_bring_them_back() {
     desk.close();
     assert_eq!(notes(), 0);
 }
+
+#[test]
+fn a_sync_saves_nothing_of_a_later_life() {
+    use crate::store::backlog::Group;
+    let mut backlog = Backlog::new(LOGGED, now);
+    let row = || Row { seq: 1, update: update(1), local: false };
+    backlog.append(&id("a"), row());
+    let Some(Group::Sync(group)) = backlog.take(true, now() + LOGGED.interval) else {
+        panic!("it is due");
+    };
+    // While the disk is at it, the document is deleted and begins anew.
+    backlog.forget(&id("a"));
+    backlog.append(&id("a"), row());
+    backlog.synced(group);
+    assert_eq!(backlog.outcomes(), []);
+    assert_eq!(backlog.unsaved_bytes_of(&id("a")), 64 + 72);
+}
