@@ -148,6 +148,9 @@ pub const UPSTREAM_UNAUTHORIZED_MS: u64 = 300_000;
 /// A server that asks not to be tried for a while (Retry-After) is obeyed for this long at most.
 pub const UPSTREAM_BUSY_MS_MAX: u64 = 300_000;
 
+/// Where each document has a connection of its own, so many are opened at the same time.
+pub const UPSTREAM_OPENING_MAX: usize = 8;
+
 /// A link that stood for this long was a good one: the next delay is short again.
 pub const UPSTREAM_STABLE_MS: u64 = 5_000;
 

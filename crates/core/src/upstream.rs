@@ -1,18 +1,35 @@
-//! The state machine of the upstream link: when to connect, whose turn it is to send, and which
-//! document is kept off the link because the server closes it over that.
+//! The state machine of the way to one server: when to connect, whose turn it is to send, and which
+//! document is kept off because the server does not take it.
+//!
+//! All documents go over one connection, or each has one of its own ([`Connections`]). Either way a
+//! server that is away is tried by one of them.
 
+mod lines;
 mod parking;
+mod retry;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use crate::backoff::{Backoff, Random};
+use crate::Millis;
 use crate::event::Habit;
 use crate::id::DocumentId;
-use crate::{Millis, limits};
 
+pub use lines::{LineAction, LineEvent};
+
+use lines::Lines;
 use parking::Parking;
+use retry::Retry;
+
+/// What goes over one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// All documents.
+    Shared,
+    /// One document: each has a connection of its own.
+    Separate,
+}
 
 /// What happens to the link.
 #[derive(Debug)]
@@ -59,6 +76,13 @@ pub enum Event {
     },
     /// The connection can take one more message.
     Room,
+    /// Something happens to one document's connection, where each has its own.
+    Line {
+        /// Whose.
+        document: DocumentId,
+        /// What.
+        event: LineEvent,
+    },
 }
 
 /// What the link wants done.
@@ -85,6 +109,13 @@ pub enum Action {
         /// Which.
         document: DocumentId,
     },
+    /// Something is to be done with one document's connection, where each has its own.
+    Line {
+        /// Whose.
+        document: DocumentId,
+        /// What.
+        action: LineAction,
+    },
     /// Tick at this time. An earlier or superfluous one does no harm.
     WakeAt {
         /// When.
@@ -104,11 +135,15 @@ pub enum Failure {
     },
     /// It wants a login, or refuses ours: not before something changes, or 5 minutes.
     Unauthorized,
+    /// It does not take this document, or says not to come back.
+    Refused,
 }
 
 /// How the link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
+    /// No document needs a connection.
+    Idle,
     /// A connection is being opened.
     Connecting,
     /// The connection stands.
@@ -125,18 +160,12 @@ pub enum LinkState {
     },
 }
 
-/// The upstream link.
+/// The way to one server.
 #[derive(Debug)]
 pub struct Upstream {
-    state: LinkState,
-    /// Why it is not online.
-    reason: Option<String>,
-    backoff: Backoff,
-    random: Random,
-    tried_at: Millis,
-    /// The server has asked not to be tried before.
-    not_before: Millis,
-    online_at: Millis,
+    retry: Retry,
+    /// Where each document has a connection of its own: those.
+    lines: Option<Lines>,
     /// Documents with something to send: those that are open here, and the others.
     open: VecDeque<DocumentId>,
     idle: VecDeque<DocumentId>,
@@ -159,16 +188,15 @@ enum Queue {
 const TURNS: u32 = 8;
 
 impl Upstream {
-    /// A link that has not been tried yet: a [`Event::Tick`] starts it.
-    pub fn new(now: Millis, seed: u64) -> Self {
+    /// One that has not been tried yet: a [`Event::Tick`] starts it, or the first document.
+    pub fn new(now: Millis, seed: u64, connections: Connections) -> Self {
+        let (state, lines) = match connections {
+            Connections::Shared => (LinkState::Offline { next_try: now }, None),
+            Connections::Separate => (LinkState::Idle, Some(Lines::default())),
+        };
         Self {
-            state: LinkState::Offline { next_try: now },
-            reason: None,
-            backoff: Backoff::new(limits::UPSTREAM_BACKOFF_MS, limits::UPSTREAM_BACKOFF_MS_MAX),
-            random: Random::new(seed),
-            tried_at: now,
-            not_before: now,
-            online_at: now,
+            retry: Retry::new(now, state, seed),
+            lines,
             open: VecDeque::new(),
             idle: VecDeque::new(),
             open_turns: 0,
@@ -180,12 +208,21 @@ impl Upstream {
 
     /// How it stands.
     pub fn state(&self) -> LinkState {
-        self.state
+        self.retry.state
     }
 
     /// Why it is not online; nothing before the first attempt has ended.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.retry.reason.as_deref()
+    }
+
+    /// Whether documents may be offered to it: it is there, or not known to be away.
+    pub fn takes_offers(&self) -> bool {
+        match self.retry.state {
+            LinkState::Online => true,
+            LinkState::Idle | LinkState::Connecting => self.lines.is_some(),
+            LinkState::Offline { .. } | LinkState::Unauthorized { .. } => false,
+        }
     }
 
     /// How the server treats a step 1, for documents that are attached now.
@@ -207,21 +244,22 @@ impl Upstream {
     pub fn handle(&mut self, now: Millis, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => self.tick(now, actions),
-            Event::ClientCame => self.hurry(now, actions),
-            Event::Woke => self.renew(now, actions),
-            Event::LoginChanged => {
-                if matches!(self.state, LinkState::Unauthorized { .. }) {
+            Event::ClientCame => {
+                if self.retry.hurry(now, actions) {
                     self.connect(now, actions);
                 }
             }
+            Event::Woke => self.renew(now, actions),
+            Event::LoginChanged => self.login_changed(now, actions),
             Event::Connected => self.connected(now, actions),
-            Event::Failed { failure, reason } => self.failed(now, failure, reason, actions),
+            Event::Failed { failure, reason } => self.retry.failed(now, failure, reason, actions),
             Event::Closed { code, reason } => self.closed(now, code, reason, actions),
             Event::Habit(habit) => self.learn(habit),
             Event::Refused { document, reason } => {
                 let until = self.parking.refuse(now, &document, &reason);
                 self.open.retain(|waiting| *waiting != document);
                 self.idle.retain(|waiting| *waiting != document);
+                self.line_parked(now, &document, actions);
                 actions.push(Action::Park { document });
                 actions.push(Action::WakeAt { at: until });
             }
@@ -230,57 +268,53 @@ impl Upstream {
                 queue.push_back(document);
             }
             Event::Room => self.room(now, actions),
-        }
-    }
-
-    /// Somebody waits: now is a time to try, unless it was tried just now.
-    fn hurry(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let LinkState::Offline { next_try } = &mut self.state else { return };
-        let soon = self.not_before.max(self.tried_at + limits::UPSTREAM_HURRY_MS);
-        if now >= soon {
-            self.connect(now, actions);
-        } else if soon < *next_try {
-            *next_try = soon;
-            actions.push(Action::WakeAt { at: soon });
+            Event::Line { document, event } => self.line_event(now, document, event, actions),
         }
     }
 
     /// Begins anew, whatever there was. The network may need some moments to be there again.
     fn renew(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        if self.state == LinkState::Online {
-            self.reason = Some("the machine has slept".into());
+        self.retry.renew();
+        if self.lines.is_some() {
+            self.renew_lines(now, actions);
+            return;
+        }
+        if self.retry.state == LinkState::Online {
+            self.retry.reason = Some("the machine has slept".into());
             self.end(now, None, actions);
         }
-        self.backoff.reset();
         self.connect(now, actions);
+    }
+
+    /// What was refused under another login may be taken now.
+    fn login_changed(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        let refused = self.parking.take_refused().into_iter();
+        actions.extend(refused.map(|document| Action::Unpark { document }));
+        if matches!(self.retry.state, LinkState::Unauthorized { .. }) {
+            self.connect(now, actions);
+        }
     }
 
     fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
         let due = self.parking.take_due(now).into_iter();
         actions.extend(due.map(|document| Action::Unpark { document }));
-        match self.state {
-            LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
-                if next_try <= now {
-                    self.connect(now, actions);
-                } else {
-                    actions.push(Action::WakeAt { at: next_try });
-                }
-            }
-            LinkState::Connecting | LinkState::Online => {}
+        if self.retry.is_due(now, actions) {
+            self.connect(now, actions);
         }
+        self.open_lines(now, actions);
     }
 
     fn connect(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        self.tried_at = now;
-        self.state = LinkState::Connecting;
-        actions.push(Action::Connect);
+        self.retry.tries(now);
+        if self.lines.is_some() {
+            self.open_lines(now, actions);
+        } else {
+            actions.push(Action::Connect);
+        }
     }
 
     fn connected(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        self.state = LinkState::Online;
-        self.reason = None;
-        self.online_at = now;
-        self.not_before = now;
+        self.retry.connected(now);
         self.answers = false;
         // Whoever was silent may have been away.
         if self.habit == Habit::Silent {
@@ -298,24 +332,6 @@ impl Upstream {
         self.habit = habit;
     }
 
-    fn failed(&mut self, now: Millis, failure: Failure, reason: String, actions: &mut Vec<Action>) {
-        self.reason = Some(reason);
-        let at = match failure {
-            Failure::Unreachable => now + self.backoff.delay(&mut self.random),
-            Failure::Busy { retry_after_ms } => {
-                let wait = retry_after_ms.min(limits::UPSTREAM_BUSY_MS_MAX);
-                self.not_before = now + wait;
-                self.not_before + self.backoff.delay(&mut self.random)
-            }
-            Failure::Unauthorized => now + limits::UPSTREAM_UNAUTHORIZED_MS,
-        };
-        self.state = match failure {
-            Failure::Unreachable | Failure::Busy { .. } => LinkState::Offline { next_try: at },
-            Failure::Unauthorized => LinkState::Unauthorized { next_try: at },
-        };
-        actions.push(Action::WakeAt { at });
-    }
-
     fn closed(
         &mut self,
         now: Millis,
@@ -323,17 +339,10 @@ impl Upstream {
         reason: String,
         actions: &mut Vec<Action>,
     ) {
-        // A server that lets in and hangs up at once is not to be hurried.
-        if now >= self.online_at + limits::UPSTREAM_STABLE_MS {
-            self.backoff.reset();
-        }
-        let failure = match code {
-            Some(4401 | 4403) => Failure::Unauthorized,
-            _ => Failure::Unreachable,
-        };
-        self.reason = Some(reason.clone());
+        let failure = self.retry.ended(now, self.retry.online_at(), code);
+        self.retry.reason = Some(reason.clone());
         self.end(now, code, actions);
-        self.failed(now, failure, reason, actions);
+        self.retry.failed(now, failure, reason, actions);
     }
 
     /// The connection is no more.
@@ -341,7 +350,7 @@ impl Upstream {
         self.open.clear();
         self.idle.clear();
         actions.push(Action::Detach);
-        let reason = self.reason.as_deref().unwrap_or_default();
+        let reason = self.retry.reason.as_deref().unwrap_or_default();
         if let Some((document, until)) = self.parking.blame(now, code, reason) {
             actions.push(Action::Park { document });
             actions.push(Action::WakeAt { at: until });

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use yrelay_core::event::{Dialect, Input};
 use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::upstream::{Action, Event, Failure, LinkState, Upstream};
+use yrelay_core::upstream::{Action, Connections, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
 use yrelay_core::{Millis, limits, link};
 
@@ -45,7 +45,7 @@ const OUTBOX_MESSAGES_MAX: usize = 2;
 
 impl Link {
     pub(crate) fn new(now: Millis, seed: u64) -> Self {
-        let machine = Upstream::new(now, seed);
+        let machine = Upstream::new(now, seed, Connections::Shared);
         Self {
             machine,
             connection: None,
@@ -105,6 +105,7 @@ impl Link {
         let expected = match state {
             LinkState::Online => (true, false),
             LinkState::Connecting => (false, true),
+            LinkState::Idle => panic!("a shared connection is never idle"),
             LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
                 assert!(next_try >= now, "{state:?} and nobody tries at {now}");
                 (false, false)
@@ -240,6 +241,7 @@ impl Service {
                 self.offer_begin(net);
             }
             Action::Detach => self.detach_upstream(net),
+            Action::Line { .. } => panic!("all documents share one connection"),
             Action::Pull { document } => {
                 if let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) {
                     // As fast or slow as the link may be.

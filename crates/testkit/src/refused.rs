@@ -25,7 +25,7 @@ impl Refused {
         let wait = match failure {
             Failure::Unreachable => return,
             Failure::Busy { retry_after_ms } => retry_after_ms.min(limits::UPSTREAM_BUSY_MS_MAX),
-            Failure::Unauthorized => limits::UPSTREAM_UNAUTHORIZED_MS,
+            Failure::Unauthorized | Failure::Refused => limits::UPSTREAM_UNAUTHORIZED_MS,
         };
         self.0 = Some((now + wait, failure));
     }

@@ -26,11 +26,13 @@ pub(super) struct Parking {
 struct Parked {
     until: Millis,
     reason: String,
+    /// The server has said that it does not take it.
+    refused: bool,
 }
 
 /// What close codes say of the server or of the login, and never of a document.
 fn is_nobodys_fault(code: u16) -> bool {
-    matches!(code, 1001 | 1005 | 1006 | 1012 | 1013 | 4401 | 4403)
+    matches!(code, 1001 | 1005 | 1006 | 1012 | 1013 | 4400..=4499)
 }
 
 impl Parking {
@@ -45,12 +47,12 @@ impl Parking {
 
     /// Those that may try again.
     pub(super) fn take_due(&mut self, now: Millis) -> Vec<DocumentId> {
-        let due = |(_, parked): &(&DocumentId, &Parked)| parked.until <= now;
-        let due: Vec<_> = self.parked.iter().filter(due).map(|(id, _)| id.clone()).collect();
-        for document in &due {
-            self.parked.remove(document);
-        }
-        due
+        self.parked.extract_if(.., |_, parked| parked.until <= now).map(|(id, _)| id).collect()
+    }
+
+    /// Those that the server has refused.
+    pub(super) fn take_refused(&mut self) -> Vec<DocumentId> {
+        self.parked.extract_if(.., |_, parked| parked.refused).map(|(id, _)| id).collect()
     }
 
     /// The link has ended. Returns the document that is parked for that, and until when.
@@ -72,7 +74,7 @@ impl Parking {
         if let Some((document, _)) = trial {
             self.suspects.remove(&document);
             let words = format!("the upstream ends the connection over it ({reason})");
-            let until = self.park(now, &document, words);
+            let until = self.park(now, &document, words, false);
             return Some((document, until));
         }
         let lately = sent.into_iter().filter(|(_, at)| is_recent(now, *at));
@@ -82,12 +84,18 @@ impl Parking {
 
     /// The server does not take a document. Returns until when it is parked.
     pub(super) fn refuse(&mut self, now: Millis, document: &DocumentId, reason: &str) -> Millis {
-        self.park(now, document, format!("the upstream does not take it ({reason})"))
+        self.park(now, document, format!("the upstream does not take it ({reason})"), true)
     }
 
-    fn park(&mut self, now: Millis, document: &DocumentId, reason: String) -> Millis {
+    fn park(
+        &mut self,
+        now: Millis,
+        document: &DocumentId,
+        reason: String,
+        refused: bool,
+    ) -> Millis {
         let until = now + limits::PARK_MS;
-        self.parked.insert(document.clone(), Parked { until, reason });
+        self.parked.insert(document.clone(), Parked { until, reason, refused });
         until
     }
 

@@ -1,6 +1,9 @@
 //! The link as a script of events.
 
+mod lines;
+
 use super::*;
+use crate::limits;
 
 fn id(name: &str) -> DocumentId {
     DocumentId::new(name).unwrap()
@@ -12,8 +15,12 @@ fn handle(upstream: &mut Upstream, now: Millis, event: Event) -> Vec<Action> {
     actions
 }
 
+fn shared(now: Millis) -> Upstream {
+    Upstream::new(now, 1, Connections::Shared)
+}
+
 fn online(now: Millis) -> Upstream {
-    let mut upstream = Upstream::new(now, 1);
+    let mut upstream = shared(now);
     assert_eq!(handle(&mut upstream, now, Event::Tick), [Action::Connect]);
     assert_eq!(handle(&mut upstream, now, Event::Connected), [Action::Attach]);
     upstream
@@ -29,7 +36,7 @@ fn fail(upstream: &mut Upstream, now: Millis) -> Millis {
 
 #[test]
 fn backs_off_up_to_thirty_seconds_and_a_client_hurries_it() {
-    let mut upstream = Upstream::new(0, 1);
+    let mut upstream = shared(0);
     let mut now = 0;
     let mut longest = 0;
     for _ in 0..40 {
@@ -53,7 +60,7 @@ fn backs_off_up_to_thirty_seconds_and_a_client_hurries_it() {
 
 #[test]
 fn refused_logins_wait_five_minutes_whoever_comes() {
-    let mut upstream = Upstream::new(0, 1);
+    let mut upstream = shared(0);
     handle(&mut upstream, 0, Event::Tick);
     let event = Event::Failed { failure: Failure::Unauthorized, reason: "401".into() };
     assert_eq!(handle(&mut upstream, 0, event), [Action::WakeAt { at: 300_000 }]);
@@ -63,16 +70,20 @@ fn refused_logins_wait_five_minutes_whoever_comes() {
 
 #[test]
 fn another_login_is_tried_at_once_but_only_after_a_refusal() {
-    let mut upstream = Upstream::new(0, 1);
+    let mut upstream = shared(0);
     handle(&mut upstream, 0, Event::Tick);
     fail(&mut upstream, 0);
     assert_eq!(handle(&mut upstream, 1, Event::LoginChanged), [], "that was not the reason");
     let mut upstream = online(0);
     assert_eq!(handle(&mut upstream, 1, Event::LoginChanged), []);
-    // A server may withdraw a login while the link stands.
-    let closed = Event::Closed { code: Some(4401), reason: "expired".into() };
+    // A server may withdraw a login while the link stands: a fresh one is tried, once.
+    let closed = || Event::Closed { code: Some(4401), reason: "expired".into() };
+    handle(&mut upstream, 2, closed());
+    let LinkState::Offline { next_try } = upstream.state() else { panic!("{upstream:?}") };
+    assert_eq!(handle(&mut upstream, next_try, Event::Tick), [Action::Connect]);
+    handle(&mut upstream, next_try, Event::Connected);
     let until = 2 + limits::UPSTREAM_UNAUTHORIZED_MS;
-    assert!(handle(&mut upstream, 2, closed).contains(&Action::WakeAt { at: until }));
+    assert!(handle(&mut upstream, 2, closed()).contains(&Action::WakeAt { at: until }));
     assert_eq!(upstream.state(), LinkState::Unauthorized { next_try: until });
     assert_eq!(upstream.reason(), Some("expired"));
     assert_eq!(handle(&mut upstream, 3, Event::LoginChanged), [Action::Connect]);
@@ -84,7 +95,7 @@ fn another_login_is_tried_at_once_but_only_after_a_refusal() {
 #[test]
 fn a_busy_server_is_left_alone_for_as_long_as_it_asks_whoever_comes() {
     for (asked, obeyed) in [(20_000, 20_000), (u64::MAX, limits::UPSTREAM_BUSY_MS_MAX)] {
-        let mut upstream = Upstream::new(0, 1);
+        let mut upstream = shared(0);
         handle(&mut upstream, 0, Event::Tick);
         let failure = Failure::Busy { retry_after_ms: asked };
         let failed = Event::Failed { failure, reason: "503".into() };
@@ -106,7 +117,7 @@ fn after_sleep_everything_begins_anew_at_once() {
     // Long away before, and refused: that may be the old network's fault.
     for failure in [Failure::Unreachable, Failure::Unauthorized] {
         let mut now = 0;
-        let mut upstream = Upstream::new(now, 1);
+        let mut upstream = shared(now);
         for _ in 0..20 {
             handle(&mut upstream, now, Event::Tick);
             let failed = Event::Failed { failure, reason: "no".into() };
@@ -123,7 +134,7 @@ fn after_sleep_everything_begins_anew_at_once() {
 
 #[test]
 fn a_server_that_was_busy_may_be_hurried_again_once_it_has_let_in() {
-    let mut upstream = Upstream::new(0, 1);
+    let mut upstream = shared(0);
     handle(&mut upstream, 0, Event::Tick);
     let failure = Failure::Busy { retry_after_ms: 200_000 };
     handle(&mut upstream, 0, Event::Failed { failure, reason: "503".into() });
