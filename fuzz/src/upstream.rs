@@ -55,12 +55,8 @@ fn event(tape: &mut Tape<'_>, state: LinkState) -> Event {
     let reason = String::new();
     match (state, tape.below(10)) {
         (LinkState::Connecting, 0..3) => Event::Connected,
-        (LinkState::Connecting, 3..6) => {
-            Event::Failed { failure: failure(tape), reason }
-        }
-        (LinkState::Online, 0) => {
-            Event::Closed { code: code(tape), reason }
-        }
+        (LinkState::Connecting, 3..6) => Event::Failed { failure: failure(tape), reason },
+        (LinkState::Online, 0) => Event::Closed { code: code(tape), reason },
         (LinkState::Online, 1..4) => Event::Ready { document, open: tape.flag() },
         (LinkState::Online, 4..6) => Event::Room,
         (LinkState::Online, 6) => Event::Refused { document, reason },

@@ -177,15 +177,44 @@ pub enum Output {
     },
 }
 
-/// How the other end of a link speaks.
+/// How the other end speaks, above or on a link below.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// ELVA's, as of 0.33. Its server garbles client ids of 2^32 and above: content under such ids
-    /// would come back from it a second time.
+    /// ELVA's, as of 0.33.
     #[default]
     Elva,
     /// `yrelay.1` ([`crate::fellow`]).
     Own,
+    /// Plain Yjs, as y-websocket's server and ELVA 0.37's.
+    Yjs,
+    /// Plain Yjs, as y-sweet: it sends a sync status back.
+    YSweet,
+    /// Hocuspocus, as of version 2.
+    Hocuspocus,
+}
+
+impl Dialect {
+    /// Whether its server takes client ids of 2^32 and above for others: content under such ids
+    /// would come back from it a second time.
+    pub(crate) fn garbles_wide_ids(self) -> bool {
+        matches!(self, Self::Elva | Self::YSweet)
+    }
+
+    /// Whether awareness that comes from above is a sign of a server that keeps nothing.
+    pub(crate) fn keepers_drop_awareness(self) -> bool {
+        self == Self::Elva
+    }
+
+    /// Whether a server that keeps documents may begin with a step 1 of its own; then it sends no
+    /// other.
+    pub(crate) fn may_greet(self) -> bool {
+        matches!(self, Self::Yjs | Self::YSweet)
+    }
+
+    /// Whether each step 1 is answered by a step 1 and a step 2, in this order.
+    pub(crate) fn answers_with_step_1(self) -> bool {
+        self == Self::Hocuspocus
+    }
 }
 
 /// How an upstream treats a step 1, as far as is known.

@@ -128,6 +128,9 @@ pub const PROOF_QUIET_MS: u64 = 2_000;
 /// While changes keep coming, the upstream is asked this often at most.
 pub const PROOF_BUSY_MS: u64 = 30_000;
 
+/// A server is asked what it holds of a document at least this often, though nothing changes.
+pub const AUDIT_MS: u64 = 300_000;
+
 /// The author of a gap is asked for what is missing this often at most.
 pub const GAP_ASK_MS: u64 = 1_000;
 

@@ -3,6 +3,7 @@
 //! Everything goes up on demand ([`Uplink::pull`]): the link asks when it has room. What waits is
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
+mod answer;
 mod proof;
 mod pull;
 mod receipt;
@@ -21,7 +22,6 @@ use crate::id_set::IdSet;
 use crate::outflow::Outflow;
 use crate::replica::{Applied, Replica, Want};
 use crate::state_vector::StateVector;
-use crate::update::Update;
 use crate::{Millis, limits};
 
 use proof::Proof;
@@ -59,6 +59,10 @@ pub(crate) struct Uplink {
     doubted: bool,
     /// How it speaks.
     dialect: Dialect,
+    /// It has said something.
+    heard: bool,
+    /// It began with a step 1, as servers do that keep documents: so much it held then.
+    greeting: Option<StateVector>,
     /// In our own dialect: it has sent all that it has.
     answered: bool,
     /// In our own dialect: when all is saved that was sent, is to be asked, or has been.
@@ -83,6 +87,12 @@ enum Stage {
 #[derive(Debug)]
 struct Asked {
     at: Millis,
+    /// What we held then.
+    held: StateVector,
+    /// They were asked for the last clock of each client, too.
+    shows_last: bool,
+    /// What they hold, as their step 1 says: it may come before their step 2.
+    theirs: Option<StateVector>,
     /// When their step 2 came.
     answered: Option<Millis>,
     /// What they have shown to hold since.
@@ -112,6 +122,8 @@ impl Uplink {
             is_volatile: false,
             doubted: false,
             dialect,
+            heard: false,
+            greeting: None,
             answered: false,
             receipt: Receipt::Due,
             wide: false,
@@ -153,7 +165,7 @@ impl Uplink {
 
     /// Whether the document is kept from it. A server that only passes on reads no ids.
     pub(crate) fn withholds(&self) -> bool {
-        self.wide && !self.is_fellow() && self.proves()
+        self.wide && self.dialect.garbles_wide_ids() && self.proves()
     }
 
     /// Whether a proof may still come.
@@ -222,7 +234,7 @@ impl Uplink {
 
     /// Their awareness: only a server that passes on what others send has any.
     pub(crate) fn passes_on(&mut self, now: Millis) {
-        if !self.is_fellow() {
+        if self.dialect.keepers_drop_awareness() {
             self.doubt(now);
         }
     }
@@ -245,28 +257,9 @@ impl Uplink {
     /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
     pub(crate) fn waits_for_answer(&self) -> bool {
         match self.dialect {
-            Dialect::Elva => self.asked.is_some(),
             Dialect::Own if self.stage == Stage::Dormant => false,
             Dialect::Own => !self.answered || !matches!(self.receipt, Receipt::Here(_)),
-        }
-    }
-
-    /// Their step 2 was applied, `whole` being all it held.
-    pub(crate) fn step_2(&mut self, now: Millis, update: &Update) {
-        self.holds(&Want::of(update));
-        if self.is_fellow() {
-            self.answered = true;
-            return;
-        }
-        let patience_ms = self.patience_ms();
-        match &mut self.asked {
-            Some(asked) if asked.answered.is_none() => {
-                asked.answered = Some(now);
-                if self.stage != Stage::Live {
-                    self.stage = Stage::PushAt(now + patience_ms);
-                }
-            }
-            _ => self.doubt(now),
+            _ => self.asked.is_some(),
         }
     }
 
@@ -279,47 +272,6 @@ impl Uplink {
         if let Some(asked) = &mut self.asked {
             asked.named.merge(named);
         }
-    }
-
-    /// Their step 1. Where it is their answer, returns whether it proves that they hold all that
-    /// we hold.
-    pub(crate) fn step_1(
-        &mut self,
-        now: Millis,
-        theirs: &StateVector,
-        replica: &Replica,
-        random: &mut Random,
-    ) -> Option<bool> {
-        let structs = replica.missing_from(theirs);
-        let (broadcasts, patience_ms) = (self.broadcasts, self.patience_ms());
-        let is_answer = |asked: &mut Asked| {
-            !broadcasts && asked.answered.is_some_and(|at| now <= at + patience_ms)
-        };
-        let Some(asked) = self.asked.take_if(is_answer) else {
-            self.joined(now, &structs, replica, random);
-            return None;
-        };
-        let deletes_held = replica.missing_deletes(&asked.named.deletes).is_empty();
-        let proven = structs.is_empty() && deletes_held && !replica.is_incomplete();
-        let mut want = Want { structs, deletes: replica.deletes().clone() };
-        want.subtract(&asked.named);
-        want.subtract(&asked.sent);
-        self.flow.set(want, true);
-        self.silent = false;
-        self.trusted = true;
-        self.stage = Stage::Live;
-        self.proof.judge(now, proven);
-        Some(proven)
-    }
-
-    /// Somebody else joined, over a server that only passes on. Others may answer, too.
-    fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
-        self.doubt(now);
-        let (_, want) = self
-            .joiner
-            .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));
-        want.structs.merge(missing);
-        want.deletes.merge(replica.deletes());
     }
 
     /// Time has passed.
@@ -361,6 +313,9 @@ impl Uplink {
     fn push(&mut self, replica: &Replica) {
         self.silent = true;
         let mut want = Want::everything(replica);
+        if let Some(greeting) = self.greeting.as_ref().filter(|_| !self.broadcasts) {
+            want.structs = replica.missing_from(greeting);
+        }
         if let Some(asked) = &self.asked {
             want.subtract(&asked.named);
         }

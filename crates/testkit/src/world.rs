@@ -356,8 +356,8 @@ fn parent(script: &Script, number: usize) -> Option<usize> {
     match (number, dialect) {
         (0, Dialect::Own) if script.is_ring() => Some(script.services - 1),
         (0, _) => None,
-        (_, Dialect::Elva) => Some(0),
+        (_, dialect) if dialect != Dialect::Own => Some(0),
         (_, Dialect::Own) if script.is_ring() => Some(number - 1),
-        (_, Dialect::Own) => Some(anybody % number),
+        _ => Some(anybody % number),
     }
 }

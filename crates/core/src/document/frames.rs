@@ -101,7 +101,10 @@ impl Document {
         match message {
             Message::SyncStep1(body) => {
                 let theirs = StateVector::decode(&body)?;
-                self.is_yjs();
+                // A server greets whatever the document may be.
+                if role != Role::Upstream {
+                    self.is_yjs();
+                }
                 self.step_1(now, peer, role, theirs);
             }
             Message::SyncStep2(body) => self.update(now, peer, role, body, Arrival::Step2)?,
@@ -145,18 +148,23 @@ impl Document {
             let Some(uplink) = self.uplink.as_mut().filter(|uplink| !uplink.is_fellow()) else {
                 return;
             };
-            let proof = uplink.step_1(now, &theirs, &self.replica, &mut self.random);
-            if proof == Some(true) {
-                self.unconfirmed = false;
-                // Above a server of ELVA there is nobody.
-                self.above = true;
-                self.out.push(Output::Confirmed { seq: self.log.last_seq() });
-            } else if proof == Some(false) && !self.replica.is_incomplete() && self.unconfirm() {
-                self.out.push(Output::Lost);
-            }
+            let proof = uplink.step_1(now, theirs, &self.replica, &mut self.random);
+            self.take_proof(proof);
             return;
         }
         self.client_step_1(now, peer, theirs);
+    }
+
+    /// The upstream has shown that it holds all, or that it does not.
+    fn take_proof(&mut self, proof: Option<bool>) {
+        if proof == Some(true) {
+            self.unconfirmed = false;
+            // Above a server that is no yrelay there is nobody.
+            self.above = true;
+            self.out.push(Output::Confirmed { seq: self.log.last_seq() });
+        } else if proof == Some(false) && !self.replica.is_incomplete() && self.unconfirm() {
+            self.out.push(Output::Lost);
+        }
     }
 
     /// A client that writes more than can be saved is sent away.
@@ -187,11 +195,12 @@ impl Document {
         if let Some(uplink) = &mut self.uplink {
             uplink.note_ids(&news.structs);
         }
+        let mut proof = None;
         if role == Role::Upstream
             && let Some(uplink) = &mut self.uplink
         {
             match arrival {
-                Arrival::Step2 => uplink.step_2(now, &update),
+                Arrival::Step2 => proof = uplink.step_2(now, &update, &self.replica),
                 Arrival::Live(_) => uplink.holds(&Want::of(&update)),
             }
         }
@@ -212,6 +221,7 @@ impl Document {
             // To ask again for what stands before it would bring the same answer.
             Arrival::Step2 => {}
         }
+        self.take_proof(proof);
         self.answer_waiting(now);
         Ok(())
     }

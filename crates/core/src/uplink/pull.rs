@@ -43,10 +43,18 @@ impl Uplink {
                 self.proof.asked(now);
                 return Some(fellow::have(&replica.state_vector(), replica.deletes()));
             }
-            let (named, sent) = (Want::default(), Want::default());
-            self.asked = Some(Asked { at: now, answered: None, named, sent });
+            let question = self.question(replica);
+            self.asked = Some(Asked {
+                at: now,
+                held: replica.state_vector(),
+                shows_last: self.has_greeted(),
+                theirs: None,
+                answered: None,
+                named: Want::default(),
+                sent: Want::default(),
+            });
             self.proof.asked(now);
-            return Some(wire::sync_step1(&replica.state_vector().encode()));
+            return Some(wire::sync_step1(&question.encode()));
         }
         while let Some(id) = self.awareness.pop_first() {
             if let Some(entries) = awareness.encode([id]) {

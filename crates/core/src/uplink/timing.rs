@@ -1,6 +1,7 @@
 //! When the conversation goes on by itself.
 
 use super::{Asked, Stage, Uplink};
+use crate::event::Dialect;
 use crate::{Millis, limits};
 
 impl Uplink {
@@ -21,7 +22,13 @@ impl Uplink {
         if self.is_fellow() || !self.proves() || !self.is_sent() {
             return None;
         }
-        Some(self.proof.due()?.max(self.may_ask_from()?))
+        let due = self.proof.due().or_else(|| self.audit_due())?;
+        Some(due.max(self.may_ask_from()?))
+    }
+
+    /// Servers lose what they had: they are asked now and then, though nothing has changed.
+    fn audit_due(&self) -> Option<Millis> {
+        (self.dialect != Dialect::Elva).then(|| self.proof.asked_at() + limits::AUDIT_MS)
     }
 
     pub(super) fn gap_due(&self) -> Option<Millis> {

@@ -294,7 +294,8 @@ impl Upstream {
     /// The network has forgotten all of them.
     pub(super) fn renew_lines(&mut self, now: Millis, actions: &mut Vec<Action>) {
         let Some(lines) = &mut self.lines else { return };
-        let standing: Vec<_> = lines.lines.iter().map(|(id, line)| (id.clone(), line.stage)).collect();
+        let standing: Vec<_> =
+            lines.lines.iter().map(|(id, line)| (id.clone(), line.stage)).collect();
         for (document, stage) in standing {
             lines.set(&document, Stage::Waiting);
             let line = |action| Action::Line { document: document.clone(), action };

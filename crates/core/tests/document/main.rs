@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod awareness;
+mod dialects;
 mod doubt;
 mod fellows;
 mod follow;

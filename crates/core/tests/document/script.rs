@@ -313,7 +313,7 @@ impl Script {
         self.attach_above(Habit::Unknown, Dialect::Own);
     }
 
-    fn attach_above(&mut self, habit: Habit, dialect: Dialect) {
+    pub(crate) fn attach_above(&mut self, habit: Habit, dialect: Dialect) {
         self.up = PeerId(self.up.0 + 1);
         let peer = self.up;
         self.inboxes.insert(peer, VecDeque::new());
