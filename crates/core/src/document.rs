@@ -162,6 +162,11 @@ impl Document {
                 self.habit = None;
                 self.attach_upstream(now, Uplink::new(peer, habit, dialect));
             }
+            Input::Granted { peer, read_only } => {
+                if let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.peer == peer) {
+                    uplink.read_only = read_only;
+                }
+            }
             Input::Frame { peer, bytes } => self.frame(now, peer, &bytes),
             Input::Detach { peer } => self.detach(now, peer),
             Input::Room { peer, bytes_max } => self.room(now, peer, bytes_max),
@@ -207,7 +212,7 @@ impl Document {
                 .then_some(!self.unconfirmed && !incomplete),
             above: self.has_above(),
             sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
-            withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
+            withheld: self.uplink.as_ref().and_then(Uplink::withheld),
             incomplete,
             opaque: self.kind == Kind::Opaque,
             bytes: self.replica.bytes(),

@@ -48,6 +48,13 @@ pub enum Input {
         /// How it speaks.
         dialect: Dialect,
     },
+    /// The upstream has said what we may do.
+    Granted {
+        /// Its number.
+        peer: PeerId,
+        /// Nothing but read.
+        read_only: bool,
+    },
     /// A peer sent a frame.
     Frame {
         /// From whom.
@@ -229,6 +236,15 @@ pub enum Habit {
     Silent,
 }
 
+/// Why a document does not go up though the upstream is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// It would double content under wide client ids.
+    WideIds,
+    /// It lets us read only.
+    ReadOnly,
+}
+
 /// How a document stands, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -246,8 +262,8 @@ pub struct Standing {
     pub above: bool,
     /// All of it went up the present link.
     pub sent: bool,
-    /// Kept from the upstream: it would double content under wide client ids.
-    pub withheld: bool,
+    /// Kept from the upstream, and why.
+    pub withheld: Option<Withheld>,
     /// Something is missing before some of what is held.
     pub incomplete: bool,
     /// End-to-end encrypted: relayed unread, nothing stored.

@@ -1,7 +1,7 @@
 //! The pure core of yrelay: bytes, time and events in; effects out.
 //!
 //! No runtime, file, socket, clock or randomness; `Cargo.toml` is the proof. In reading order:
-//! names ([`id`]) and bounds ([`limits`]); bytes ([`decode`], [`json`], [`wire`], [`link`]); the
+//! names ([`id`]) and bounds ([`limits`]); bytes ([`decode`], [`json`], [`wire`], [`link`], [`hocuspocus`]); the
 //! grammar of updates ([`update`]) and what is kept of them ([`id_set`], [`state_vector`],
 //! [`replica`]); who is present ([`awareness`]); and the two state machines, of one document
 //! ([`document`], fed and drained through [`event`]) and of the upstream link ([`upstream`], with
@@ -14,6 +14,7 @@ pub mod limits;
 
 pub mod decode;
 pub mod fellow;
+pub mod hocuspocus;
 pub mod json;
 pub mod link;
 pub mod wire;

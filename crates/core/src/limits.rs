@@ -163,5 +163,8 @@ pub const PARK_BLAME_MS: u64 = 5_000;
 /// A suspect whose message the server puts up with for this long is acquitted.
 pub const TRIAL_MS: u64 = 500;
 
+/// A document that the server has closed by itself is opened there again after this time.
+pub const LET_GO_MS: u64 = 10_000;
+
 /// A document that closed the link twice is kept off it for this long.
 pub const PARK_MS: u64 = 600_000;

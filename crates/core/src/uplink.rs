@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::awareness::Awareness;
 use crate::backoff::Random;
-use crate::event::{Dialect, Habit};
+use crate::event::{Dialect, Habit, Withheld};
 use crate::frames::Frames;
 use crate::id::PeerId;
 use crate::id_set::IdSet;
@@ -69,6 +69,8 @@ pub(crate) struct Uplink {
     receipt: Receipt,
     /// The document has such ids.
     wide: bool,
+    /// It takes nothing from us.
+    pub(crate) read_only: bool,
     proof: Proof,
 }
 
@@ -127,6 +129,7 @@ impl Uplink {
             answered: false,
             receipt: Receipt::Due,
             wide: false,
+            read_only: false,
             proof: Proof::default(),
         }
     }
@@ -164,13 +167,19 @@ impl Uplink {
     }
 
     /// Whether the document is kept from it. A server that only passes on reads no ids.
-    pub(crate) fn withholds(&self) -> bool {
-        self.wide && self.dialect.garbles_wide_ids() && self.proves()
+    pub(crate) fn withheld(&self) -> Option<Withheld> {
+        if self.read_only {
+            Some(Withheld::ReadOnly)
+        } else if self.wide && self.dialect.garbles_wide_ids() && self.proves() {
+            Some(Withheld::WideIds)
+        } else {
+            None
+        }
     }
 
     /// Whether a proof may still come.
     pub(crate) fn may_prove(&self) -> bool {
-        self.proves() && !self.withholds()
+        self.proves() && self.withheld().is_none()
     }
 
     /// What was found out about it here.

@@ -67,6 +67,13 @@ pub enum Event {
         /// Why, in words.
         reason: String,
     },
+    /// The server has closed a document, and may take it again.
+    LetGo {
+        /// Which.
+        document: DocumentId,
+        /// Why, in words.
+        reason: String,
+    },
     /// A document has something to send.
     Ready {
         /// Which.
@@ -257,11 +264,11 @@ impl Upstream {
             Event::Habit(habit) => self.learn(habit),
             Event::Refused { document, reason } => {
                 let until = self.parking.refuse(now, &document, &reason);
-                self.open.retain(|waiting| *waiting != document);
-                self.idle.retain(|waiting| *waiting != document);
-                self.line_parked(now, &document, actions);
-                actions.push(Action::Park { document });
-                actions.push(Action::WakeAt { at: until });
+                self.keep_off(now, document, until, actions);
+            }
+            Event::LetGo { document, reason } => {
+                let until = self.parking.let_go(now, &document, &reason);
+                self.keep_off(now, document, until, actions);
             }
             Event::Ready { document, open } => {
                 let queue = if open { &mut self.open } else { &mut self.idle };
@@ -270,6 +277,20 @@ impl Upstream {
             Event::Room => self.room(now, actions),
             Event::Line { document, event } => self.line_event(now, document, event, actions),
         }
+    }
+
+    fn keep_off(
+        &mut self,
+        now: Millis,
+        document: DocumentId,
+        until: Millis,
+        actions: &mut Vec<Action>,
+    ) {
+        self.open.retain(|waiting| *waiting != document);
+        self.idle.retain(|waiting| *waiting != document);
+        self.line_parked(now, &document, actions);
+        actions.push(Action::Park { document });
+        actions.push(Action::WakeAt { at: until });
     }
 
     /// Begins anew, whatever there was. The network may need some moments to be there again.

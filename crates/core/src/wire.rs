@@ -162,6 +162,11 @@ pub fn sync_status(payload: &[u8]) -> Bytes {
     body_of(102, payload)
 }
 
+/// Whether a message is a sync status, or the echo of one.
+pub fn is_sync_status(message: &[u8]) -> bool {
+    message.first() == Some(&(SYNC_STATUS as u8))
+}
+
 fn body_of(kind: u8, body: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(body.len() + 6);
     out.push(kind);

@@ -60,7 +60,7 @@ pub(crate) async fn answer(admin: Option<&Admin>, request: Request<Incoming>) ->
     let path = request.uri().path().to_owned();
     let page = path.strip_prefix(PREFIX).unwrap_or_default();
     let done = match (request.method(), page) {
-        (&Method::GET, DOCUMENTS) => return json(&relay.list(relay.state.borrow().link.is_some())),
+        (&Method::GET, DOCUMENTS) => return json(&relay.list(|id| relay.routes.of(id).is_some())),
         (&Method::POST, BACKUP) => back_up(relay, request).await,
         _ => match document(page) {
             Ok(id) => of_document(relay, &id, request).await,

@@ -1,5 +1,6 @@
 //! All settings of one relay, checked.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -11,9 +12,31 @@ use crate::accounts::AccountsFile;
 use crate::keeping::Policies;
 use crate::limits;
 use crate::login::Login;
+use crate::naming::Naming;
 use crate::origin::Rules;
 use crate::status::Role;
 use crate::target::Target;
+
+impl Config {
+    /// The servers above, that for all others last.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.routes.iter().filter_map(|route| route.upstream.as_ref()).chain(&self.upstream)
+    }
+
+    /// Where changes go, in a word that differs where they go elsewhere.
+    pub(crate) fn ways(&self) -> Option<String> {
+        let shown = |upstream: &Option<Upstream>| {
+            upstream.as_ref().map(|upstream| upstream.target.to_string())
+        };
+        if self.routes.is_empty() {
+            return shown(&self.upstream);
+        }
+        let routes = self.routes.iter().map(|route| {
+            format!("{}={};", route.patterns, shown(&route.upstream).unwrap_or_default())
+        });
+        Some(routes.chain(shown(&self.upstream)).collect())
+    }
+}
 
 /// All settings of one relay.
 #[derive(Debug, Clone)]
@@ -24,8 +47,10 @@ pub struct Config {
     pub host: String,
     /// Where to listen; 0 takes a free one.
     pub port: u16,
-    /// The server above.
+    /// The server above, for all documents that no route is for.
     pub upstream: Option<Upstream>,
+    /// Where some of them go instead: the first that matches decides.
+    pub routes: Vec<Route>,
     /// Where documents are kept.
     pub storage: Storage,
     /// Which web pages and host names are let in.
@@ -109,11 +134,38 @@ impl Default for Bounds {
     }
 }
 
+/// Where some documents go.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Which.
+    pub patterns: Patterns,
+    /// To this server; without one they stay on this machine.
+    pub upstream: Option<Upstream>,
+}
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// As ELVA 0.33's, or another yrelay: all documents over one connection.
+    #[default]
+    Elva,
+    /// Plain Yjs: a connection for each document.
+    Yjs,
+    /// As Hocuspocus: all documents over one connection.
+    Hocuspocus,
+}
+
 /// The server above.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     /// Its address.
     pub target: Target,
+    /// What it speaks.
+    pub speaks: Speaks,
+    /// What documents are called there.
+    pub naming: Naming,
+    /// What is added to the query of its address, percent-encoded.
+    pub params: String,
     /// Who we are there, should it ask.
     pub login: Option<Login>,
     /// Authorities to be trusted beside those that the machine trusts.
@@ -123,13 +175,28 @@ pub struct Upstream {
 impl Upstream {
     /// One that asks for no login and has no certificate of its own kind.
     pub fn open(target: Target) -> Self {
-        Self { target, login: None, authorities: Vec::new() }
+        Self {
+            target,
+            speaks: Speaks::default(),
+            naming: Naming::default(),
+            params: String::new(),
+            login: None,
+            authorities: Vec::new(),
+        }
     }
 }
 
 /// Patterns of identifiers: `*` stands for any text, `?` for any one character.
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<WildMatch>);
+
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut patterns = self.0.iter().map(ToString::to_string);
+        f.write_str(&patterns.next().unwrap_or_default())?;
+        patterns.try_for_each(|pattern| write!(f, ", {pattern}"))
+    }
+}
 
 impl Patterns {
     /// Patterns as given.

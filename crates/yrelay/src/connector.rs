@@ -55,6 +55,16 @@ pub struct Opened {
     pub is_granted: bool,
 }
 
+/// What is asked of the server.
+pub(crate) struct Call<'a> {
+    /// Path and query.
+    pub(crate) path: &'a str,
+    /// Whether we offer to speak as yrelays do.
+    pub(crate) offers_own: bool,
+    /// The header of that name.
+    pub(crate) authorization: Option<&'a HeaderValue>,
+}
+
 /// Opens WebSockets to one server.
 #[derive(Clone)]
 pub struct Connector {
@@ -78,15 +88,21 @@ impl Connector {
         &self.target
     }
 
-    /// Opens a WebSocket. `authorization` is the header of that name. Runs inside a `LocalSet`.
+    /// Opens a WebSocket at the address itself, and offers to speak as yrelays do. `authorization`
+    /// is the header of that name. Runs inside a `LocalSet`.
     pub async fn connect(
         &self,
         authorization: Option<&HeaderValue>,
     ) -> Result<Opened, ConnectError> {
+        self.call(&Call { path: &self.target.path, offers_own: true, authorization }).await
+    }
+
+    /// Opens a WebSocket. Runs inside a `LocalSet`.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Opened, ConnectError> {
         let stream = dial(&self.target).await?;
         let work = async {
             let stream = self.secure(stream).await?;
-            upgrade(&self.target, authorization, stream).await
+            upgrade(&self.target, call, stream).await
         };
         let late = || ConnectError::Unreachable(no_answer(limits::UPGRADE_MS));
         let (upgraded, is_granted) =
@@ -159,35 +175,38 @@ async fn resolve(target: &Target) -> Option<Vec<SocketAddr>> {
 
 async fn upgrade(
     target: &Target,
-    authorization: Option<&HeaderValue>,
+    call: &Call<'_>,
     stream: Stream,
 ) -> Result<(Upgraded, bool), ConnectError> {
     let key = ws::key().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
-    let request = request(target, authorization, &key)?;
+    let request = request(target, call, &key)?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| http_words(&e))?;
     tokio::task::spawn_local(connection.with_upgrades());
     let response = sender.send_request(request).await.map_err(|e| http_words(&e))?;
     check(&response, &key)?;
     let granted = text(response.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
-    let is_granted = granted.is_some_and(|granted| granted.trim() == fellow::SUBPROTOCOL);
+    let is_granted =
+        call.offers_own && granted.is_some_and(|granted| granted.trim() == fellow::SUBPROTOCOL);
     let upgraded = hyper::upgrade::on(response).await.map_err(|e| http_words(&e))?;
     Ok((upgraded, is_granted))
 }
 
 fn request(
     target: &Target,
-    authorization: Option<&HeaderValue>,
+    call: &Call<'_>,
     key: &str,
 ) -> Result<Request<Empty<Bytes>>, ConnectError> {
-    let mut request = Request::get(&target.path)
+    let mut request = Request::get(call.path)
         .header(header::HOST, target.authority())
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
-        .header(header::SEC_WEBSOCKET_PROTOCOL, fellow::SUBPROTOCOL)
         .header(header::SEC_WEBSOCKET_KEY, key);
-    if let Some(authorization) = authorization {
+    if call.offers_own {
+        request = request.header(header::SEC_WEBSOCKET_PROTOCOL, fellow::SUBPROTOCOL);
+    }
+    if let Some(authorization) = call.authorization {
         request = request.header(header::AUTHORIZATION, authorization);
     }
     // Target::parse has seen the same path pass.

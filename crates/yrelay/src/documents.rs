@@ -55,7 +55,8 @@ impl Documents {
                 run_file::remove_stale(directory);
                 let follows = opened.upstream.is_some();
                 let config = &alone(directory, opaque);
-                let relay = Relay::new(config, opened, news, None, Rc::new(Metrics::default()));
+                let relay =
+                    Relay::new(config, opened, news, Vec::new(), Rc::new(Metrics::default()));
                 relay.start();
                 Ok(Self(Holder::Here { relay, follows }))
             }
@@ -72,7 +73,7 @@ impl Documents {
     /// All of them, in order of their identifiers.
     pub async fn list(&self) -> Result<Vec<Listed>, Fault> {
         match &self.0 {
-            Holder::Here { relay, follows } => Ok(relay.list(*follows)),
+            Holder::Here { relay, follows } => Ok(relay.list(|_| *follows)),
             Holder::Running(running) => running.list().await,
         }
     }
@@ -143,6 +144,7 @@ fn alone(directory: &Path, opaque: &Patterns) -> Config {
         host: "localhost".to_owned(),
         port: 0,
         upstream: None,
+        routes: Vec::new(),
         storage: Storage::Directory(directory.to_owned()),
         rules: Rules::default(),
         opaque: opaque.clone(),

@@ -43,7 +43,7 @@ impl State {
             .map(|(id, _)| id.clone())
             .collect();
         for id in idle {
-            let Some(slot) = self.drop_document(&id) else { continue };
+            let Some(slot) = self.drop_document(relay, &id) else { continue };
             tracing::debug!(document = %id, "left memory");
             if self.is_to_be_forgotten(relay, &slot) {
                 tracing::info!(document = %id, "forgotten: nobody opens it, and the server has it");

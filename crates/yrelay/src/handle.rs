@@ -83,7 +83,7 @@ struct Parts {
     listeners: Listeners,
     opened: Opened,
     store_news: Arc<Notify>,
-    connector: Option<Connector>,
+    connectors: Vec<Connector>,
     token: Token,
     run_file: Option<Written>,
 }
@@ -102,10 +102,10 @@ pub fn start(config: Config) -> Result<Handle, StartError> {
     let url = listeners.url(&config.host);
     let stored = opened.documents.len();
     let stopping = stop.clone();
-    let connector = config.upstream.as_ref().map(connector).transpose()?;
+    let connectors = config.upstreams().map(connector).collect::<Result<_, _>>()?;
     let token = Token::new()?;
     let run_file = write_run_file(&config, &addresses, &token);
-    let parts = Parts { listeners, opened, store_news, connector, token, run_file };
+    let parts = Parts { listeners, opened, store_news, connectors, token, run_file };
     let thread = thread::Builder::new().name("relay".into()).spawn(move || {
         let _alive = alive;
         run(runtime, &config, parts, &stopping)
@@ -129,8 +129,7 @@ fn open_store(config: &Config, news: Arc<Notify>) -> Result<Opened, StoreError> 
         Storage::Directory(path) => Place::Directory(path.clone()),
         Storage::Ephemeral => Place::Memory,
     };
-    let upstream = config.upstream.as_ref().map(|upstream| upstream.target.to_string());
-    Store::open(place, upstream.as_deref(), move || news.notify_one())
+    Store::open(place, config.ways().as_deref(), move || news.notify_one())
 }
 
 impl Handle {
@@ -168,11 +167,10 @@ impl Drop for Handle {
 
 /// A relay that is its own upstream would pass every message to itself.
 fn refuse_own(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
-    match &config.upstream {
-        Some(upstream) if upstream.target.is_own(&config.host, addresses) => {
-            Err(StartError::OwnAddress(upstream.target.to_string()))
-        }
-        _ => Ok(()),
+    let mut targets = config.upstreams().map(|upstream| &upstream.target);
+    match targets.find(|target| target.is_own(&config.host, addresses)) {
+        Some(target) => Err(StartError::OwnAddress(target.to_string())),
+        None => Ok(()),
     }
 }
 
@@ -185,8 +183,8 @@ fn run(runtime: Runtime, config: &Config, parts: Parts, stop: &Notify) -> Result
 
 async fn serve(config: &Config, parts: Parts, stop: &Notify) -> Result<(), Failed> {
     let metrics = Rc::new(Metrics::default());
-    let link = config.upstream.as_ref().zip(parts.connector).map(|(u, c)| Link::new(u, c));
-    let relay = Relay::new(config, parts.opened, parts.store_news, link, metrics.clone());
+    let above = config.upstreams().zip(parts.connectors).map(|(u, c)| Link::new(u, c)).collect();
+    let relay = Relay::new(config, parts.opened, parts.store_news, above, metrics.clone());
     relay.start();
     let routes = Rc::new(Front(relay.clone()));
     let message_bytes_max = config.bounds.message_bytes_max;

@@ -15,6 +15,7 @@ use crate::keeping::Keeping;
 use crate::relay::Relay;
 use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
+use crate::upstream::Which;
 
 /// Work for the blocking pool.
 pub(crate) enum Job {
@@ -24,8 +25,8 @@ pub(crate) enum Job {
     Compact { id: DocumentId, number: u64, frozen: Box<Replica>, upto_seq: u64 },
     /// Tell a document that an update is kept, as well as it is to be.
     Kept(DocumentId, u64, u64),
-    /// Open the upstream link.
-    Connect,
+    /// Open a connection to a server.
+    Connect(Which),
 }
 
 /// A compaction that is being written.
@@ -47,12 +48,7 @@ impl Relay {
                     state.input(relay, &id, Input::Saved { seq });
                 }
             }),
-            Job::Connect => {
-                let task = spawn_local(relay.run_link()).abort_handle();
-                if let Some(link) = &mut self.state.borrow_mut().link {
-                    link.follow(task);
-                }
-            }
+            Job::Connect(which) => self.connect(which),
         }
     }
 
@@ -78,7 +74,9 @@ impl Relay {
             if is_same {
                 state.take_loaded(relay, &id, input);
             }
-            state.offers.loaded(clock::now_ms(), &id, failed && is_same);
+            for link in &mut state.above {
+                link.offers.loaded(clock::now_ms(), &id, failed && is_same);
+            }
             state.offer_next(relay);
         });
         self.resume();
@@ -138,7 +136,7 @@ impl State {
         }
         self.input(relay, id, input);
         if failed {
-            self.drop_document(id);
+            self.drop_document(relay, id);
         } else if self.documents.contains_key(id) {
             self.stored.remove(id);
         }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod keeping;
 pub mod limits;
 pub mod login;
+pub mod naming;
 pub mod target;
 
 pub mod acceptor;
@@ -50,6 +51,7 @@ mod link_server;
 mod pace;
 mod refusals;
 mod retain;
+mod routes;
 mod state;
 mod turn;
 mod upstream;

@@ -42,6 +42,14 @@ pub const HELLO_MS: u64 = 2_000;
 /// On a link of our own the number of frames is told so long after a frame, at most.
 pub const COUNT_MS: u64 = 10_000;
 
+/// A server of Hocuspocus that is told nothing for so long hears that we are there: it closes what
+/// says nothing for a minute.
+pub const UPSTREAM_KEEP_ALIVE_MS: u64 = 20_000;
+
+/// Documents that a server of Hocuspocus may be looking at the tokens of: with more than a hundred
+/// it closes the connection.
+pub const ENTRIES_AT_ONCE: usize = 50;
+
 /// Documents that are loaded at once. Reading takes turns, parsing does not; more would only take
 /// threads.
 pub const LOADS_AT_ONCE: usize = 4;

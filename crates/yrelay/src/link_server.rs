@@ -247,7 +247,7 @@ pub(crate) async fn run(
     let outbox = Outbox::leaving_in(&relay.turn, limits::LINK_ROOM_BYTES);
     let joins = Allowance::of_joins(&relay.bounds.strangers, address);
     let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect, joins));
-    relay.link_event(Event::ClientCame);
+    relay.with(|state, relay| state.link_events(relay, || Event::ClientCame));
     tracing::info!(link = number, %address, "a relay has connected");
     let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
     let take = async |frame| match frame {

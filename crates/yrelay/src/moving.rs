@@ -51,8 +51,9 @@ fn other(line: impl Into<String>) -> Fault {
 }
 
 impl Relay {
-    /// All documents that are stored or open. `follows`: changes go somewhere, if not now.
-    pub(crate) fn list(&self, follows: bool) -> Vec<Listed> {
+    /// All documents that are stored or open. `follows`: whether changes of one go somewhere, if
+    /// not now.
+    pub(crate) fn list(&self, follows: impl Fn(&DocumentId) -> bool) -> Vec<Listed> {
         let state = self.state.borrow();
         let loaded = state.documents.iter().map(|(id, slot)| {
             let standing = slot.document.standing();
@@ -66,7 +67,7 @@ impl Relay {
             identifier: id.to_string(),
             bytes,
             clients,
-            confirmed: confirmed.filter(|_| follows),
+            confirmed: confirmed.filter(|_| follows(id)),
             opened,
         });
         let mut listed: Vec<_> = listed.collect();
@@ -194,7 +195,7 @@ impl State {
     /// Drops a document from memory and store, and sends its clients away; false if there is none.
     /// From here on what they still say finds nothing that it could be for.
     fn forget(&mut self, relay: &Relay, id: &DocumentId) -> bool {
-        let slot = self.drop_document(id);
+        let slot = self.drop_document(relay, id);
         let stored = self.stored.remove(id);
         let is_known = slot.is_some() || stored.is_some();
         for peer in slot.into_iter().flat_map(|slot| slot.clients) {

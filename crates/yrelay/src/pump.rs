@@ -26,6 +26,16 @@ pub enum Ended {
     Silent,
 }
 
+impl Ended {
+    /// The close code of a peer that gave one, or that broke the protocol.
+    pub(crate) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Theirs(close) | Self::Fault(close) => Some(close.code),
+            Self::Ours(_) | Self::Lost(_) | Self::Silent => None,
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -92,12 +92,14 @@ pub(crate) fn run(
 
 /// How everything stands, taken together.
 pub(crate) fn verdict(status: &Status) -> Verdict {
-    let upstream = match status.upstream.state {
-        UpstreamState::None | UpstreamState::Online => Verdict::InSync,
+    let upstream = |state| match state {
+        UpstreamState::None | UpstreamState::Idle | UpstreamState::Online => Verdict::InSync,
         UpstreamState::Connecting | UpstreamState::Offline => Verdict::Behind,
         UpstreamState::Unauthorized => Verdict::Stuck,
     };
-    status.documents.iter().map(verdict_on).fold(upstream, Verdict::max)
+    let upstreams = status.routes.iter().map(|route| upstream(route.state));
+    let worst = upstreams.fold(upstream(status.upstream.state), Verdict::max);
+    status.documents.iter().map(verdict_on).fold(worst, Verdict::max)
 }
 
 fn verdict_on(document: &Document) -> Verdict {
@@ -185,7 +187,8 @@ mod tests {
     pub(super) fn status(state: UpstreamState, documents: Vec<Document>) -> Status {
         let url = Some("wss://elva.example.org/".into());
         let upstream = Upstream { state, url, reason: None, since: None, next_try: None };
-        Status { version: "0.1.0".into(), role: Role::Service, upstream, store: None, documents }
+        let (role, routes) = (Role::Service, Vec::new());
+        Status { version: "0.1.0".into(), role, upstream, routes, store: None, documents }
     }
 
     fn behind() -> Document {

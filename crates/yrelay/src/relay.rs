@@ -17,16 +17,19 @@ use crate::config::{Bounds, Config, Patterns, Storage};
 use crate::keeping::{Asked, Policies};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::routes::Routes;
 use crate::state::{Client, Slot, State};
 use crate::status::Role;
 use crate::store::{Opened, Store};
 use crate::turn::Turn;
-use crate::upstream::Link;
+use crate::upstream::{Link, Sleeper};
 use crate::{clock, limits};
 
 /// All documents, and what they are connected to.
 pub struct Relay {
     pub(crate) role: Role,
+    /// Which documents go to which server.
+    pub(crate) routes: Routes,
     /// Which documents are end-to-end encrypted.
     pub(crate) opaque: Patterns,
     /// Nothing outlives the process.
@@ -56,12 +59,13 @@ impl Relay {
         config: &Config,
         opened: Opened,
         store_news: Arc<Notify>,
-        link: Option<Link>,
+        above: Vec<Link>,
         metrics: Rc<Metrics>,
     ) -> Rc<Self> {
         let log = opened.store.clone();
         Rc::new(Self {
             role: config.role,
+            routes: Routes::new(config),
             opaque: config.opaque.clone(),
             is_ephemeral: matches!(config.storage, Storage::Ephemeral),
             policies: config.policies,
@@ -75,7 +79,7 @@ impl Relay {
             grown: Notify::new(),
             loads: Semaphore::new(limits::LOADS_AT_ONCE),
             stopping: Cell::new(false),
-            state: RefCell::new(State::new(opened.documents, link)),
+            state: RefCell::new(State::new(opened.documents, above)),
         })
     }
 
@@ -85,11 +89,11 @@ impl Relay {
         tokio::task::spawn_local(self.clone().watch_store());
         tokio::task::spawn_local(self.clone().watch_timers());
         tokio::task::spawn_local(self.clone().sweep());
-        if self.state.borrow().link.is_some() {
+        if !self.state.borrow().above.is_empty() {
             tokio::task::spawn_local(self.clone().watch());
         }
         tokio::task::spawn_local(self.clone().retain());
-        self.link_event(Event::Tick);
+        self.with(|state, relay| state.link_events(relay, || Event::Tick));
     }
 
     /// Something happens to a document that is in memory.
@@ -97,9 +101,9 @@ impl Relay {
         self.with(|state, relay| state.input(relay, id, input));
     }
 
-    /// Something happens to the upstream link.
-    pub(crate) fn link_event(self: &Rc<Self>, event: Event) {
-        self.with(|state, relay| state.link_event(relay, event));
+    /// Something happens to the way to a server.
+    pub(crate) fn link_event(self: &Rc<Self>, number: usize, event: Event) {
+        self.with(|state, relay| state.link_event(relay, number, event));
     }
 
     /// Borrows the state; what it leaves for other threads starts afterwards.
@@ -132,7 +136,7 @@ impl Relay {
             state.open(relay, id, asked).clients.push(peer);
             state.note_opened(relay, id);
             state.input(relay, id, Input::Attach { peer });
-            state.link_event(relay, Event::ClientCame);
+            state.link_event_of(relay, id, Event::ClientCame);
             (peer, ready)
         })
     }
@@ -203,8 +207,8 @@ impl Relay {
     fn ring(self: &Rc<Self>) {
         let due = self.state.borrow_mut().timers.pop();
         match due {
-            Some(Reverse((_, Some(id)))) => self.input(&id, Input::Tick),
-            Some(Reverse((_, None))) => self.link_event(Event::Tick),
+            Some(Reverse((_, Sleeper::Document(id)))) => self.input(&id, Input::Tick),
+            Some(Reverse((_, Sleeper::Link(number)))) => self.link_event(number, Event::Tick),
             None => {}
         }
     }

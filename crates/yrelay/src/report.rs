@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
-use yrelay_core::event::Dialect;
+use yrelay_core::event::{Dialect, Withheld};
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::LinkState;
 
@@ -14,6 +14,7 @@ use crate::metrics::Gauges;
 use crate::relay::Relay;
 use crate::state::{Shelved, Slot, State};
 use crate::status::{Document, Role, Room, Status, Upstream, UpstreamState};
+use crate::upstream::Link;
 use crate::ws::{Reader, Writer};
 use crate::{clock, connection, link_server};
 
@@ -28,12 +29,13 @@ impl Routes for Front {
             .stored
             .iter()
             .filter(|(id, _)| !state.documents.contains_key(*id))
-            .map(|(id, shelved)| state.shelved(id, *shelved));
+            .map(|(id, shelved)| state.shelved(self.0.routes.of(id), id, *shelved));
         let mut documents: Vec<Document> = loaded.chain(shelved).collect();
         documents.sort_by(|a, b| a.identifier.cmp(&b.identifier));
         let version = env!("CARGO_PKG_VERSION").into();
-        let (upstream, store) = (state.upstream(), self.0.store.trouble());
-        Status { version, role: self.0.role, upstream, store, documents }
+        let (upstream, routes) = self.upstreams(&state);
+        let store = self.0.store.trouble();
+        Status { version, role: self.0.role, upstream, routes, store, documents }
     }
 
     fn metrics(&self) -> String {
@@ -46,7 +48,7 @@ impl Routes for Front {
             commits: stats.commits,
             syncs: stats.syncs,
             unsaved_documents: stats.failing_documents as u64,
-            upstream: state.upstream().state,
+            upstream: self.upstreams(&state).0.state,
         })
     }
 
@@ -97,6 +99,29 @@ impl Routes for Front {
     }
 }
 
+impl Front {
+    /// The server for all others, and those of the routes.
+    fn upstreams(&self, state: &State) -> (Upstream, Vec<Upstream>) {
+        let default = self.0.routes.default_way();
+        let number = |(number, _): &(usize, &Link)| Some(*number) == default;
+        let (default, routes): (Vec<_>, Vec<_>) = state.above.iter().enumerate().partition(number);
+        let default = default.first().map_or_else(Upstream::none, |(_, link)| link.report());
+        (default, routes.iter().map(|(_, link)| link.report()).collect())
+    }
+}
+
+/// Why a document does not go up.
+fn words(withheld: Withheld) -> String {
+    match withheld {
+        Withheld::WideIds => {
+            "holds client ids of more than 32 bits, which this kind of server garbles: its content \
+             would be doubled"
+        }
+        Withheld::ReadOnly => "the server lets us read only: what is written here stays here",
+    }
+    .to_owned()
+}
+
 fn room(id: &DocumentId, slot: &Slot) -> Room {
     let opaque = slot.document.standing().opaque;
     Room {
@@ -112,8 +137,8 @@ fn room(id: &DocumentId, slot: &Slot) -> Room {
 impl State {
     fn loaded(&self, id: &DocumentId, slot: &Slot) -> Document {
         let standing = slot.document.standing();
-        let confirmed = standing.confirmed.filter(|_| self.link.is_some());
-        let up = self.link.is_none() || confirmed.unwrap_or(standing.sent);
+        let confirmed = standing.confirmed.filter(|_| slot.link.is_some());
+        let up = slot.link.is_none() || confirmed.unwrap_or(standing.sent);
         Document {
             identifier: id.to_string(),
             clients: slot.clients.len(),
@@ -127,18 +152,12 @@ impl State {
             incomplete: standing.incomplete,
             opaque: standing.opaque,
             volatile: slot.keeping == Keeping::Memory,
-            parked: self.parked(id).or_else(|| {
-                standing.withheld.then(|| {
-                    "holds client ids of more than 32 bits, which this kind of server garbles: \
-                     its content would be doubled"
-                        .to_owned()
-                })
-            }),
+            parked: self.parked(slot.link, id).or_else(|| standing.withheld.map(words)),
         }
     }
 
-    fn shelved(&self, id: &DocumentId, shelved: Shelved) -> Document {
-        let confirmed = self.link.is_some().then_some(!shelved.unconfirmed);
+    fn shelved(&self, link: Option<usize>, id: &DocumentId, shelved: Shelved) -> Document {
+        let confirmed = link.is_some().then_some(!shelved.unconfirmed);
         Document {
             identifier: id.to_string(),
             clients: 0,
@@ -152,19 +171,21 @@ impl State {
             incomplete: false,
             opaque: false,
             volatile: false,
-            parked: self.parked(id),
+            parked: self.parked(link, id),
         }
     }
 
-    fn parked(&self, id: &DocumentId) -> Option<String> {
-        let because = self.link.as_ref()?.machine.parked_because(id)?;
+    fn parked(&self, link: Option<usize>, id: &DocumentId) -> Option<String> {
+        let because = self.above.get(link?)?.machine.parked_because(id)?;
         Some(format!("{because}; tried again later"))
     }
+}
 
-    fn upstream(&self) -> Upstream {
-        let Some(link) = &self.link else { return Upstream::none() };
+impl Link {
+    fn report(&self) -> Upstream {
         let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
-        let (state, next_try) = match link.machine.state() {
+        let (state, next_try) = match self.machine.state() {
+            LinkState::Idle => (UpstreamState::Idle, None),
             LinkState::Connecting => (UpstreamState::Connecting, None),
             LinkState::Online => (UpstreamState::Online, None),
             LinkState::Offline { next_try } => (UpstreamState::Offline, at(next_try)),
@@ -172,9 +193,9 @@ impl State {
         };
         Upstream {
             state,
-            url: Some(link.door.connector.target().to_string()),
-            reason: link.machine.reason().map(str::to_owned),
-            since: Some(link.told.since_ms),
+            url: Some(self.door.connector.target().to_string()),
+            reason: self.machine.reason().map(str::to_owned),
+            since: Some(self.told.since_ms),
             next_try,
         }
     }

@@ -42,21 +42,19 @@ impl State {
 
     /// Has the server asked about documents that nobody opens and that it once confirmed.
     pub(crate) fn offer_expired(&mut self, relay: &Relay) {
-        if self.upstream_peer().is_none() {
-            return;
-        }
         let expired = |opened_ms| is_expired(relay, opened_ms);
         let expired = self.stored.iter().filter(|(_, it)| !it.unconfirmed && expired(it.opened_ms));
         for (id, _) in expired {
-            self.offers.again(id);
+            let link = relay.routes.of(id).and_then(|link| self.above.get_mut(link));
+            if let Some(link) = link.filter(|link| link.machine.takes_offers()) {
+                link.offers.again(id);
+            }
         }
     }
 
     /// Whether a document that leaves memory is kept no more.
     pub(crate) fn is_to_be_forgotten(&self, relay: &Relay, slot: &Slot) -> bool {
-        is_expired(relay, slot.opened_ms)
-            && self.upstream_peer().is_some()
-            && slot.document.is_proved()
+        is_expired(relay, slot.opened_ms) && slot.upstream.is_some() && slot.document.is_proved()
     }
 }
 

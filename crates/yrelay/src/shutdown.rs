@@ -67,6 +67,6 @@ fn close(relay: &Rc<Relay>) {
         for outbox in state.outboxes_below() {
             outbox.close(connection::going_away());
         }
-        state.end_link();
+        state.end_links();
     });
 }

@@ -17,8 +17,6 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::link;
-use yrelay_core::offers::Offers;
 use yrelay_core::replica::Pending;
 use yrelay_core::upstream::Event;
 
@@ -29,7 +27,7 @@ use crate::outbox::Outbox;
 use crate::refusals::Refusals;
 use crate::relay::Relay;
 use crate::store::Stored;
-use crate::upstream::Link;
+use crate::upstream::{Link, Sleeper};
 use crate::ws::Close;
 use crate::{clock, limits};
 
@@ -38,15 +36,15 @@ pub(crate) struct State {
     pub(crate) documents: HashMap<DocumentId, Slot>,
     /// What the store holds of documents that are not in memory.
     pub(crate) stored: BTreeMap<DocumentId, Shelved>,
-    pub(crate) link: Option<Link>,
+    /// The ways to the servers above.
+    pub(crate) above: Vec<Link>,
     pub(crate) links: Links,
     pub(crate) clients: FxHashMap<PeerId, Client>,
-    /// When which document, or the link (`None`), is to be woken.
-    pub(crate) timers: BinaryHeap<Reverse<(u64, Option<DocumentId>)>>,
+    /// Who is to be woken when.
+    pub(crate) timers: BinaryHeap<Reverse<(u64, Sleeper)>>,
     refusals: Refusals,
-    /// Documents that are loaded for the upstream's sake, and how many bytes of them still may be
-    /// until the next look at the memory.
-    pub(crate) offers: Offers,
+    /// So many bytes of documents may still be loaded for servers' sake until the next look at the
+    /// memory.
     pub(crate) offer_bytes: u64,
     /// So much has come into memory since that look.
     pub(crate) grown_bytes: usize,
@@ -77,7 +75,11 @@ pub(crate) struct Slot {
     /// As in [`Shelved`].
     pub(crate) visible: Option<bool>,
     pub(crate) clients: Vec<PeerId>,
-    /// How its frames begin on the link.
+    /// The server that it goes to.
+    pub(crate) link: Option<usize>,
+    /// As whom that is attached, while it is.
+    pub(crate) upstream: Option<PeerId>,
+    /// How its frames begin there.
     prefix: Bytes,
     /// When somebody last had it open; nothing if it is here for the upstream's sake.
     pub(crate) used_at: Option<u64>,
@@ -97,7 +99,7 @@ pub(crate) struct Client {
 }
 
 impl State {
-    pub(crate) fn new(stored: Vec<Stored>, link: Option<Link>) -> Self {
+    pub(crate) fn new(stored: Vec<Stored>, above: Vec<Link>) -> Self {
         let shelved = |stored: Stored| {
             let Stored { bytes, unconfirmed, opened_ms, .. } = stored;
             let shelved = Shelved { bytes, unconfirmed, opened_ms, visible: None };
@@ -106,12 +108,11 @@ impl State {
         Self {
             documents: HashMap::new(),
             stored: stored.into_iter().map(shelved).collect(),
-            link,
+            above,
             links: Links::default(),
             clients: FxHashMap::default(),
             timers: BinaryHeap::new(),
             refusals: Refusals::default(),
-            offers: Offers::new(seed()),
             offer_bytes: limits::OFFER_BYTES,
             grown_bytes: 0,
             peers: 0,
@@ -137,19 +138,23 @@ impl State {
         };
         let visible = shelved.and_then(|shelved| shelved.visible);
         if self.documents.get(id).is_some_and(|slot| slot.keeping < keeping) {
-            self.give_up(id);
+            self.give_up(relay, id);
         }
         if !self.documents.contains_key(id) {
             self.slots += 1;
             self.grown_bytes +=
                 shelved.map_or(0, |shelved| shelved.bytes as usize) + limits::DOCUMENT_BYTES;
+            let link = relay.routes.of(id);
+            let above = link.and_then(|link| self.above.get(link));
             let slot = Slot {
                 number: self.slots,
-                document: new_document(relay, id, keeping, self.link.is_none()),
+                document: new_document(relay, id, keeping, link.is_none()),
                 keeping,
                 visible: visible.or(Some(relay.policies.visible.decide(asked.visible))),
                 clients: Vec::new(),
-                prefix: link::prefix(&id.to_encoded()),
+                link,
+                upstream: None,
+                prefix: above.map(|above| above.prefix(id)).unwrap_or_default(),
                 used_at: Some(clock::now_ms()),
                 opened_ms: self.stored.get(id).map_or_else(clock::unix_ms, |it| it.opened_ms),
                 load_once_saved,
@@ -204,8 +209,8 @@ impl State {
                 }
             }
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
-            Output::Habit(habit) => self.link_event(relay, Event::Habit(habit)),
-            Output::Lost => self.offer_all(relay),
+            Output::Habit(habit) => self.link_event_of(relay, id, Event::Habit(habit)),
+            Output::Lost => self.offer_all(relay, id),
             Output::Compact { frozen, upto_seq } => {
                 let Some(slot) = self.documents.get(id) else { return };
                 let (id, number) = (id.clone(), slot.number);
@@ -228,17 +233,17 @@ impl State {
                 );
             }
             Output::Refused { reason } => {
-                self.link_event(relay, Event::Refused { document: id.clone(), reason });
+                self.link_event_of(relay, id, Event::Refused { document: id.clone(), reason });
             }
             Output::Ignored { peer, kind } => {
                 relay.metrics.ignored_messages.count();
                 tracing::debug!(document = %id, %peer, kind, "ignored a message of unknown type");
             }
-            Output::WakeAt { at } => self.wake_at(relay, at, Some(id.clone())),
+            Output::WakeAt { at } => self.wake_at(relay, at, Sleeper::Document(id.clone())),
         }
     }
 
-    pub(crate) fn wake_at(&mut self, relay: &Relay, at: u64, whom: Option<DocumentId>) {
+    pub(crate) fn wake_at(&mut self, relay: &Relay, at: u64, whom: Sleeper) {
         self.timers.push(Reverse((at, whom)));
         relay.timer_changed.notify_one();
     }
@@ -250,7 +255,7 @@ impl State {
 
     /// Whether nobody is connected any more, neither below nor above.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.clients.is_empty() && self.links.is_empty() && self.upstream_peer().is_none()
+        self.clients.is_empty() && self.links.is_empty() && self.above.iter().all(Link::is_down)
     }
 
     pub(crate) fn spawn(&mut self, job: Job) {
@@ -259,9 +264,11 @@ impl State {
 
     /// To whoever this is: above, below, or a relay below.
     fn send_to(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId, bytes: Bytes) {
-        if self.upstream_peer() == Some(peer) {
-            let prefix = self.documents.get(id).map(|slot| slot.prefix.clone()).unwrap_or_default();
-            let sent = self.link.as_mut().map_or(0, |link| link.send(&prefix, &bytes));
+        let slot = self.documents.get(id).filter(|slot| slot.upstream == Some(peer));
+        if let Some(slot) = slot
+            && let Some(link) = slot.link.and_then(|link| self.above.get_mut(link))
+        {
+            let sent = link.send(id, &slot.prefix, &bytes);
             count_sent(relay, sent);
         } else if let Some(sent) = self.links.send(peer, &bytes) {
             count_sent(relay, sent);
@@ -283,10 +290,8 @@ impl State {
     fn ready(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId) {
         if let Some(client) = self.clients.get(&peer) {
             client.ready.notify_one();
-        } else if self.upstream_peer() == Some(peer) {
-            let open = self.documents.get(id).is_some_and(|slot| !slot.clients.is_empty())
-                || self.links.has(id);
-            self.link_event(relay, Event::Ready { document: id.clone(), open });
+        } else if self.documents.get(id).is_some_and(|slot| slot.upstream == Some(peer)) {
+            self.ready_above(relay, id);
         } else {
             self.links.ready(peer);
         }
@@ -312,7 +317,7 @@ impl State {
     /// What it held is in the store, or on its way there; it loads anew when somebody comes.
     fn forsake(&mut self, relay: &Relay, id: &DocumentId) {
         tracing::error!(document = %id, "internal error: its clients are closed, it is loaded anew");
-        let Some(slot) = self.drop_document(id) else { return };
+        let Some(slot) = self.drop_document(relay, id) else { return };
         let links = self.links.of(id).into_iter().map(|(peer, _)| peer);
         for peer in slot.clients.iter().copied().chain(links) {
             self.close(relay, id, peer, CloseReason::Internal);
@@ -321,14 +326,16 @@ impl State {
             let Slot { visible, opened_ms, .. } = slot;
             let shelved = Shelved { bytes: 0, unconfirmed: true, opened_ms, visible };
             self.stored.insert(id.clone(), shelved);
-            self.offers.later(clock::now_ms(), id);
+            if let Some(link) = slot.link.and_then(|link| self.above.get_mut(link)) {
+                link.offers.later(clock::now_ms(), id);
+            }
         }
     }
 
     /// Somebody asks for more than a document was opened for: it is forgotten, to be opened anew.
     /// Those who have it open come back, and with them all that it held.
-    fn give_up(&mut self, id: &DocumentId) {
-        let Some(slot) = self.drop_document(id) else { return };
+    fn give_up(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(slot) = self.drop_document(relay, id) else { return };
         tracing::info!(document = %id, "opened anew, to be kept better");
         let code = CloseReason::Resync.code();
         for (peer, _) in self.links.of(id) {
@@ -340,11 +347,12 @@ impl State {
     }
 
     /// The document leaves memory.
-    pub(crate) fn drop_document(&mut self, id: &DocumentId) -> Option<Slot> {
-        if let Some(link) = &mut self.link {
-            link.forget(id);
+    pub(crate) fn drop_document(&mut self, relay: &Relay, id: &DocumentId) -> Option<Slot> {
+        let slot = self.documents.remove(id)?;
+        if let Some(link) = slot.link {
+            self.forget_upstream(relay, id, link);
         }
-        self.documents.remove(id)
+        Some(slot)
     }
 }
 

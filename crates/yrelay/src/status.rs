@@ -13,8 +13,11 @@ pub struct Status {
     pub version: Cow<'static, str>,
     /// With an upstream or without.
     pub role: Role,
-    /// The connection to the server above.
+    /// The way to the server above, for all documents that no route is for.
     pub upstream: Upstream,
+    /// The ways to the servers of routes.
+    #[serde(default)]
+    pub routes: Vec<Upstream>,
     /// What is wrong with the place where documents are kept.
     #[serde(default)]
     pub store: Option<String>,
@@ -55,6 +58,8 @@ pub enum UpstreamState {
     None,
     /// It is being tried.
     Connecting,
+    /// No document needs it at the moment.
+    Idle,
     /// Connected.
     Online,
     /// Not connected; tried again.
@@ -128,6 +133,7 @@ impl UpstreamState {
         match self {
             Self::None => "none",
             Self::Connecting => "connecting",
+            Self::Idle => "idle",
             Self::Online => "online",
             Self::Offline => "offline",
             Self::Unauthorized => "unauthorized",
@@ -189,6 +195,7 @@ mod tests {
                 since: Some(1_700_000_000_000),
                 next_try: None,
             },
+            routes: Vec::new(),
             store: Some("damaged".into()),
             documents: vec![document],
         };
@@ -202,6 +209,7 @@ mod tests {
                 "since": 1_700_000_000_000_u64,
                 "next_try": null,
             },
+            "routes": [],
             "store": "damaged",
             "documents": [{
                 "identifier": "notes",

@@ -1,9 +1,12 @@
-//! Carries out the core's [`Upstream`]: one WebSocket to the server's root path, all documents on
-//! it, each message behind its document's prefix.
+//! The ways up: carries out the core's [`Upstream`] for each server. What the servers speak decides
+//! whether all documents share one WebSocket ([`shared`]) or each has its own ([`lines`]).
 
 mod attempt;
 mod connection;
+mod entry;
+mod lines;
 mod offering;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -11,42 +14,38 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use yrelay_core::close::CloseReason;
-use yrelay_core::event::{Dialect, Habit, Input};
-use yrelay_core::fellow;
+use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::link;
-use yrelay_core::upstream::{Action, Event, LinkState, Upstream};
+use yrelay_core::offers::Offers;
+use yrelay_core::upstream::{Action, Connections, Event, LineEvent, LinkState, Upstream};
 
-use crate::config;
-use crate::connector::{Connector, Opened};
+use crate::config::{self, Speaks};
+use crate::connector::Connector;
 use crate::jobs::Job;
-use crate::keeping::Asked;
-use crate::outbox::Outbox;
-use crate::pace::Pace;
-use crate::pump::{Ended, pump};
+use crate::naming::Naming;
 use crate::relay::Relay;
 use crate::state::{State, seed};
 use crate::status::UpstreamState;
-use crate::ws::{Close, Frame};
 use crate::{clock, limits};
 
-use attempt::Door;
-use connection::{Connection, greeted};
+pub(crate) use attempt::Door;
+use lines::Line;
+use shared::Shared;
 
-/// The way up.
+/// The way to one server.
 pub(crate) struct Link {
     pub(crate) door: Door,
     pub(crate) machine: Upstream,
-    connection: Option<Connection>,
-    /// The attempt or connection under way.
-    task: Option<AbortHandle>,
-    /// Attached documents by the name that the server knows.
-    names: HashMap<String, DocumentId>,
-    /// Somebody wants room on the link.
-    wanted: Rc<Notify>,
+    speaks: Speaks,
+    naming: Naming,
+    /// The connection for all documents.
+    shared: Shared,
+    /// Those for one each.
+    lines: HashMap<DocumentId, Line>,
+    /// Documents that are loaded for this server's sake, while it takes them.
+    pub(crate) offers: Offers,
+    is_offered: bool,
     pub(crate) told: Told,
 }
 
@@ -61,48 +60,55 @@ pub(crate) struct Told {
 impl Link {
     pub(crate) fn new(upstream: &config::Upstream, connector: Connector) -> Self {
         let state = UpstreamState::Offline;
+        let connections = match upstream.speaks {
+            Speaks::Elva | Speaks::Hocuspocus => Connections::Shared,
+            Speaks::Yjs => Connections::Separate,
+        };
         Self {
-            door: Door::new(connector, upstream.login.clone()),
-            machine: Upstream::new(clock::now_ms(), seed()),
-            connection: None,
-            task: None,
-            names: HashMap::new(),
-            wanted: Rc::default(),
+            door: Door::new(connector, upstream),
+            machine: Upstream::new(clock::now_ms(), seed(), connections),
+            speaks: upstream.speaks,
+            naming: upstream.naming.clone(),
+            shared: Shared::default(),
+            lines: HashMap::new(),
+            offers: Offers::new(seed()),
+            is_offered: false,
             told: Told { state, since_ms: clock::unix_ms(), reason: None },
         }
     }
 
-    /// The document has left memory, or is kept off the link. Returns whether it was attached.
-    pub(crate) fn forget(&mut self, id: &DocumentId) -> bool {
-        let was_attached = self.names.remove(&id.to_encoded()).is_some();
-        if let Some(connection) = self.connection.as_mut().filter(|_| was_attached) {
-            connection.leave(id);
-            self.wanted.notify_one();
+    /// How the frames of a document begin.
+    pub(crate) fn prefix(&self, id: &DocumentId) -> Bytes {
+        match self.speaks {
+            Speaks::Yjs => Bytes::new(),
+            Speaks::Elva | Speaks::Hocuspocus => self.shared_prefix(id).unwrap_or_default(),
         }
-        was_attached
     }
 
     /// A message of a document, which was given room for it. Returns how long its frame is.
-    pub(crate) fn send(&mut self, prefix: &[u8], message: &[u8]) -> usize {
-        self.connection.as_mut().map_or(0, |connection| connection.send(prefix, message))
+    pub(crate) fn send(&mut self, id: &DocumentId, prefix: &[u8], message: &Bytes) -> usize {
+        match self.lines.get(id) {
+            Some(line) => line.send(message),
+            None => self.shared.send(prefix, message),
+        }
+    }
+
+    /// Whether it has no connection at all.
+    pub(crate) fn is_down(&self) -> bool {
+        self.shared.peer().is_none() && self.lines.values().all(|line| line.peer().is_none())
     }
 
     /// Whether somebody waits for room.
     fn wants_room(&self) -> bool {
-        let leaves = self.connection.as_ref().is_some_and(Connection::is_leaving);
-        leaves || self.machine.wants_room(clock::now_ms())
-    }
-
-    /// This is the attempt under way now; the one before is dropped, connection and all.
-    pub(crate) fn follow(&mut self, task: AbortHandle) {
-        if let Some(before) = self.task.replace(task) {
-            before.abort();
-        }
+        self.shared.is_leaving()
+            || self.machine.wants_room(clock::now_ms())
+            || self.lines.values().any(Line::wants_room)
     }
 
     /// Tells people what has changed. The same failure is worth one line, however often it is met.
     fn tell(&mut self) {
         let state = match self.machine.state() {
+            LinkState::Idle => UpstreamState::Idle,
             // The connection before was dropped for that.
             LinkState::Connecting if self.told.state == UpstreamState::Online => {
                 UpstreamState::Offline
@@ -121,6 +127,7 @@ impl Link {
         let seconds = clock::unix_ms().saturating_sub(told.since_ms) / 1_000;
         match (state, reason) {
             (UpstreamState::Online, _) => tracing::info!(%upstream, after_s = seconds, "online"),
+            (UpstreamState::Idle, _) => tracing::debug!(%upstream, "nobody needs it"),
             (_, None) => return, // it has not been tried yet
             (UpstreamState::Unauthorized, Some(reason)) => {
                 tracing::warn!(%upstream, reason, "unauthorized; local work goes on");
@@ -135,261 +142,191 @@ impl Link {
     }
 }
 
+/// Which connection of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Which {
+    /// The link.
+    pub(crate) link: usize,
+    /// Whose connection, where each document has its own.
+    pub(crate) document: Option<DocumentId>,
+}
+
 impl Relay {
-    /// One attempt, and the connection that comes of it.
-    pub(crate) async fn run_link(self: Rc<Self>) {
-        let door = self.state.borrow().link.as_ref().map(|link| link.door.clone());
-        let Some(mut door) = door else { return };
-        let opened = door.open().await;
-        if let Some(link) = &mut self.state.borrow_mut().link {
-            link.door = door;
-        }
-        match opened {
-            Ok(opened) => self.pump_link(opened).await,
-            Err(closed) => {
-                let (failure, reason) = (closed.failure, closed.reason);
-                self.link_event(Event::Failed { failure, reason });
-            }
-        }
-    }
-
-    async fn pump_link(self: Rc<Self>, opened: Opened) {
-        let Opened { mut reader, writer, is_granted } = opened;
-        let (dialect, first) = match is_granted {
-            true => greeted(&mut reader).await,
-            false => (Dialect::Elva, None),
+    /// Opens a connection, and goes on with what comes of it.
+    pub(crate) fn connect(self: &Rc<Self>, which: Which) {
+        let Which { link, document } = which;
+        let task = match &document {
+            None => tokio::task::spawn_local(self.clone().run_link(link)),
+            Some(id) => tokio::task::spawn_local(self.clone().run_line(link, id.clone())),
         };
-        let outbox = Outbox::leaving_in(&self.turn, limits::LINK_ROOM_BYTES);
-        let Some((peer, wanted)) = self.with(|state, _| state.connected(&outbox, dialect)) else {
-            return;
-        };
-        self.link_event(Event::Connected);
-        if let Some(frame) = first {
-            self.link_frame(peer, &frame).await;
-        }
-        let take = async |frame| match frame {
-            Frame::Binary(bytes) => self.link_frame(peer, &bytes).await,
-            Frame::Text(_) => self.metrics.reject("text_frame"),
-        };
-        let give_room = self.give_link_room(&outbox, &wanted);
-        let ended = tokio::select! {
-            ended = pump(reader, writer, &outbox, take) => ended,
-            () = give_room => return,
-            () = self.tell_counts() => return,
-        };
-        let code = match &ended {
-            Ended::Theirs(close) | Ended::Fault(close) => Some(close.code),
-            Ended::Ours(_) | Ended::Lost(_) | Ended::Silent => None,
-        };
-        self.link_event(Event::Closed { code, reason: ended.to_string() });
-    }
-
-    async fn tell_counts(&self) {
-        loop {
-            clock::sleep(limits::COUNT_MS).await;
-            let link = &mut self.state.borrow_mut().link;
-            if let Some(connection) = link.as_mut().and_then(|link| link.connection.as_mut()) {
-                connection.tell_count();
-            }
-        }
-    }
-
-    async fn give_link_room(self: &Rc<Self>, outbox: &Outbox, wanted: &Notify) {
-        let mut pace = Pace::new();
-        loop {
-            wanted.notified().await;
-            while self.link_wants_room() {
-                if outbox.has_room() {
-                    pace.rest();
-                } else {
-                    let since = clock::now_ms();
-                    outbox.room().await;
-                    pace.drained(clock::now_ms() - since);
-                }
-                let before = outbox.bytes();
-                self.with(|state, relay| state.link_room(relay, pace.bytes_max()));
-                pace.pulled(outbox.bytes() - before);
-            }
-            pace.rest();
-        }
-    }
-
-    /// A frame of the server, for one of the documents that were attached.
-    async fn link_frame(self: &Rc<Self>, peer: PeerId, frame: &Bytes) {
-        self.metrics.received_messages.count();
-        self.metrics.received_bytes.add(frame.len() as u64);
-        if self.state.borrow_mut().takes_for_count(frame) {
-            return;
-        }
-        let found = link::decode(frame)
-            .map(|(name, bytes)| (self.with(|state, relay| state.recall(relay, name)), bytes));
-        match found {
-            Ok((Some(id), bytes)) => {
-                self.admit(&id).await;
-                if !self.stopping.get() {
-                    self.input(&id, Input::Frame { peer, bytes });
-                }
-            }
-            // Whatever comes is asked for when it is attached again.
-            Ok((None, _)) => self.metrics.unknown_documents.count(),
-            Err(error) => {
-                self.metrics.reject("link_frame");
-                tracing::warn!(%error, "refused a frame of the upstream");
-            }
+        let task: AbortHandle = task.abort_handle();
+        let mut state = self.state.borrow_mut();
+        let Some(link) = state.above.get_mut(link) else { return };
+        match document {
+            None => link.shared.follow(task),
+            Some(id) => drop(link.lines.insert(id, Line::opening(task))),
         }
     }
 
     pub(crate) fn link_wants_room(&self) -> bool {
-        self.state.borrow().link.as_ref().is_some_and(Link::wants_room)
+        self.state.borrow().above.iter().any(Link::wants_room)
     }
 }
 
 impl State {
-    fn connected(&mut self, outbox: &Outbox, dialect: Dialect) -> Option<(PeerId, Rc<Notify>)> {
-        let peer = self.next_peer();
-        let link = self.link.as_mut()?;
-        if dialect == Dialect::Own {
-            let _ = outbox.push(fellow::hello());
-        }
-        link.connection = Some(Connection::new(peer, outbox.clone(), dialect));
-        link.wanted = Rc::default();
-        Some((peer, link.wanted.clone()))
-    }
-
-    /// Counts a frame of the server. Returns whether it was for that only. Where frames were lost,
-    /// the connection ends: on the next each side says what it holds.
-    fn takes_for_count(&mut self, frame: &[u8]) -> bool {
-        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
-        let own = connection.filter(|connection| connection.dialect == Dialect::Own);
-        let Some(connection) = own else { return false };
-        connection.counts.received(frame).unwrap_or_else(|lost| {
-            let reason = CloseReason::FramesLost;
-            tracing::warn!(%lost, "the link is opened anew");
-            connection.outbox.close(Close::new(reason.code(), reason.to_string()));
-            true
-        })
-    }
-
-    /// Something happens to the upstream link.
-    pub(crate) fn link_event(&mut self, relay: &Relay, event: Event) {
-        let Some(link) = &mut self.link else { return };
+    /// Something happens to the way to a server.
+    pub(crate) fn link_event(&mut self, relay: &Relay, number: usize, event: Event) {
+        let Some(link) = self.above.get_mut(number) else { return };
         let mut actions = Vec::new();
         link.machine.handle(clock::now_ms(), event, &mut actions);
         link.tell();
         if link.machine.wants_room(clock::now_ms()) {
-            link.wanted.notify_one();
+            link.shared.notify();
         }
         for action in actions {
-            self.act(relay, action);
+            self.act(relay, number, action);
+        }
+        self.plan_offers(relay, number);
+    }
+
+    /// Something happens to the way to the server of a document.
+    pub(crate) fn link_event_of(&mut self, relay: &Relay, id: &DocumentId, event: Event) {
+        if let Some(number) = relay.routes.of(id) {
+            self.link_event(relay, number, event);
         }
     }
 
-    /// The document of which a server has said something. Where that does not keep documents itself
-    /// (or may not), somebody may ask for one that has left memory here: it is loaded again.
-    fn recall(&mut self, relay: &Relay, name: &str) -> Option<DocumentId> {
-        let link = self.link.as_ref()?;
-        if let Some(id) = link.names.get(name) {
-            return Some(id.clone());
-        }
-        let id = DocumentId::from_encoded(name).ok()?;
-        if link.machine.habit() == Habit::Keeps
-            || link.machine.parked_because(&id).is_some()
-            || !self.stored.contains_key(&id)
-        {
-            return None;
-        }
-        self.open(relay, &id, Asked::default()).used_at = None;
-        Some(id)
-    }
-
-    /// The link has room for one message of about so many bytes.
-    fn link_room(&mut self, relay: &Relay, bytes_max: usize) {
-        let connection = self.link.as_mut().and_then(|link| link.connection.as_mut());
-        if let Some(connection) = connection {
-            connection.bytes_max = bytes_max;
-            if !connection.leave_next() {
-                self.link_event(relay, Event::Room);
-            }
-        }
-    }
-
-    fn act(&mut self, relay: &Relay, action: Action) {
-        match action {
-            Action::Connect if relay.stopping.get() => {}
-            Action::Connect => self.spawn(Job::Connect),
-            Action::Attach => {
-                let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
-                for id in ids {
-                    self.attach_upstream(relay, &id);
-                }
-                let stored = self.stored.iter();
-                self.offers.begin(stored.map(|(id, shelved)| (id, shelved.unconfirmed)));
-                self.offer_expired(relay);
-                self.offer_next(relay);
-            }
-            Action::Detach => self.detach_upstream(relay),
-            Action::Pull { document } => {
-                let connection = self.link.as_ref().and_then(|link| link.connection.as_ref());
-                if let Some(&Connection { peer, bytes_max, .. }) = connection {
-                    self.input(relay, &document, Input::Room { peer, bytes_max });
-                }
-            }
-            Action::Park { document } => {
-                let link = self.link.as_ref();
-                let reason = link.and_then(|link| link.machine.parked_because(&document));
-                tracing::warn!(%document, reason, "kept off the upstream");
-                self.detach_parked(relay, &document);
-            }
-            Action::Unpark { document } => {
-                self.attach_upstream(relay, &document);
-                self.offers.again(&document);
-                self.offer_next(relay);
-            }
-            Action::WakeAt { at } => self.wake_at(relay, at, None),
-        }
-    }
-
-    /// Attaches a document to the upstream, if that is here and takes it.
-    pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
-        let Some(link) = &mut self.link else { return };
-        let Some(connection) = &mut link.connection else { return };
-        if link.machine.parked_because(id).is_some() || !self.documents.contains_key(id) {
+    /// A document has something for its server.
+    pub(crate) fn ready_above(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(slot) = self.documents.get(id) else { return };
+        let Some(link) = slot.link.and_then(|link| self.above.get(link)) else { return };
+        if let Some(line) = link.lines.get(id) {
+            line.wants();
             return;
         }
-        link.names.insert(id.to_encoded(), id.clone());
-        connection.come_back(id);
-        let Connection { peer, dialect, .. } = *connection;
-        let input = Input::AttachUpstream { peer, habit: link.machine.habit(), dialect };
-        self.input(relay, id, input);
+        let open = !slot.clients.is_empty() || self.links.has(id);
+        self.link_event_of(relay, id, Event::Ready { document: id.clone(), open });
     }
 
-    /// One that the server refuses is parked while the link stands.
-    fn detach_parked(&mut self, relay: &Relay, id: &DocumentId) {
-        let Some(peer) = self.upstream_peer() else { return };
-        if self.link.as_mut().is_some_and(|link| link.forget(id)) {
+    /// The same happens to the ways to all servers.
+    pub(crate) fn link_events(&mut self, relay: &Relay, event: impl Fn() -> Event) {
+        (0..self.above.len()).for_each(|number| self.link_event(relay, number, event()));
+    }
+
+    fn act(&mut self, relay: &Relay, number: usize, action: Action) {
+        match action {
+            Action::Connect if relay.stopping.get() => {}
+            Action::Connect => {
+                self.spawn(Job::Connect(Which { link: number, document: None }));
+            }
+            Action::Attach => {
+                self.documents_of(number).iter().for_each(|id| self.attach_upstream(relay, id));
+            }
+            Action::Detach => self.detach_shared(relay, number),
+            Action::Pull { document } => self.pull(relay, number, &document),
+            Action::Park { document } => {
+                let link = self.above.get(number);
+                let reason = link.and_then(|link| link.machine.parked_because(&document));
+                tracing::warn!(%document, reason, "kept off the upstream");
+                self.leave_upstream(relay, &document);
+            }
+            Action::Unpark { document } => self.unpark(relay, number, document),
+            Action::Line { document, action } => self.act_on_line(relay, number, document, action),
+            Action::WakeAt { at } => self.wake_at(relay, at, Sleeper::Link(number)),
+        }
+    }
+
+    fn unpark(&mut self, relay: &Relay, number: usize, document: DocumentId) {
+        let Some(link) = self.above.get_mut(number) else { return };
+        if link.shared.was_denied(&document) {
+            // Older servers of Hocuspocus remember that for as long as the connection lasts.
+            link.shared.close_for_denied();
+            return;
+        }
+        link.offers.again(&document);
+        self.attach_upstream(relay, &document);
+        self.offer_next(relay);
+    }
+
+    /// The documents in memory that go to this server.
+    fn documents_of(&self, number: usize) -> Vec<DocumentId> {
+        let slots = self.documents.iter().filter(|(_, slot)| slot.link == Some(number));
+        slots.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Attaches a document to its server, if that is here and takes it.
+    pub(crate) fn attach_upstream(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(number) = self.documents.get(id).and_then(|slot| slot.link) else { return };
+        let Some(link) = self.above.get_mut(number) else { return };
+        if link.machine.parked_because(id).is_some() {
+            return;
+        }
+        if link.naming.path(id).is_none() {
+            let reason = "it can have no name there: see `strip` and `prefix`".to_owned();
+            self.link_event(relay, number, Event::Refused { document: id.clone(), reason });
+        } else if link.speaks == Speaks::Yjs {
+            let event = Event::Line { document: id.clone(), event: LineEvent::Wanted };
+            self.link_event(relay, number, event);
+        } else if link.enter_shared(id) {
+            self.attach_shared(relay, number, id);
+        }
+    }
+
+    /// The document is attached to its server by this peer.
+    fn attach_as(&mut self, relay: &Relay, number: usize, id: &DocumentId, peer: PeerId) {
+        let Some(slot) = self.documents.get_mut(id) else { return };
+        let Some(link) = self.above.get(number) else { return };
+        slot.upstream = Some(peer);
+        let (habit, dialect) = (link.machine.habit(), link.dialect());
+        self.input(relay, id, Input::AttachUpstream { peer, habit, dialect });
+    }
+
+    /// The document is attached to its server no more.
+    fn detach_from(&mut self, relay: &Relay, id: &DocumentId) {
+        let slot = self.documents.get_mut(id);
+        if let Some(peer) = slot.and_then(|slot| slot.upstream.take()) {
             self.input(relay, id, Input::Detach { peer });
         }
     }
 
-    fn detach_upstream(&mut self, relay: &Relay) {
-        let Some(link) = &mut self.link else { return };
-        link.names.clear();
-        self.offers.end();
-        let Some(Connection { peer, .. }) = link.connection.take() else { return };
-        let ids: Vec<DocumentId> = self.documents.keys().cloned().collect();
-        for id in ids {
-            self.input(relay, &id, Input::Detach { peer });
+    /// A document that stays in memory is kept off its server.
+    fn leave_upstream(&mut self, relay: &Relay, id: &DocumentId) {
+        if let Some(number) = self.documents.get(id).and_then(|slot| slot.link)
+            && let Some(link) = self.above.get_mut(number)
+        {
+            link.shared.leave(id);
+        }
+        self.detach_from(relay, id);
+    }
+
+    /// A document has left memory.
+    pub(crate) fn forget_upstream(&mut self, relay: &Relay, id: &DocumentId, number: usize) {
+        let Some(link) = self.above.get_mut(number) else { return };
+        link.shared.leave(id);
+        if link.speaks == Speaks::Yjs {
+            let event = Event::Line { document: id.clone(), event: LineEvent::Unwanted };
+            self.link_event(relay, number, event);
         }
     }
 
-    pub(crate) fn upstream_peer(&self) -> Option<PeerId> {
-        Some(self.link.as_ref()?.connection.as_ref()?.peer)
-    }
-
-    /// Ends the link.
-    pub(crate) fn end_link(&mut self) {
-        if let Some(connection) = self.link.as_ref().and_then(|link| link.connection.as_ref()) {
-            connection.outbox.close(crate::connection::going_away());
+    /// Ends all connections to servers.
+    pub(crate) fn end_links(&mut self) {
+        for link in &self.above {
+            link.shared.close();
+            link.lines.values().for_each(Line::close);
         }
     }
+}
+
+/// Who has asked to be woken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sleeper {
+    Document(DocumentId),
+    /// The way to this server.
+    Link(usize),
+}
+
+/// The queue to a server, as much as it has room for.
+fn room_bytes() -> usize {
+    limits::LINK_ROOM_BYTES
 }

@@ -38,25 +38,32 @@ impl Relay {
             let now = Clocks::read();
             if let Some(ms) = before.slept_ms(&now) {
                 tracing::info!(seconds = ms / 1_000, "the machine has slept, or its clock was set");
-                self.link_event(Event::Woke);
-            } else if self.has_another_login().await {
-                tracing::info!("there is another password to try");
-                self.link_event(Event::LoginChanged);
+                self.with(|state, relay| state.link_events(relay, || Event::Woke));
+            } else {
+                for number in self.links_with_another_login().await {
+                    tracing::info!("there is another password to try");
+                    self.link_event(number, Event::LoginChanged);
+                }
             }
             before = now;
         }
     }
 
-    async fn has_another_login(&self) -> bool {
+    async fn links_with_another_login(&self) -> Vec<usize> {
         let refused = |state: LinkState| matches!(state, LinkState::Unauthorized { .. });
-        let door = {
+        let doors: Vec<_> = {
             let state = self.state.borrow();
-            state.link.as_ref().filter(|l| refused(l.machine.state())).map(|l| l.door.clone())
+            let links = state.above.iter().enumerate();
+            let refused = links.filter(|(_, link)| refused(link.machine.state()));
+            refused.map(|(number, link)| (number, link.door.clone())).collect()
         };
-        match door {
-            Some(door) => door.has_news().await,
-            None => false,
+        let mut changed = Vec::new();
+        for (number, door) in doors {
+            if door.has_news().await {
+                changed.push(number);
+            }
         }
+        changed
     }
 }
 

@@ -21,7 +21,7 @@ impl Uplink {
     }
 
     fn pushes(&self) -> bool {
-        self.stage == Stage::Live && !self.withholds()
+        self.stage == Stage::Live && self.withheld().is_none()
     }
 
     /// The next message for the upstream: its link has room for one. `version`: what we have

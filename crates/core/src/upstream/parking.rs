@@ -87,6 +87,14 @@ impl Parking {
         self.park(now, document, format!("the upstream does not take it ({reason})"), true)
     }
 
+    /// The server has closed a document, and may take it again soon.
+    pub(super) fn let_go(&mut self, now: Millis, document: &DocumentId, reason: &str) -> Millis {
+        self.park(now, document, reason.to_owned(), true);
+        let until = now + limits::LET_GO_MS;
+        self.parked.get_mut(document).into_iter().for_each(|parked| parked.until = until);
+        until
+    }
+
     fn park(
         &mut self,
         now: Millis,

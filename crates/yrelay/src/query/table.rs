@@ -38,6 +38,9 @@ fn headline(status: &Status, now: u64) -> String {
         _ => above(upstream, now),
     };
     let mut text = format!("yrelay {} \u{b7} {role} \u{b7} {above}", printable(&status.version));
+    for route in &status.routes {
+        text += &self::above(route, now);
+    }
     if let Some(store) = &status.store {
         text += &format!("store: {}\n", printable(store));
     }

@@ -11,11 +11,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use yrelay::accounts::AccountsFile;
-use yrelay::config::{Bounds, Config, Patterns, Storage, Strangers, Upstream};
+use yrelay::config::{Bounds, Config, Patterns, Speaks, Storage, Strangers, Upstream};
 use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
 use yrelay::login::{Login, Password};
+use yrelay::naming::Naming;
 use yrelay::origin::Rules;
 use yrelay::status::Role;
 use yrelay::target::{Address, Target, bracketed};
@@ -41,6 +42,7 @@ impl Settings {
             host: self.of(&HOST).text().to_owned(),
             port: self.port()?,
             upstream: if self.role == Role::Service { self.upstream()? } else { None },
+            routes: Vec::new(),
             storage: self.storage()?,
             rules: Rules {
                 allow_origins: self.of(&ALLOW_ORIGIN).parse_all()?,
@@ -183,7 +185,7 @@ impl Settings {
     }
 
     fn upstream(&self) -> Result<Option<Upstream>, Fault> {
-        self.messages()?;
+        let speaks = self.messages()?;
         let Some(server) = self.get(&SERVER).filter(|server| !server.text().trim().is_empty())
         else {
             return self.no_login_for_nobody().map(|()| None);
@@ -203,7 +205,9 @@ impl Settings {
                 target.host
             )));
         }
-        Ok(Some(Upstream { target, login, authorities: self.authorities()? }))
+        let authorities = self.authorities()?;
+        let naming = Naming { decoded: speaks == Speaks::Hocuspocus, ..Naming::default() };
+        Ok(Some(Upstream { speaks, naming, login, authorities, ..Upstream::open(target) }))
     }
 
     /// A file that was merely found does not decide it for passwords from elsewhere.
@@ -219,12 +223,11 @@ impl Settings {
         Ok(value.parse_with(switch)? && decides)
     }
 
-    fn messages(&self) -> Result<(), Fault> {
+    fn messages(&self) -> Result<Speaks, Fault> {
         self.of(&MESSAGES).parse_with(|text| match text.to_lowercase().as_str() {
-            "elva" => Ok(()),
-            "yjs" | "hocuspocus" => {
-                Err(format!("{text} is not available yet; leave it out or write elva"))
-            }
+            "elva" => Ok(Speaks::Elva),
+            "yjs" => Ok(Speaks::Yjs),
+            "hocuspocus" => Ok(Speaks::Hocuspocus),
             _ => Err(format!("{text:?} is none of elva, yjs, hocuspocus")),
         })
     }

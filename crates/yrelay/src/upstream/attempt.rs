@@ -5,7 +5,8 @@ use hyper::header::HeaderValue;
 use tokio::task::spawn_blocking;
 use yrelay_core::upstream::Failure;
 
-use crate::connector::{ConnectError, Connector, Opened};
+use crate::config::{self, Speaks};
+use crate::connector::{Call, ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
 use crate::{clock, limits};
 
@@ -14,6 +15,9 @@ use crate::{clock, limits};
 pub(crate) struct Door {
     pub(crate) connector: Connector,
     pub(crate) login: Option<Login>,
+    speaks: Speaks,
+    /// What is added to the address.
+    params: String,
     /// The server has asked for it.
     login_wanted: bool,
     /// What there was to send at the last attempt.
@@ -27,12 +31,39 @@ pub(crate) struct Closed {
 }
 
 impl Door {
-    pub(crate) fn new(connector: Connector, login: Option<Login>) -> Self {
-        Self { connector, login, login_wanted: false, tried: None }
+    pub(crate) fn new(connector: Connector, upstream: &config::Upstream) -> Self {
+        Self {
+            connector,
+            login: upstream.login.clone(),
+            speaks: upstream.speaks,
+            params: upstream.params.clone(),
+            login_wanted: false,
+            tried: None,
+        }
+    }
+
+    /// What another attempt has found out.
+    pub(crate) fn learn(&mut self, other: &Self) {
+        self.login_wanted = other.login_wanted;
+        self.tried.clone_from(&other.tried);
+    }
+
+    /// A connection for all documents.
+    pub(crate) async fn open(&mut self) -> Result<Opened, Closed> {
+        let path = self.connector.target().with_params(&self.params);
+        self.call(&path).await
+    }
+
+    /// A connection for the document of this name, which is percent-encoded.
+    pub(crate) async fn open_document(&mut self, name: &str) -> Result<Opened, Closed> {
+        let path = self.connector.target().of_document(name, &self.params);
+        self.call(&path).await
     }
 
     /// Two requests at most: the second one if the first shows that the login is wanted.
-    pub(crate) async fn open(&mut self) -> Result<Opened, Closed> {
+    async fn call(&mut self, path: &str) -> Result<Opened, Closed> {
+        let offers_own = self.speaks == Speaks::Elva;
+        let call = |authorization| Call { path, offers_own, authorization };
         let login = match &self.login {
             Some(login) => Some(authorization(login.clone()).await),
             None => None,
@@ -40,7 +71,7 @@ impl Door {
         let header = login.as_ref().and_then(|login| login.as_ref().ok());
         self.tried = header.cloned();
         let mut sent = header.filter(|_| self.login_wanted);
-        let mut opened = self.connector.connect(sent).await;
+        let mut opened = self.connector.call(&call(sent)).await;
         if let Err(ConnectError::Refused(refused)) = &opened
             && refused.basic
             && sent.is_none()
@@ -48,7 +79,7 @@ impl Door {
         {
             self.login_wanted = true;
             sent = header;
-            opened = self.connector.connect(sent).await;
+            opened = self.connector.call(&call(sent)).await;
         }
         let lacking = login.as_ref().and_then(|login| login.as_ref().err());
         opened.map_err(|error| self.closed(&error, sent.is_some(), lacking))
@@ -58,7 +89,10 @@ impl Door {
         let ConnectError::Refused(refused) = error else {
             return Closed { failure: Failure::Unreachable, reason: error.to_string() };
         };
+        let one_document = self.speaks == Speaks::Yjs;
         let failure = match (refused.status, refused.retry_after_ms) {
+            // ELVA 0.37's says so of identifiers that it does not allow.
+            (400 | 403 | 404 | 410, _) if one_document => Failure::Refused,
             (401 | 403, _) => Failure::Unauthorized,
             (429 | 503, Some(retry_after_ms)) => Failure::Busy { retry_after_ms },
             _ => Failure::Unreachable,

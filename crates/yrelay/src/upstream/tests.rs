@@ -7,11 +7,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
+use tokio::sync::Notify;
+use yrelay_core::event::Dialect;
+use yrelay_core::fellow;
+
 use super::*;
 use crate::config::{Bounds, Config, Patterns, Storage};
-use crate::keeping::Policies;
+use crate::keeping::{Asked, Policies};
 use crate::metrics::Metrics;
 use crate::origin::Rules;
+use crate::outbox::Outbox;
 use crate::status::Role;
 use crate::store::{Place, Store};
 use crate::target::Target;
@@ -82,6 +87,7 @@ fn relay(server: &Server) -> Rc<Relay> {
         host: "localhost".into(),
         port: 0,
         upstream: Some(upstream),
+        routes: Vec::new(),
         storage: Storage::Ephemeral,
         rules: Rules::default(),
         accounts: None,
@@ -91,20 +97,20 @@ fn relay(server: &Server) -> Rc<Relay> {
     };
     let opened = Store::open(Place::Memory, None, || {}).unwrap();
     let relay =
-        Relay::new(&config, opened, Arc::default(), Some(link), Rc::new(Metrics::default()));
+        Relay::new(&config, opened, Arc::default(), vec![link], Rc::new(Metrics::default()));
     relay.start();
     relay
 }
 
 fn told(relay: &Relay) -> (UpstreamState, u64) {
     let state = relay.state.borrow();
-    let told = &state.link.as_ref().unwrap().told;
+    let told = &state.above[0].told;
     (told.state, told.since_ms)
 }
 
 async fn until_online(relay: &Relay) {
     let online = async {
-        while relay.state.borrow().upstream_peer().is_none() {
+        while relay.state.borrow().above[0].shared.peer().is_none() {
             clock::sleep(1).await;
         }
     };
@@ -125,7 +131,7 @@ fn after_sleep_the_old_connection_is_dropped_and_a_new_one_opened() {
         until_online(&relay).await;
         let (_, since) = told(&relay);
         clock::sleep(2).await;
-        relay.link_event(Event::Woke);
+        relay.link_event(0, Event::Woke);
         assert_eq!(
             told(&relay).0,
             UpstreamState::Offline,
@@ -145,15 +151,15 @@ fn an_attempt_under_way_is_dropped_for_a_new_one() {
         let server = Server::start().await;
         let relay = relay(&server);
         for _ in 0..5 {
-            relay.link_event(Event::Woke);
+            relay.link_event(0, Event::Woke);
         }
         until_online(&relay).await;
-        let first = relay.state.borrow().upstream_peer();
+        let first = relay.state.borrow().above[0].shared.peer();
         // Whatever came of the others has ended.
         clock::sleep(50).await;
         let (opened, ended) = *server.counts.borrow();
         assert_eq!(opened - ended, 1, "{opened} opened, {ended} ended");
-        assert_eq!(relay.state.borrow().upstream_peer(), first);
+        assert_eq!(relay.state.borrow().above[0].shared.peer(), first);
     });
 }
 
@@ -167,19 +173,19 @@ fn any_number_of_documents_is_left_as_the_link_has_room() {
         let outbox = Outbox::new();
         let ids: Vec<_> = (0..count).map(|n| DocumentId::new(&format!("{n}")).unwrap()).collect();
         relay.with(|state, relay| {
-            state.connected(&outbox, Dialect::Own);
+            state.connected(0, &outbox, Dialect::Own);
             for id in &ids {
                 state.open(relay, id, Asked::default());
             }
             for id in &ids {
-                state.drop_document(id);
+                state.drop_document(relay, id);
             }
             // One comes back before it was left.
             state.open(relay, &ids[7], Asked::default());
         });
         let (mut left, mut batch) = (Vec::new(), Vec::new());
         while relay.link_wants_room() {
-            relay.with(|state, relay| state.link_room(relay, 0));
+            relay.with(|state, relay| state.link_room(relay, 0, 0));
             outbox.next_batch(&mut batch).await;
             outbox.written();
             left.extend(batch.drain(..).filter(|frame| frame.ends_with(&fellow::leave())));

@@ -69,6 +69,7 @@ impl Routes for Shared {
             version: "1.2.3".into(),
             role: Role::Serve,
             upstream,
+            routes: Vec::new(),
             store: None,
             documents: vec![],
         }

@@ -1,0 +1,166 @@
+//! Being let in to each document of a Hocuspocus server: it wants a token for every one, and looks
+//! at some at a time.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use yrelay_core::event::{Dialect, Input};
+use yrelay_core::hocuspocus::{self, Message};
+use yrelay_core::id::DocumentId;
+use yrelay_core::upstream::Event;
+
+use super::Link;
+use super::shared::Shared;
+use crate::limits;
+use crate::relay::Relay;
+use crate::state::State;
+use crate::ws::Close;
+
+/// How far it has come with that on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// What is shown for each of them.
+    token: String,
+    /// Those that wait for the answers to others.
+    waiting: VecDeque<DocumentId>,
+    asked: BTreeSet<DocumentId>,
+    denied: BTreeSet<DocumentId>,
+}
+
+impl Entries {
+    pub(super) fn leave(&mut self, id: &DocumentId) {
+        self.asked.remove(id);
+        self.waiting.retain(|waiting| waiting != id);
+    }
+
+    /// The server has said something of it: that is an answer.
+    fn answered(&mut self, id: &DocumentId) -> Option<DocumentId> {
+        if self.asked.remove(id) { self.waiting.pop_front() } else { None }
+    }
+}
+
+impl Shared {
+    pub(super) fn was_denied(&self, id: &DocumentId) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.entries.denied.contains(id))
+    }
+
+    /// It is opened anew.
+    pub(super) fn close_for_denied(&self) {
+        if let Some(connection) = &self.connection {
+            connection.outbox.close(Close::new(1000, "another token is to be tried"));
+        }
+    }
+}
+
+impl Link {
+    /// A document is to be attached over the connection for all. Returns whether it may be now.
+    pub(super) fn enter_shared(&mut self, id: &DocumentId) -> bool {
+        let Some(name) = self.naming.name(id) else { return false };
+        let prefix = self.shared_prefix(id).unwrap_or_default();
+        let Some(connection) = &mut self.shared.connection else { return false };
+        if connection.dialect == Dialect::Hocuspocus {
+            let entries = &mut connection.entries;
+            if entries.asked.len() >= limits::ENTRIES_AT_ONCE {
+                entries.waiting.push_back(id.clone());
+                return false;
+            }
+            entries.asked.insert(id.clone());
+            let token = hocuspocus::token(&entries.token);
+            let _ = connection.outbox.push([&prefix[..], &token].concat().into());
+        }
+        connection.come_back(id, &name);
+        self.shared.names.insert(name, id.clone());
+        true
+    }
+}
+
+impl State {
+    /// A message of a Hocuspocus server. Returns what of it is Yjs.
+    pub(super) fn take_from_hocuspocus(
+        &mut self,
+        relay: &Relay,
+        number: usize,
+        id: &DocumentId,
+        message: &Bytes,
+    ) -> Option<Bytes> {
+        let decoded = match hocuspocus::decode(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                relay.metrics.reject("link_frame");
+                tracing::warn!(document = %id, %error, "refused a message of the upstream");
+                return None;
+            }
+        };
+        self.entered(relay, number, id);
+        match decoded {
+            Message::Yjs(message) => return Some(message),
+            Message::Granted { read_only } => self.granted(relay, number, id, read_only),
+            // What was sent is not taken.
+            Message::SyncStatus(false) => self.granted(relay, number, id, true),
+            Message::SyncStatus(true) => {}
+            Message::Denied { reason } => self.denied(relay, number, id, &reason),
+            Message::Token(_) => self.show_token(number, id),
+            Message::Closed { reason } => {
+                let reason = format!("closed there: {reason}");
+                self.let_go(relay, number, id, reason);
+            }
+            Message::Stateless(payload) => self.pass_on_stateless(relay, id, None, &payload),
+            Message::Unknown(kind) => {
+                relay.metrics.ignored_messages.count();
+                tracing::debug!(document = %id, kind, "ignored a message of unknown type");
+            }
+        }
+        None
+    }
+
+    /// There is place for the next one.
+    fn entered(&mut self, relay: &Relay, number: usize, id: &DocumentId) {
+        let link = self.above.get_mut(number);
+        let connection = link.and_then(|link| link.shared.connection.as_mut());
+        if let Some(next) = connection.and_then(|connection| connection.entries.answered(id)) {
+            self.attach_upstream(relay, &next);
+        }
+    }
+
+    fn granted(&mut self, relay: &Relay, number: usize, id: &DocumentId, read_only: bool) {
+        let peer = self.above.get(number).and_then(|link| link.shared.peer());
+        if let Some(peer) = peer {
+            self.input(relay, id, Input::Granted { peer, read_only });
+        }
+    }
+
+    fn denied(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: &str) {
+        let link = self.above.get_mut(number);
+        if let Some(connection) = link.and_then(|link| link.shared.connection.as_mut()) {
+            connection.entries.denied.insert(id.clone());
+        }
+        let reason = format!("its token is refused: {reason}");
+        self.link_event(relay, number, Event::Refused { document: id.clone(), reason });
+    }
+
+    /// The server has closed one document, for now.
+    fn let_go(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: String) {
+        self.link_event(relay, number, Event::LetGo { document: id.clone(), reason });
+    }
+
+    /// The server asks for the token again.
+    fn show_token(&mut self, number: usize, id: &DocumentId) {
+        let Some(link) = self.above.get_mut(number) else { return };
+        let prefix = link.shared_prefix(id).unwrap_or_default();
+        if let Some(connection) = &mut link.shared.connection {
+            let token = hocuspocus::token(&connection.entries.token);
+            let _ = connection.outbox.push([&prefix[..], &token].concat().into());
+        }
+    }
+
+    /// A word of a program to others that speak Hocuspocus, above and below.
+    pub(crate) fn pass_on_stateless(
+        &mut self,
+        relay: &Relay,
+        id: &DocumentId,
+        from: Option<yrelay_core::id::PeerId>,
+        payload: &Bytes,
+    ) {
+        let _ = (relay, id, from, payload);
+    }
+}
