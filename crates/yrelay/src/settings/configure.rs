@@ -15,8 +15,9 @@ use yrelay::config::{Bounds, Config, Patterns, Storage, Strangers, Upstream};
 use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
-use yrelay::login::{Login, Password};
+use yrelay::login::Login;
 use yrelay::origin::Rules;
+use yrelay::secret::Source;
 use yrelay::status::Role;
 use yrelay::target::{Address, Target, bracketed};
 
@@ -196,7 +197,7 @@ impl Settings {
         })?;
         let login = self.login()?;
         let private = target.secure || target.is_loopback() || self.is_insecure_login()?;
-        if !private && login.as_ref().is_some_and(Login::has_password) {
+        if !private && login.as_ref().is_some_and(Login::has_secret) {
             return Err(server.origin.fault(format!(
                 "the password would go to {} unencrypted: write wss:// for ws://, or add \
                  --insecure-login if nobody can listen in between",
@@ -245,8 +246,8 @@ impl Settings {
         let file = self.get(&PASSWORD_FILE);
         let text = self.get(&PASSWORD);
         let password = match (&file, &text) {
-            (Some(path), _) => Some((Password::File(path.text().into()), &path.origin)),
-            (None, Some(text)) => Some((Password::Text(text.text().into()), &text.origin)),
+            (Some(path), _) => Some((Source::File(path.text().into()), &path.origin)),
+            (None, Some(text)) => Some((Source::Text(text.text().into()), &text.origin)),
             (None, None) => None,
         };
         let Some(user) = self.get(&USER).filter(|user| !user.text().is_empty()) else {

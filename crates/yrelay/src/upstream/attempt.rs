@@ -34,7 +34,7 @@ impl Door {
     /// Two requests at most: the second one if the first shows that the login is wanted.
     pub(crate) async fn open(&mut self) -> Result<Opened, Closed> {
         let login = match &self.login {
-            Some(login) => Some(authorization(login.clone()).await),
+            Some(login) => Some(authorization(login.clone(), u64::MAX).await),
             None => None,
         };
         let header = login.as_ref().and_then(|login| login.as_ref().ok());
@@ -67,7 +67,7 @@ impl Door {
             (Some(login), _) if sent && refused.status == 401 => {
                 format!(
                     "refused with HTTP status 401: it does not accept the password of {}",
-                    login.user()
+                    login.user().unwrap_or_default()
                 )
             }
             (Some(_), Some(lacking)) if refused.basic => {
@@ -83,17 +83,17 @@ impl Door {
         let Some(login) = self.login.as_ref().filter(|login| login.may_change()) else {
             return false;
         };
-        let header = authorization(login.clone()).await.ok();
+        let header = authorization(login.clone(), limits::COMMAND_AGAIN_MS).await.ok();
         header.is_some() && header != self.tried
     }
 }
 
-/// A file may be on a network's file system, and that may hang.
-async fn authorization(login: Login) -> Result<HeaderValue, LoginError> {
+/// A file may be on a network's file system, and that may hang; a command may, too.
+async fn authorization(login: Login, age_ms_max: u64) -> Result<HeaderValue, LoginError> {
     if !login.may_change() {
         return login.authorization();
     }
-    let reading = spawn_blocking(move || login.authorization());
-    let read = clock::timeout(limits::CONNECT_MS, reading).await;
+    let reading = spawn_blocking(move || login.authorization_within(age_ms_max));
+    let read = clock::timeout(limits::LOGIN_MS, reading).await;
     read.and_then(Result::ok).unwrap_or(Err(LoginError::NoAnswer))
 }

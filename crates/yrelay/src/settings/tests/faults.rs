@@ -119,12 +119,12 @@ fn a_login_for_nobody_is_a_mistake_on_the_command_line_only() {
 fn a_user_without_a_password_gives_nothing_away() {
     let world = World::new().say("yrelay service -s ws://elva.example.org -u jane");
     let login = world.settings().config().unwrap().upstream.unwrap().login.unwrap();
-    assert!(!login.has_password());
+    assert!(!login.has_secret());
     for line in
         ["-s wss://far", "-s ws://localhost:1", "-s ws://[::1]", "-s ws://far --insecure-login"]
     {
         let world = World::new().say(&format!("yrelay service -u jane -p hunter2 {line}"));
-        assert!(world.settings().config().unwrap().upstream.unwrap().login.unwrap().has_password());
+        assert!(world.settings().config().unwrap().upstream.unwrap().login.unwrap().has_secret());
     }
 }
 
