@@ -1,19 +1,24 @@
 //! All settings of one relay, checked.
 
+mod params;
+mod token_url;
+mod upstream;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use rustls::pki_types::CertificateDer;
 use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
 use crate::accounts::AccountsFile;
 use crate::keeping::Policies;
 use crate::limits;
-use crate::login::Login;
 use crate::origin::Rules;
 use crate::status::Role;
-use crate::target::Target;
+
+pub use params::Params;
+pub use token_url::{TokenUrl, TokenUrlError};
+pub use upstream::{Messages, Names, OnReset, Upstream};
 
 /// All settings of one relay.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub struct Config {
     pub port: u16,
     /// The server above.
     pub upstream: Option<Upstream>,
+    /// Documents that go elsewhere.
+    pub routes: Vec<Route>,
     /// Where documents are kept.
     pub storage: Storage,
     /// Which web pages and host names are let in.
@@ -109,21 +116,32 @@ impl Default for Bounds {
     }
 }
 
-/// The server above.
+/// Where some documents go: the first route that matches decides.
 #[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Its address.
-    pub target: Target,
-    /// Who we are there, should it ask.
-    pub login: Option<Login>,
-    /// Authorities to be trusted beside those that the machine trusts.
-    pub authorities: Vec<CertificateDer<'static>>,
+pub struct Route {
+    /// Their identifiers.
+    pub patterns: Patterns,
+    /// Their server; none, if they stay here.
+    pub upstream: Option<Upstream>,
 }
 
-impl Upstream {
-    /// One that asks for no login and has no certificate of its own kind.
-    pub fn open(target: Target) -> Self {
-        Self { target, login: None, authorities: Vec::new() }
+impl Config {
+    /// The route of a document, by its number; none, if it goes to [`Config::upstream`].
+    pub fn route_of(&self, id: &DocumentId) -> Option<usize> {
+        self.routes.iter().position(|route| route.patterns.matches(id))
+    }
+
+    /// The server of a document.
+    pub fn upstream_of(&self, id: &DocumentId) -> Option<&Upstream> {
+        match self.route_of(id) {
+            Some(route) => self.routes[route].upstream.as_ref(),
+            None => self.upstream.as_ref(),
+        }
+    }
+
+    /// All servers there are.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstream.iter().chain(self.routes.iter().filter_map(|route| route.upstream.as_ref()))
     }
 }
 
@@ -155,6 +173,7 @@ pub enum Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Target;
 
     #[test]
     fn patterns_are_met_by_whole_identifiers() {
@@ -162,5 +181,45 @@ mod tests {
         let matches = |id| patterns.matches(&DocumentId::new(id).unwrap());
         assert!(matches("secret/plans/ü") && matches("diary-7"));
         assert!(!matches("my secret/plans") && !matches("diary-12") && !matches("secret"));
+    }
+
+    #[test]
+    fn the_first_route_that_matches_decides() {
+        let upstream = |text| Upstream::open(Target::parse(text).unwrap());
+        let route = |patterns: &[&str], upstream| Route {
+            patterns: Patterns::new(patterns.iter().copied()),
+            upstream,
+        };
+        let config = Config {
+            role: Role::Service,
+            host: "localhost".into(),
+            port: 0,
+            upstream: Some(upstream("ws://default/")),
+            routes: vec![
+                route(&["work/*", "team-?"], Some(upstream("ws://work/"))),
+                route(&["work/own", "diary*"], None),
+                route(&["diary-public"], Some(upstream("ws://never/"))),
+            ],
+            storage: Storage::Ephemeral,
+            rules: Rules::default(),
+            accounts: None,
+            opaque: Patterns::default(),
+            policies: Policies::ALL,
+            bounds: Bounds::default(),
+        };
+        for (id, number, host) in [
+            ("work/plans", Some(0), Some("work")),
+            ("work/own", Some(0), Some("work")),
+            ("team-7", Some(0), Some("work")),
+            ("diary", Some(1), None),
+            ("diary-public", Some(1), None),
+            ("notes", None, Some("default")),
+        ] {
+            let id = DocumentId::new(id).unwrap();
+            assert_eq!(config.route_of(&id), number, "{id}");
+            let found = config.upstream_of(&id).map(|upstream| &*upstream.target.host);
+            assert_eq!(found, host, "{id}");
+        }
+        assert_eq!(config.upstreams().count(), 3);
     }
 }

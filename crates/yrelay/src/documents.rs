@@ -143,6 +143,7 @@ fn alone(directory: &Path, opaque: &Patterns) -> Config {
         host: "localhost".to_owned(),
         port: 0,
         upstream: None,
+        routes: Vec::new(),
         storage: Storage::Directory(directory.to_owned()),
         rules: Rules::default(),
         opaque: opaque.clone(),

@@ -168,11 +168,10 @@ impl Drop for Handle {
 
 /// A relay that is its own upstream would pass every message to itself.
 fn refuse_own(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
-    match &config.upstream {
-        Some(upstream) if upstream.target.is_own(&config.host, addresses) => {
-            Err(StartError::OwnAddress(upstream.target.to_string()))
-        }
-        _ => Ok(()),
+    let mut targets = config.upstreams().map(|upstream| &upstream.target);
+    match targets.find(|target| target.is_own(&config.host, addresses)) {
+        Some(target) => Err(StartError::OwnAddress(target.to_string())),
+        None => Ok(()),
     }
 }
 

@@ -82,6 +82,7 @@ fn relay(server: &Server) -> Rc<Relay> {
         host: "localhost".into(),
         port: 0,
         upstream: Some(upstream),
+        routes: Vec::new(),
         storage: Storage::Ephemeral,
         rules: Rules::default(),
         accounts: None,

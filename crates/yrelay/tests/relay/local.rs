@@ -80,6 +80,7 @@ pub(crate) fn config() -> Config {
         host: "127.0.0.1".into(),
         port: 0,
         upstream: None,
+        routes: Vec::new(),
         storage: Storage::Ephemeral,
         rules: Rules::default(),
         accounts: None,
