@@ -58,8 +58,8 @@ fn upstream(settings: &Settings, config: &Config) -> String {
     let Some(upstream) = &config.upstream else {
         return "none: nothing leaves this machine".to_owned();
     };
-    let user =
-        upstream.login.as_ref().map_or_else(String::new, |login| format!(" as {}", login.user()));
+    let user = upstream.login.as_ref().and_then(|login| login.user());
+    let user = user.map_or_else(String::new, |user| format!(" as {user}"));
     let origin = match settings.of(&SERVER).origin {
         Origin::Option(_) => String::new(),
         origin => format!(" (from {origin})"),

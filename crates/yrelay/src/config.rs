@@ -1,42 +1,25 @@
 //! All settings of one relay, checked.
 
+mod params;
+mod token_url;
+mod upstream;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use rustls::pki_types::CertificateDer;
 use wildmatch::WildMatch;
 use yrelay_core::id::DocumentId;
 
 use crate::accounts::AccountsFile;
 use crate::keeping::Policies;
 use crate::limits;
-use crate::login::Login;
-use crate::naming::Naming;
 use crate::origin::Rules;
 use crate::status::Role;
-use crate::target::Target;
 
-impl Config {
-    /// The servers above, that for all others last.
-    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        self.routes.iter().filter_map(|route| route.upstream.as_ref()).chain(&self.upstream)
-    }
-
-    /// Where changes go, in a word that differs where they go elsewhere.
-    pub(crate) fn ways(&self) -> Option<String> {
-        let shown = |upstream: &Option<Upstream>| {
-            upstream.as_ref().map(|upstream| upstream.target.to_string())
-        };
-        if self.routes.is_empty() {
-            return shown(&self.upstream);
-        }
-        let routes = self.routes.iter().map(|route| {
-            format!("{}={};", route.patterns, shown(&route.upstream).unwrap_or_default())
-        });
-        Some(routes.chain(shown(&self.upstream)).collect())
-    }
-}
+pub use params::Params;
+pub use token_url::{TokenUrl, TokenUrlError};
+pub use upstream::{Messages, Names, OnReset, Upstream};
 
 /// All settings of one relay.
 #[derive(Debug, Clone)]
@@ -49,7 +32,7 @@ pub struct Config {
     pub port: u16,
     /// The server above, for all documents that no route is for.
     pub upstream: Option<Upstream>,
-    /// Where some of them go instead: the first that matches decides.
+    /// Documents that go elsewhere.
     pub routes: Vec<Route>,
     /// Where documents are kept.
     pub storage: Storage,
@@ -134,55 +117,46 @@ impl Default for Bounds {
     }
 }
 
-/// Where some documents go.
+/// Where some documents go: the first route that matches decides.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Which.
+    /// Their identifiers.
     pub patterns: Patterns,
-    /// To this server; without one they stay on this machine.
+    /// Their server; none, if they stay here.
     pub upstream: Option<Upstream>,
 }
 
-/// What a server speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Speaks {
-    /// As ELVA 0.33's, or another yrelay: all documents over one connection.
-    #[default]
-    Elva,
-    /// Plain Yjs: a connection for each document.
-    Yjs,
-    /// As Hocuspocus: all documents over one connection.
-    Hocuspocus,
-}
+impl Config {
+    /// The route of a document, by its number; none, if it goes to [`Config::upstream`].
+    pub fn route_of(&self, id: &DocumentId) -> Option<usize> {
+        self.routes.iter().position(|route| route.patterns.matches(id))
+    }
 
-/// The server above.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Its address.
-    pub target: Target,
-    /// What it speaks.
-    pub speaks: Speaks,
-    /// What documents are called there.
-    pub naming: Naming,
-    /// What is added to the query of its address, percent-encoded.
-    pub params: String,
-    /// Who we are there, should it ask.
-    pub login: Option<Login>,
-    /// Authorities to be trusted beside those that the machine trusts.
-    pub authorities: Vec<CertificateDer<'static>>,
-}
-
-impl Upstream {
-    /// One that asks for no login and has no certificate of its own kind.
-    pub fn open(target: Target) -> Self {
-        Self {
-            target,
-            speaks: Speaks::default(),
-            naming: Naming::default(),
-            params: String::new(),
-            login: None,
-            authorities: Vec::new(),
+    /// The server of a document.
+    pub fn upstream_of(&self, id: &DocumentId) -> Option<&Upstream> {
+        match self.route_of(id) {
+            Some(route) => self.routes[route].upstream.as_ref(),
+            None => self.upstream.as_ref(),
         }
+    }
+
+    /// All servers there are.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstream.iter().chain(self.routes.iter().filter_map(|route| route.upstream.as_ref()))
+    }
+
+    /// Where changes go, in a word that differs where they go elsewhere.
+    pub(crate) fn ways(&self) -> Option<String> {
+        let shown = |upstream: &Option<Upstream>| {
+            upstream.as_ref().map(|upstream| upstream.target.to_string())
+        };
+        if self.routes.is_empty() {
+            return shown(&self.upstream);
+        }
+        let routes = self.routes.iter().map(|route| {
+            format!("{}={};", route.patterns, shown(&route.upstream).unwrap_or_default())
+        });
+        Some(routes.chain(shown(&self.upstream)).collect())
     }
 }
 
@@ -222,6 +196,7 @@ pub enum Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Target;
 
     #[test]
     fn patterns_are_met_by_whole_identifiers() {
@@ -229,5 +204,45 @@ mod tests {
         let matches = |id| patterns.matches(&DocumentId::new(id).unwrap());
         assert!(matches("secret/plans/ü") && matches("diary-7"));
         assert!(!matches("my secret/plans") && !matches("diary-12") && !matches("secret"));
+    }
+
+    #[test]
+    fn the_first_route_that_matches_decides() {
+        let upstream = |text| Upstream::open(Target::parse(text).unwrap());
+        let route = |patterns: &[&str], upstream| Route {
+            patterns: Patterns::new(patterns.iter().copied()),
+            upstream,
+        };
+        let config = Config {
+            role: Role::Service,
+            host: "localhost".into(),
+            port: 0,
+            upstream: Some(upstream("ws://default/")),
+            routes: vec![
+                route(&["work/*", "team-?"], Some(upstream("ws://work/"))),
+                route(&["work/own", "diary*"], None),
+                route(&["diary-public"], Some(upstream("ws://never/"))),
+            ],
+            storage: Storage::Ephemeral,
+            rules: Rules::default(),
+            accounts: None,
+            opaque: Patterns::default(),
+            policies: Policies::ALL,
+            bounds: Bounds::default(),
+        };
+        for (id, number, host) in [
+            ("work/plans", Some(0), Some("work")),
+            ("work/own", Some(0), Some("work")),
+            ("team-7", Some(0), Some("work")),
+            ("diary", Some(1), None),
+            ("diary-public", Some(1), None),
+            ("notes", None, Some("default")),
+        ] {
+            let id = DocumentId::new(id).unwrap();
+            assert_eq!(config.route_of(&id), number, "{id}");
+            let found = config.upstream_of(&id).map(|upstream| &*upstream.target.host);
+            assert_eq!(found, host, "{id}");
+        }
+        assert_eq!(config.upstreams().count(), 3);
     }
 }

@@ -12,7 +12,8 @@ pub mod config;
 pub mod keeping;
 pub mod limits;
 pub mod login;
-pub mod naming;
+pub mod netrc;
+pub mod secret;
 pub mod target;
 
 pub mod acceptor;

@@ -109,8 +109,21 @@ pub const WATCH_MS: u64 = 2_000;
 /// The wall clock runs ahead by so much more than the monotonic one only if the machine has slept
 /// (or the clock was set). Less of it no connection notices.
 pub const SLEPT_MS: u64 = 5_000;
-/// The file of a password.
-pub const PASSWORD_BYTES_MAX: u64 = 4 << 10;
+/// A password or a token.
+pub const SECRET_BYTES_MAX: u64 = 4 << 10;
+/// A command that prints a password must end in this time. It may ask a server for it.
+pub const COMMAND_MS: u64 = 10_000;
+/// Whoever finds the file of a password being read, and not for the first time so long, does not
+/// wait for a file system that hangs.
+pub const SECRET_FILE_MS: u64 = 1_000;
+/// An attempt waits for its login no longer.
+pub const LOGIN_MS: u64 = COMMAND_MS + 1_000;
+/// While a login is refused, a command is run again so often.
+pub const COMMAND_AGAIN_MS: u64 = 60_000;
+/// A secret is got anew so long before it ends at least, and not more often than that.
+pub const EXPIRY_MARGIN_MS: u64 = 5_000;
+/// `~/.netrc`: thousands of servers.
+pub const NETRC_BYTES_MAX: u64 = 1 << 20;
 
 /// Updates in one file that is imported: years of typing. A file made to be read for ever ends there.
 pub const FILE_ROWS_MAX: i64 = 50_000_000;

@@ -1,40 +1,26 @@
-//! The login at a server: a user and a password, sent as HTTP Basic (RFC 7617) in UTF-8.
-
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+//! The login at a server: a user and a password, sent as HTTP Basic (RFC 7617) in UTF-8; or a
+//! token, which is sent as each kind of server wants it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
-use crate::limits;
+use crate::secret::{Kind, Secret, SecretError, Source};
 
-/// Who we are at a server.
+/// Who we are at a server: a user, a token or both.
 #[derive(Debug, Clone)]
 pub struct Login {
-    user: String,
-    password: Option<Password>,
-    /// Held while the file is read: a file system that hangs is to hang one thread only.
-    reading: Arc<Mutex<()>>,
-}
-
-/// A password, or where it is.
-#[derive(Debug, Clone)]
-pub enum Password {
-    /// This one.
-    Text(SecretString),
-    /// What stands in this file, without its last newline.
-    File(PathBuf),
+    user: Option<String>,
+    password: Option<Secret>,
+    token: Option<Secret>,
 }
 
 /// Why there is no login that could be sent. Never repeats a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// A password, and nobody to go with it.
-    #[error("a password needs a user: add --user NAME")]
+    /// A token, and nobody who could log in by HTTP Basic.
+    #[error("there is no user: add --user NAME")]
     NoUser,
     /// A user, and no password.
     #[error("there is no password for {0}: give --password-file FILE")]
@@ -42,92 +28,80 @@ pub enum LoginError {
     /// Basic puts a colon between the two.
     #[error("a user's name is not empty and holds neither colons nor control characters")]
     User,
-    /// Nothing but a newline at most.
-    #[error("the password is empty")]
-    Empty,
-    /// Such as a second line.
-    #[error("the password holds control characters, or more than one line")]
-    Control,
-    /// The file with it is on a file system that hangs.
-    #[error("the file of the password cannot be read: no answer")]
+    /// The password or the token.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Where it is kept hangs.
+    #[error("where the password is kept gives no answer")]
     NoAnswer,
-    /// The file with it.
-    #[error("cannot read the password from {path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 impl Login {
-    /// A login whose password, if it is in a file, is read when it is needed.
-    pub fn new(user: String, password: Option<Password>) -> Result<Self, LoginError> {
+    /// A user with a password, which is got when it is needed.
+    pub fn new(user: String, password: Option<Source>) -> Result<Self, LoginError> {
         if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
             return Err(LoginError::User);
         }
-        Ok(Self { user, password, reading: Arc::default() })
+        let password = password.map(|source| Secret::new(Kind::Password, source));
+        Ok(Self { user: Some(user), password, token: None })
+    }
+
+    /// A token and nobody's name.
+    pub fn of_token(token: Secret) -> Self {
+        Self { user: None, password: None, token: Some(token) }
+    }
+
+    /// The same with a token beside it.
+    pub fn with_token(self, token: Option<Secret>) -> Self {
+        Self { token, ..self }
     }
 
     /// The user's name.
-    pub fn user(&self) -> &str {
-        &self.user
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
-    /// Whether it has a password to send.
-    pub fn has_password(&self) -> bool {
-        self.password.is_some()
+    /// What goes with the user.
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
+    /// What stands for itself.
+    pub fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
+    /// Whether it has something to send that is nobody else's business.
+    pub fn has_secret(&self) -> bool {
+        self.password.is_some() || self.token.is_some()
     }
 
     /// Whether the password may be another one later.
     pub fn may_change(&self) -> bool {
-        matches!(self.password, Some(Password::File(_)))
+        self.password.as_ref().is_some_and(Secret::may_change)
     }
 
-    /// The value of the header `Authorization`. Reads the password's file anew each time: somebody
-    /// may have mended it. That may block for as long as a network's file system does.
+    /// The value of the header `Authorization` for HTTP Basic. May block: see [`Secret::get`].
     pub fn authorization(&self) -> Result<HeaderValue, LoginError> {
-        let password = match &self.password {
-            None => return Err(LoginError::NoPassword(self.user.clone())),
-            Some(Password::Text(text)) => text.clone(),
-            Some(Password::File(path)) => {
-                let Ok(_alone) = self.reading.try_lock() else { return Err(LoginError::NoAnswer) };
-                read(path)?
-            }
-        };
-        let password = password.expose_secret();
-        if password.is_empty() {
-            return Err(LoginError::Empty);
-        }
-        if password.contains(char::is_control) {
-            return Err(LoginError::Control);
-        }
-        let value = format!("Basic {}", BASE64.encode(format!("{}:{password}", self.user)));
+        self.authorization_within(u64::MAX)
+    }
+
+    /// The same of a password of this age at most: see [`Secret::get`].
+    pub fn authorization_within(&self, age_ms_max: u64) -> Result<HeaderValue, LoginError> {
+        let user = self.user.as_ref().ok_or(LoginError::NoUser)?;
+        let missing = || LoginError::NoPassword(user.clone());
+        let password = self.password.as_ref().ok_or_else(missing)?.get(age_ms_max)?;
+        let pair = format!("{user}:{}", password.text.expose_secret());
         // Base64 holds nothing that a header may not hold.
-        let mut value = HeaderValue::try_from(value).map_err(|_| LoginError::Control)?;
+        let value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair)));
+        let mut value = value.map_err(|_| LoginError::User)?;
         value.set_sensitive(true);
         Ok(value)
     }
 }
 
-fn read(path: &Path) -> Result<SecretString, LoginError> {
-    let fails = |reason: String| LoginError::File { path: path.display().to_string(), reason };
-    let file = File::open(path).map_err(|error| fails(error.to_string()))?;
-    let mut text = String::new();
-    let read = file.take(limits::PASSWORD_BYTES_MAX + 1).read_to_string(&mut text);
-    read.map_err(|error| fails(error.to_string()))?;
-    if text.len() as u64 > limits::PASSWORD_BYTES_MAX {
-        return Err(fails(format!("longer than {} bytes", limits::PASSWORD_BYTES_MAX)));
-    }
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(line.strip_suffix('\r').unwrap_or(line).into())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn sent(login: &Login) -> String {
@@ -138,15 +112,21 @@ mod tests {
     }
 
     fn jane(password: &str) -> Login {
-        Login::new("jane".into(), Some(Password::Text(password.into()))).unwrap()
+        Login::new("jane".into(), Some(Source::Text(password.into()))).unwrap()
+    }
+
+    fn token(text: &str) -> Secret {
+        Secret::new(Kind::Token, Source::Text(text.into()))
     }
 
     #[test]
     fn logins_are_sent_as_basic_in_utf_8() {
         // The example of RFC 7617, section 2.1.
-        let test = Login::new("test".into(), Some(Password::Text("123\u{a3}".into()))).unwrap();
+        let test = Login::new("test".into(), Some(Source::Text("123\u{a3}".into()))).unwrap();
         assert_eq!(test.authorization().unwrap(), "Basic dGVzdDoxMjPCow==");
         assert_eq!(sent(&jane(" a:b ")), "jane: a:b ");
+        let both = jane("hunter2").with_token(Some(token("t")));
+        assert_eq!(sent(&both), "jane:hunter2");
     }
 
     #[test]
@@ -157,58 +137,16 @@ mod tests {
         let error = |login: &Login| login.authorization().unwrap_err();
         let nobodys = Login::new("jane".into(), None).unwrap();
         assert_eq!(error(&nobodys), LoginError::NoPassword("jane".into()));
-        assert_eq!(error(&jane("")), LoginError::Empty);
-        assert_eq!(error(&jane("a\nb")), LoginError::Control);
+        assert!(!nobodys.has_secret() && nobodys.clone().with_token(Some(token("t"))).has_secret());
+        assert_eq!(error(&Login::of_token(token("t"))), LoginError::NoUser);
+        assert_eq!(error(&jane("")), SecretError::Empty(Kind::Password).into());
+        assert_eq!(error(&jane("a\nb")), SecretError::Control(Kind::Password).into());
     }
 
     #[test]
-    fn the_file_of_a_password_is_read_anew_each_time_without_its_last_newline() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("password");
-        let login = Login::new("jane".into(), Some(Password::File(path.clone()))).unwrap();
-        assert!(matches!(login.authorization(), Err(LoginError::File { .. })));
-        for (content, password) in
-            [("one", "one"), ("two\n", "two"), ("dr\u{fc}\r\n", "dr\u{fc}"), (" four \n", " four ")]
-        {
-            fs::write(&path, content).unwrap();
-            assert_eq!(sent(&login), format!("jane:{password}"));
-        }
-        for (content, error) in [
-            (&b"\n"[..], LoginError::Empty),
-            (b"one\n\n", LoginError::Control),
-            (b"one\ntwo\n", LoginError::Control),
-        ] {
-            fs::write(&path, content).unwrap();
-            assert_eq!(login.authorization().unwrap_err(), error);
-        }
-        for content in [vec![0xff], vec![b'x'; 5_000]] {
-            fs::write(&path, content).unwrap();
-            assert!(matches!(login.authorization(), Err(LoginError::File { .. })));
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_file_that_hangs_is_read_by_one_at_a_time() {
-        use std::process::Command;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("pipe");
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let login = Login::new("jane".into(), Some(Password::File(path.clone()))).unwrap();
-        let other = login.clone();
-        let reader = std::thread::spawn(move || sent(&other));
-        while login.reading.try_lock().is_ok() {
-            std::thread::yield_now();
-        }
-        assert_eq!(login.authorization().unwrap_err(), LoginError::NoAnswer);
-        fs::write(&path, "secret\n").unwrap();
-        assert_eq!(reader.join().unwrap(), "jane:secret");
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        let login = jane("hunter2");
+    fn secrets_are_not_shown() {
+        let login = jane("hunter2").with_token(Some(token("hunter3")));
         let shown = format!("{login:?} {:?}", login.authorization());
-        assert!(!shown.contains("hunter2") && !shown.contains(&BASE64.encode("jane:hunter2")));
+        assert!(!shown.contains("hunter") && !shown.contains(&BASE64.encode("jane:hunter2")));
     }
 }

@@ -20,9 +20,9 @@ use yrelay::status::Role;
 use yrelay::{clock, descriptors, limits};
 
 use crate::cli::Task;
-use crate::settings::PASSWORD;
 use crate::settings::gather::{Given, Settings, Variables};
 use crate::settings::value::{Fault, Origin};
+use crate::settings::{PASSWORD, TOKEN};
 use crate::signals::Signals;
 
 /// What shells show for a program that Ctrl-C ended.
@@ -49,8 +49,9 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Run(role, given) => run(settings(role, given)?, &variables)?,
         Task::Config(role, given) => {
             let mut settings = settings(role, given)?;
+            let checked = settings.config();
             warn(&settings);
-            settings.config()?;
+            checked?;
             settings.log()?;
             print(&settings.show(variables.get("RUST_LOG").as_deref()))?;
         }
@@ -117,13 +118,14 @@ fn warn(settings: &Settings) {
 fn run(mut settings: Settings, variables: &Variables) -> anyhow::Result<()> {
     let log = settings.log()?;
     log::start(&log, variables.get("RUST_LOG").as_deref())?;
+    let config = settings.config();
     if log.file.is_some() {
         warn(&settings);
     }
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let config = settings.config()?;
+    let config = config?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         descriptors::raise();
@@ -149,12 +151,14 @@ fn announce(relay: &Handle, settings: &Settings, config: &Config) {
             relay.url
         );
     }
-    let password = settings.get(&PASSWORD);
-    if password.is_some_and(|value| matches!(value.origin, Origin::Option(_))) {
-        tracing::warn!(
-            "everybody on this machine can see the password in the list of processes; \
-             --password-file FILE keeps it to yourself"
-        );
+    for secret in [&PASSWORD, &TOKEN] {
+        if settings.get(secret).is_some_and(|value| matches!(value.origin, Origin::Option(_))) {
+            tracing::warn!(
+                "everybody on this machine can see the {0} in the list of processes; \
+                 --{0}-file FILE keeps it to yourself",
+                secret.name
+            );
+        }
     }
 }
 

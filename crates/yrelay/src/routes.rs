@@ -14,14 +14,12 @@ pub(crate) struct Routes {
 impl Routes {
     /// The servers are numbered in the order of [`Config::upstreams`].
     pub(crate) fn new(config: &Config) -> Self {
-        let mut number = 0;
-        let mut next = |is_server: bool| {
-            number += usize::from(is_server);
-            is_server.then(|| number - 1)
-        };
+        let mut numbers = 0..;
+        let mut next = |is_server: bool| if is_server { numbers.next() } else { None };
+        let default = next(config.upstream.is_some());
         let routes = config.routes.iter();
         let routes = routes.map(|it| (it.patterns.clone(), next(it.upstream.is_some()))).collect();
-        Self { routes, default: next(config.upstream.is_some()) }
+        Self { routes, default }
     }
 
     /// Where those go that no route is for.

@@ -5,11 +5,14 @@ pub(crate) mod configure;
 pub(crate) mod elva;
 pub(crate) mod file;
 pub(crate) mod gather;
+mod login;
 pub(crate) mod merge;
+pub(crate) mod route;
 pub(crate) mod search;
 mod setting;
 pub(crate) mod show;
 pub(crate) mod unknown;
+mod upstream;
 pub(crate) mod value;
 
 use setting::NOTHING;
@@ -63,8 +66,8 @@ settings! {
         default: "elva",
         elva_variable: "ELVA_MESSAGES",
         group: Group::Upstream,
-        help: "What the server speaks: elva, all documents over one connection",
-        more: "yjs, one connection per document, and hocuspocus are not available yet.",
+        help: "What the server speaks: elva, yjs (as y-websocket does) or hocuspocus",
+        more: "elva is all documents over one connection, yjs one connection for each of them.",
     }
     USER {
         name: "user",
@@ -92,18 +95,105 @@ settings! {
         form: Form::Path,
         placeholder: "FILE",
         default_words: "none",
-        instead_of: "password",
+        instead_of: &["password"],
         group: Group::Upstream,
         help: "The file with the user's password; its last newline does not count",
         more: "It is read at every attempt, so it must be a plain file. Where the server refuses \
                the password, mending the file is enough.",
+    }
+    PASSWORD_COMMAND {
+        name: "password_command",
+        placeholder: "COMMAND",
+        default_words: "none",
+        instead_of: &["password", "password_file"],
+        group: Group::Upstream,
+        help: "The command that prints the user's password in its first line",
+        more: "Run by the shell when the password is needed, for 10 s at most, and again when the \
+               server refuses it. No file that is merely found on the way up may name one.",
+    }
+    KEYRING {
+        name: "keyring",
+        form: Form::Switch,
+        default: "false",
+        instead_of: &["password", "password_file", "password_command"],
+        group: Group::Upstream,
+        help: "Take the user's password from the desktop's key ring",
+        more: "There its service is yrelay and its user is user@host. Only in programs that are \
+               built with the feature `keyring`.",
+    }
+    TOKEN {
+        name: "token",
+        form: Form::Secret,
+        placeholder: "TOKEN",
+        default_words: "none",
+        group: Group::Upstream,
+        help: "A token for the server: hocuspocus is given it, {token} stands for it elsewhere",
+        more: "Everybody on this machine can see it on the command line: prefer --token-file.",
+    }
+    TOKEN_FILE {
+        name: "token_file",
+        form: Form::Path,
+        placeholder: "FILE",
+        default_words: "none",
+        instead_of: &["token"],
+        group: Group::Upstream,
+        help: "The file with the token; read at every attempt, without its last newline",
+    }
+    TOKEN_COMMAND {
+        name: "token_command",
+        placeholder: "COMMAND",
+        default_words: "none",
+        instead_of: &["token", "token_file"],
+        group: Group::Upstream,
+        help: "The command that prints the token in its first line",
+        more: "As --password-command. The token is got anew before it ends, which a JSON Web Token \
+               says itself.",
+    }
+    TOKEN_LIFETIME {
+        name: "token_lifetime",
+        placeholder: "TIME",
+        default_words: "as the token says",
+        group: Group::Upstream,
+        help: "How long a token is good that does not say so itself; 0s: for one use",
+    }
+    TOKEN_URL {
+        name: "token_url",
+        placeholder: "URL",
+        default_words: "none",
+        group: Group::Upstream,
+        help: "Ask there for a token for each document, as y-sweet's programs do; http(s)://",
+        more: "It is sent {\"docId\": IDENTIFIER} by POST, with the token of --token as \
+               `Authorization: Bearer`; {identifier} in the address is filled in.",
+    }
+    UPSTREAM_PARAMS {
+        name: "upstream_params",
+        form: Form::List,
+        placeholder: "QUERY",
+        default_words: "none",
+        group: Group::Upstream,
+        help: "Add this to the server's address, such as client=elva&persistent=1",
+        more: "In a value {token} stands for the token. What no address may hold is encoded.",
+    }
+    NAMES {
+        name: "names",
+        placeholder: "HOW",
+        default_words: "raw; for hocuspocus decoded",
+        group: Group::Upstream,
+        help: "How the server is told identifiers: raw, as in an address, or decoded",
+    }
+    ON_RESET {
+        name: "on_reset",
+        placeholder: "WHAT",
+        default: "ask",
+        group: Group::Upstream,
+        help: "When the server has begun a document anew: ask, or merge what is here into it",
     }
     INSECURE_LOGIN {
         name: "insecure_login",
         form: Form::Switch,
         default: "false",
         group: Group::Upstream,
-        help: "Send the password over ws:// to another machine: all in between can read it",
+        help: "Send password or token over ws:// to another machine: all in between read it",
     }
     TLS_CA {
         name: "tls_ca",
@@ -139,7 +229,7 @@ settings! {
         name: "ephemeral",
         form: Form::Switch,
         default: "false",
-        instead_of: "data_dir",
+        instead_of: &["data_dir"],
         group: Group::Documents,
         help: "Keep nothing: documents live as long as the process",
     }
@@ -212,7 +302,7 @@ settings! {
         name: "broadcast_only",
         form: Form::Switch,
         default: "false",
-        instead_of: "data_dir",
+        instead_of: &["data_dir"],
         group: Group::Server,
         help: "Pass all documents on unread and keep nothing: clients tell each other",
         more: "As ELVA 0.33's server without --persistent, and its successor's by default.",

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 /// Stands in an address for the name of a document.
-pub const IDENTIFIER: &str = "{identifier}";
+pub(crate) const IDENTIFIER: &str = "{identifier}";
 
 /// The address of a WebSocket server, as given by `--server`. Never holds a login: see [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,25 +112,15 @@ impl Target {
         Ok(target)
     }
 
-    /// Path and query, with more behind them.
-    pub fn with_params(&self, params: &str) -> String {
-        match (params.is_empty(), self.path.contains('?')) {
-            (true, _) => self.path.clone(),
-            (false, true) => format!("{}&{params}", self.path),
-            (false, false) => format!("{}?{params}", self.path),
-        }
-    }
-
     /// Path and query of a document: its name, percent-encoded, stands where the address has
     /// `{identifier}`, or at the end of the path.
-    pub fn of_document(&self, name: &str, params: &str) -> String {
-        let path = self.with_params(params);
-        if path.contains(IDENTIFIER) {
-            return path.replace(IDENTIFIER, name);
+    pub(crate) fn of_document(&self, name: &str) -> String {
+        if self.path.contains(IDENTIFIER) {
+            return self.path.replace(IDENTIFIER, name);
         }
-        let (path, query) = match path.split_once('?') {
+        let (path, query) = match self.path.split_once('?') {
             Some((path, query)) => (path, format!("?{query}")),
-            None => (&*path, String::new()),
+            None => (&*self.path, String::new()),
         };
         format!("{}/{name}{query}", path.trim_end_matches('/'))
     }
@@ -218,14 +208,13 @@ mod tests {
 
     #[test]
     fn documents_have_addresses_below_that_of_the_server() {
-        for (server, params, path) in [
-            ("ws://host", "", "/a%20b"),
-            ("ws://host/yjs/", "", "/yjs/a%20b"),
-            ("ws://host/yjs?x=1", "y=2", "/yjs/a%20b?x=1&y=2"),
-            ("ws://host", "y=2", "/a%20b?y=2"),
-            ("ws://host/d/{identifier}/ws/{identifier}", "t=1", "/d/a%20b/ws/a%20b?t=1"),
+        for (server, path) in [
+            ("ws://host", "/a%20b"),
+            ("ws://host/yjs/", "/yjs/a%20b"),
+            ("ws://host/yjs?x=1", "/yjs/a%20b?x=1"),
+            ("ws://host/d/{identifier}/ws/{identifier}?t=1", "/d/a%20b/ws/a%20b?t=1"),
         ] {
-            assert_eq!(Target::parse(server).unwrap().of_document("a%20b", params), path);
+            assert_eq!(Target::parse(server).unwrap().of_document("a%20b"), path);
         }
     }
 

@@ -20,10 +20,9 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::offers::Offers;
 use yrelay_core::upstream::{Action, Connections, Event, LineEvent, LinkState, Upstream};
 
-use crate::config::{self, Speaks};
+use crate::config::{self, Messages};
 use crate::connector::Connector;
 use crate::jobs::Job;
-use crate::naming::Naming;
 use crate::relay::Relay;
 use crate::state::{State, seed};
 use crate::status::UpstreamState;
@@ -37,8 +36,7 @@ use shared::Shared;
 pub(crate) struct Link {
     pub(crate) door: Door,
     pub(crate) machine: Upstream,
-    speaks: Speaks,
-    naming: Naming,
+    upstream: Rc<config::Upstream>,
     /// The connection for all documents.
     shared: Shared,
     /// Those for one each.
@@ -59,16 +57,16 @@ pub(crate) struct Told {
 
 impl Link {
     pub(crate) fn new(upstream: &config::Upstream, connector: Connector) -> Self {
+        let upstream = Rc::new(upstream.clone());
         let state = UpstreamState::Offline;
         let connections = match upstream.speaks {
-            Speaks::Elva | Speaks::Hocuspocus => Connections::Shared,
-            Speaks::Yjs => Connections::Separate,
+            Messages::Elva | Messages::Hocuspocus => Connections::Shared,
+            Messages::Yjs => Connections::Separate,
         };
         Self {
-            door: Door::new(connector, upstream),
+            door: Door::new(connector, upstream.clone()),
             machine: Upstream::new(clock::now_ms(), seed(), connections),
-            speaks: upstream.speaks,
-            naming: upstream.naming.clone(),
+            upstream,
             shared: Shared::default(),
             lines: HashMap::new(),
             offers: Offers::new(seed()),
@@ -79,9 +77,9 @@ impl Link {
 
     /// How the frames of a document begin.
     pub(crate) fn prefix(&self, id: &DocumentId) -> Bytes {
-        match self.speaks {
-            Speaks::Yjs => Bytes::new(),
-            Speaks::Elva | Speaks::Hocuspocus => self.shared_prefix(id).unwrap_or_default(),
+        match self.upstream.speaks {
+            Messages::Yjs => Bytes::new(),
+            Messages::Elva | Messages::Hocuspocus => self.shared_prefix(id).unwrap_or_default(),
         }
     }
 
@@ -177,6 +175,9 @@ impl State {
     /// Something happens to the way to a server.
     pub(crate) fn link_event(&mut self, relay: &Relay, number: usize, event: Event) {
         let Some(link) = self.above.get_mut(number) else { return };
+        if is_withdrawal(&event) {
+            link.door.was_refused();
+        }
         let mut actions = Vec::new();
         link.machine.handle(clock::now_ms(), event, &mut actions);
         link.tell();
@@ -261,10 +262,10 @@ impl State {
         if link.machine.parked_because(id).is_some() {
             return;
         }
-        if link.naming.path(id).is_none() {
+        if link.upstream.name_of(id).is_none() {
             let reason = "it can have no name there: see `strip` and `prefix`".to_owned();
             self.link_event(relay, number, Event::Refused { document: id.clone(), reason });
-        } else if link.speaks == Speaks::Yjs {
+        } else if link.upstream.speaks == Messages::Yjs {
             let event = Event::Line { document: id.clone(), event: LineEvent::Wanted };
             self.link_event(relay, number, event);
         } else if link.enter_shared(id) {
@@ -303,7 +304,7 @@ impl State {
     pub(crate) fn forget_upstream(&mut self, relay: &Relay, id: &DocumentId, number: usize) {
         let Some(link) = self.above.get_mut(number) else { return };
         link.shared.leave(id);
-        if link.speaks == Speaks::Yjs {
+        if link.upstream.speaks == Messages::Yjs {
             let event = Event::Line { document: id.clone(), event: LineEvent::Unwanted };
             self.link_event(relay, number, event);
         }
@@ -316,6 +317,16 @@ impl State {
             link.lines.values().for_each(Line::close);
         }
     }
+}
+
+/// Whether the server has let us in before, and does no more.
+fn is_withdrawal(event: &Event) -> bool {
+    let code = match event {
+        Event::Closed { code, .. } => *code,
+        Event::Line { event: LineEvent::Closed { code, .. }, .. } => *code,
+        _ => None,
+    };
+    code == Some(4401)
 }
 
 /// Who has asked to be woken.

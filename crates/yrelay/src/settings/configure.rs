@@ -7,28 +7,22 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use yrelay::accounts::AccountsFile;
-use yrelay::config::{Bounds, Config, Patterns, Speaks, Storage, Strangers, Upstream};
+use yrelay::config::{Bounds, Config, Patterns, Storage, Strangers};
 use yrelay::keeping::{Policies, Policy};
 use yrelay::limits;
 use yrelay::listen;
-use yrelay::login::{Login, Password};
-use yrelay::naming::Naming;
 use yrelay::origin::Rules;
 use yrelay::status::Role;
-use yrelay::target::{Address, Target, bracketed};
+use yrelay::target::{Target, bracketed};
 
 use super::file::Found;
 use super::gather::Settings;
 use super::value::{Fault, Origin, Value, duration_ms, port, size, switch};
 use super::{
     ALLOW_HOST, ALLOW_ORIGIN, AUTH_FILE, BROADCAST_ONLY, CONNECTIONS_PER_ADDRESS, DATA_DIR,
-    EPHEMERAL, HOST, IDLE, INSECURE_LOGIN, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX,
-    MESSAGES, OPAQUE, PASSWORD, PASSWORD_FILE, PERMANENT, PERSISTENT, PORT, RETAIN, SERVER, TLS_CA,
-    USER, VISIBLE, elva,
+    EPHEMERAL, HOST, IDLE, LOG, LOG_FORMAT, LOG_LEVEL, MEMORY, MESSAGE_MAX, OPAQUE, PERMANENT,
+    PERSISTENT, PORT, RETAIN, SERVER, VISIBLE, elva,
 };
 use crate::log::Log;
 
@@ -41,8 +35,8 @@ impl Settings {
             role: self.role,
             host: self.of(&HOST).text().to_owned(),
             port: self.port()?,
-            upstream: if self.role == Role::Service { self.upstream()? } else { None },
-            routes: Vec::new(),
+            upstream: self.upstream()?,
+            routes: self.routes()?,
             storage: self.storage()?,
             rules: Rules {
                 allow_origins: self.of(&ALLOW_ORIGIN).parse_all()?,
@@ -183,134 +177,11 @@ impl Settings {
         }
         Ok(())
     }
-
-    fn upstream(&self) -> Result<Option<Upstream>, Fault> {
-        let speaks = self.messages()?;
-        let Some(server) = self.get(&SERVER).filter(|server| !server.text().trim().is_empty())
-        else {
-            return self.no_login_for_nobody().map(|()| None);
-        };
-        let target = server.parse_with(|text| {
-            // A login was taken out of it, unless the rest is no address.
-            Address::parse(text).map(|address| address.target).map_err(|error| {
-                format!("no WebSocket address: {error}; write it like wss://elva.example.org/")
-            })
-        })?;
-        let login = self.login()?;
-        let private = target.secure || target.is_loopback() || self.is_insecure_login()?;
-        if !private && login.as_ref().is_some_and(Login::has_password) {
-            return Err(server.origin.fault(format!(
-                "the password would go to {} unencrypted: write wss:// for ws://, or add \
-                 --insecure-login if nobody can listen in between",
-                target.host
-            )));
-        }
-        let authorities = self.authorities()?;
-        let naming = Naming { decoded: speaks == Speaks::Hocuspocus, ..Naming::default() };
-        Ok(Some(Upstream { speaks, naming, login, authorities, ..Upstream::open(target) }))
-    }
-
-    /// A file that was merely found does not decide it for passwords from elsewhere.
-    fn is_insecure_login(&self) -> Result<bool, Fault> {
-        let value = self.of(&INSECURE_LOGIN);
-        let origins = [&PASSWORD, &PASSWORD_FILE].map(|setting| self.of(setting).origin);
-        let decides = match &value.origin {
-            Origin::Key { found: Found::Upward, .. } => {
-                origins.iter().any(|origin| origin.is_same_file(&value.origin))
-            }
-            _ => true,
-        };
-        Ok(value.parse_with(switch)? && decides)
-    }
-
-    fn messages(&self) -> Result<Speaks, Fault> {
-        self.of(&MESSAGES).parse_with(|text| match text.to_lowercase().as_str() {
-            "elva" => Ok(Speaks::Elva),
-            "yjs" => Ok(Speaks::Yjs),
-            "hocuspocus" => Ok(Speaks::Hocuspocus),
-            _ => Err(format!("{text:?} is none of elva, yjs, hocuspocus")),
-        })
-    }
-
-    fn no_login_for_nobody(&self) -> Result<(), Fault> {
-        for setting in [&USER, &PASSWORD, &PASSWORD_FILE] {
-            if let Some(value) = self.get(setting)
-                && matches!(value.origin, Origin::Option(_))
-            {
-                return Err(value.origin.fault("belongs to a server: add --server URL"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What is wrong with a login is said at the start and not when the server asks for it.
-    fn login(&self) -> Result<Option<Login>, Fault> {
-        let file = self.get(&PASSWORD_FILE);
-        let text = self.get(&PASSWORD);
-        let password = match (&file, &text) {
-            (Some(path), _) => Some((Password::File(path.text().into()), &path.origin)),
-            (None, Some(text)) => Some((Password::Text(text.text().into()), &text.origin)),
-            (None, None) => None,
-        };
-        let Some(user) = self.get(&USER).filter(|user| !user.text().is_empty()) else {
-            let lonely = password
-                .map(|(_, origin)| origin.fault("a password needs a user: add --user NAME"));
-            return lonely.map_or(Ok(None), Err);
-        };
-        let (password, origin) = password.unzip();
-        let login = Login::new(user.text().to_owned(), password);
-        let login = login.map_err(|error| user.origin.fault(error))?;
-        if let Some(origin) = origin {
-            login.authorization().map_err(|error| origin.fault(error))?;
-        }
-        Ok(Some(login))
-    }
-
-    /// Whom to trust beside those that the machine trusts.
-    pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, Fault> {
-        let paths = self.of(&TLS_CA);
-        let mut authorities = Vec::new();
-        for path in &paths.texts {
-            let found = certificates(Path::new(path)).map_err(|reason| {
-                paths
-                    .origin
-                    .fault(format!("cannot use {path}: {reason}; it takes certificates in PEM"))
-            })?;
-            authorities.extend(found);
-        }
-        Ok(authorities)
-    }
 }
 
 /// One of a few words.
-fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.to_lowercase().parse().map_err(|error: T::Err| error.to_string())
-}
-
-/// The certificates in a file; of a directory, those in all its files.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut found = Vec::new();
-    for path in files(path).map_err(|error| error.to_string())? {
-        let certificates =
-            CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        found.extend(certificates.map_err(|error| error.to_string())?);
-    }
-    if found.is_empty() {
-        return Err("there is no certificate in it".into());
-    }
-    for certificate in &found {
-        let usable = RootCertStore::empty().add(certificate.clone());
-        usable.map_err(|error| error.to_string())?;
-    }
-    Ok(found)
-}
-
-fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = path.read_dir()?.map(|entry| entry.map(|entry| entry.path()));
-    entries.filter(|path| path.as_ref().map_or(true, |path| path.is_file())).collect()
 }
 
 /// A size within bounds.

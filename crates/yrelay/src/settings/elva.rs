@@ -152,7 +152,7 @@ pub(crate) fn not_done<'a>(files: impl Iterator<Item = &'a File>) -> Vec<String>
     for file in files {
         for key in file.keys() {
             let word = match (key, file.text(key)) {
-                ("basic.command", _) => "no program is run for a password: use password_file",
+                ("basic.command", _) => "it is not run: use password_command",
                 ("basic.secret", Some("REDACTED")) => "this is what ELVA shows in place of it",
                 ("tls.certificate", _) => "no certificate is shown to the server",
                 ("tls.mode", Some("NONE" | "OPTIONAL")) | ("tls.hostname", Some("false")) => {

@@ -1,10 +1,12 @@
-//! A settings file: TOML as a flat list of values that know their places.
+//! A settings file: TOML as a flat list of values that know their places, and its routes as such
+//! lists each.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Setting;
@@ -13,6 +15,9 @@ use super::value::{Fault, Origin, Value};
 
 /// More is no settings file. The bound is for `-c /dev/zero`.
 const BYTES_MAX: u64 = 1 << 20;
+
+/// The tables for documents that go elsewhere.
+const ROUTE: &str = "route";
 
 /// How a file came to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +44,21 @@ pub(crate) struct File {
     /// It has tables for ELVA's programs, be they empty.
     pub(crate) has_apps: bool,
     /// By their path in the file: `server`, `app.service.server`.
-    pub(crate) leaves: BTreeMap<String, Leaf>,
+    pub(crate) leaves: Leaves,
+    /// Its tables `[[route]]`, in their order.
+    pub(crate) routes: Vec<Section>,
     text: String,
     /// Where its lines begin.
     lines: Vec<usize>,
+}
+
+/// Values by their path.
+pub(crate) type Leaves = BTreeMap<String, Leaf>;
+
+/// One of several tables of the same name, with the byte of the file where it begins.
+pub(crate) struct Section {
+    at: usize,
+    pub(crate) leaves: Leaves,
 }
 
 /// A value that is no table, with the bytes of the file where key and value begin.
@@ -75,10 +91,18 @@ impl File {
         };
         let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let path = path.to_owned();
-        let leaves = BTreeMap::new();
-        let (is_above, has_apps) = (false, false);
-        let mut file =
-            Self { path, shown, found, is_elvas, is_above, has_apps, leaves, text, lines };
+        let mut file = Self {
+            path,
+            shown,
+            found,
+            is_elvas,
+            is_above: false,
+            has_apps: false,
+            leaves: Leaves::new(),
+            routes: Vec::new(),
+            text,
+            lines,
+        };
         file.parse()?;
         Ok(Some(file))
     }
@@ -90,10 +114,21 @@ impl File {
             Fault(format!("{}: {}", self.place(at), error.message()))
         })?;
         self.has_apps = table.get_ref().contains_key("app");
-        let mut leaves = BTreeMap::new();
+        let mut leaves = Leaves::new();
         flatten("", table.get_ref(), &mut leaves);
-        self.leaves = leaves;
-        Ok(())
+        let routes = table.get_ref().get(ROUTE).and_then(|value| sections(value.get_ref()));
+        if routes.is_some() {
+            leaves.remove(ROUTE);
+        }
+        (self.leaves, self.routes) = (leaves, routes.unwrap_or_default());
+        let is_route = |key: &&str| key.starts_with("route.") || *key == ROUTE;
+        match self.keys().into_iter().find(is_route).filter(|_| !self.is_elvas) {
+            Some(key) => {
+                let reason = "write [[route]], and what belongs to the route below it";
+                Err(self.origin(key).fault(reason))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What a leaf says of a setting.
@@ -103,8 +138,19 @@ impl File {
         key: &str,
         places: &Places,
     ) -> Result<Value, Fault> {
-        let origin = self.origin(key);
-        let mut texts = match &self.leaves[key].content {
+        self.value_in(&self.leaves, setting, key, places)
+    }
+
+    /// The same, of the leaves of a route.
+    pub(crate) fn value_in(
+        &self,
+        leaves: &Leaves,
+        setting: &Setting,
+        key: &str,
+        places: &Places,
+    ) -> Result<Value, Fault> {
+        let origin = self.origin_at(leaves[key].value_at, key);
+        let mut texts = match &leaves[key].content {
             Content::Text(text) => vec![text.clone()],
             Content::List(texts) if setting.form.is_list() => texts.clone(),
             Content::List(_) => return Err(origin.fault("takes one value, not a list of them")),
@@ -129,12 +175,17 @@ impl File {
 
     /// Where the value of a key stands.
     pub(crate) fn origin(&self, key: &str) -> Origin {
-        Origin::Key {
-            place: self.place(self.leaves[key].value_at),
-            key: key.to_owned(),
-            is_elvas: self.is_elvas,
-            found: self.found,
-        }
+        self.origin_at(self.leaves[key].value_at, key)
+    }
+
+    /// Where a route begins.
+    pub(crate) fn origin_of(&self, route: &Section) -> Origin {
+        self.origin_at(route.at, ROUTE)
+    }
+
+    fn origin_at(&self, at: usize, key: &str) -> Origin {
+        let (place, key) = (self.place(at), key.to_owned());
+        Origin::Key { place, key, is_elvas: self.is_elvas, found: self.found }
     }
 
     /// Where a key stands.
@@ -142,12 +193,18 @@ impl File {
         self.place(self.leaves[key].key_at)
     }
 
-    /// All keys in their order in the file.
+    /// All keys in their order in the file, those of routes aside.
     pub(crate) fn keys(&self) -> Vec<&str> {
-        let mut keys: Vec<_> =
-            self.leaves.iter().map(|(key, leaf)| (leaf.key_at, &**key)).collect();
-        keys.sort_unstable();
-        keys.into_iter().map(|(_, key)| key).collect()
+        in_order(&self.leaves)
+    }
+
+    /// The keys of all routes in their order in the file, with their places.
+    pub(crate) fn route_keys(&self) -> impl Iterator<Item = (&str, String)> {
+        self.routes.iter().flat_map(|route| {
+            in_order(&route.leaves)
+                .into_iter()
+                .map(|key| (key, self.place(route.leaves[key].key_at)))
+        })
     }
 
     /// `elva.toml:3:8`, counted in characters from 1.
@@ -168,7 +225,25 @@ fn content(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn flatten(prefix: &str, table: &DeTable<'_>, leaves: &mut BTreeMap<String, Leaf>) {
+fn in_order(leaves: &Leaves) -> Vec<&str> {
+    let mut keys: Vec<_> = leaves.iter().map(|(key, leaf)| (leaf.key_at, &**key)).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, key)| key).collect()
+}
+
+/// The tables of a list of tables.
+fn sections(list: &DeValue<'_>) -> Option<Vec<Section>> {
+    let section = |item: &Spanned<DeValue<'_>>| {
+        let DeValue::Table(table) = item.get_ref() else { return None };
+        let mut leaves = Leaves::new();
+        flatten("", table, &mut leaves);
+        Some(Section { at: item.span().start, leaves })
+    };
+    let DeValue::Array(list) = list else { return None };
+    list.iter().map(section).collect()
+}
+
+fn flatten(prefix: &str, table: &DeTable<'_>, leaves: &mut Leaves) {
     for (key, value) in table {
         // A dot within a key is none between keys.
         let name = match key.get_ref().contains('.') {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use yrelay::status::Role;
 
 use super::merge::merge;
+use super::route::{self, Said};
 use super::search::Places;
 use super::value::{Fault, Layer, Origin, Value};
 use super::{ALL, PORT, SERVER, Setting, elva, named, unknown};
@@ -37,12 +38,16 @@ pub(crate) struct Given {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) role: Role,
-    values: Layer,
+    pub(super) values: Layer,
+    /// What the strongest file that has any says of documents that go elsewhere.
+    pub(crate) routes: Vec<Said>,
     pub(crate) places: Places,
     /// The files that were read.
     pub(crate) files: Vec<String>,
     /// What should be said of them: a line each.
     pub(crate) warnings: Vec<String>,
+    /// Logins that were found without being asked for: a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Variables {
@@ -147,18 +152,28 @@ impl Settings {
             layers.push(variables.layer(foreign_name, &places)?);
         }
         let values = merge(layers, role)?;
+        let routes = match found.ours.iter().find(|file| !file.is_elvas && !file.routes.is_empty())
+        {
+            Some(file) if role == Role::Service => route::said(file, &places)?,
+            _ => Vec::new(),
+        };
         if values.get(SERVER.name).is_some_and(|server| !server.text().is_empty()) {
             warnings.extend(elva::not_done(found.all()));
         }
         let warnings = warnings.iter().map(|words| printable(words)).collect();
         let files = found.all().map(|file| file.shown.clone()).collect();
-        Ok(Self { role, values, places, files, warnings })
+        Ok(Self { role, values, routes, places, files, warnings, notes: Vec::new() })
     }
 
     /// A setting, its default where nobody says anything.
     pub(crate) fn get(&self, setting: &Setting) -> Option<Value> {
+        self.get_in(&self.values, setting)
+    }
+
+    /// A setting of these, its default where they say nothing.
+    pub(super) fn get_in(&self, values: &Layer, setting: &Setting) -> Option<Value> {
         let default = || Some(Value::new(setting.default(self.role)?, Origin::Default));
-        let given = self.values.get(setting.name).cloned();
+        let given = values.get(setting.name).cloned();
         // An empty path is none, whatever weaker sources say.
         given.filter(|value| !setting.form.is_path() || !value.text().is_empty()).or_else(default)
     }
@@ -172,6 +187,14 @@ impl Settings {
     /// A setting that has a default; nothing is one, too.
     pub(crate) fn of(&self, setting: &Setting) -> Value {
         self.get(setting).unwrap_or(Value { texts: Vec::new(), origin: Origin::Default })
+    }
+
+    /// Something that should be said, once.
+    pub(super) fn warn(&mut self, words: &str) {
+        let words = printable(words);
+        if !self.warnings.contains(&words) {
+            self.warnings.push(words);
+        }
     }
 
     /// Forgets what was said of a setting.

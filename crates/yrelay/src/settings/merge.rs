@@ -21,19 +21,32 @@ pub(crate) fn merge(layers: Vec<Layer>, role: Role) -> Result<Layer, Fault> {
         let login = take_login(&mut layer);
         pass_by_editors(&mut layer);
         layer.retain(|name, _| named(name).is_some_and(|setting| setting.serves(role)));
-        // A login leads nowhere but to the address that it stood in.
-        let leads_there = !merged.contains_key(SERVER.name);
-        for (name, value) in &layer {
-            if let Some(other) = rival(name, value, &layer) {
-                return Err(value.origin.fault(format!("{name} and {other} exclude each other")));
-            }
-            put(&mut merged, name, value);
-        }
-        if let Some(login) = login.filter(|_| leads_there && role == Role::Service) {
-            put_login(&mut merged, login);
-        }
+        add(&mut merged, &layer, login.filter(|_| role == Role::Service))?;
     }
     Ok(merged)
+}
+
+/// What one source says, to which no other adds anything.
+pub(crate) fn alone(mut layer: Layer) -> Result<Layer, Fault> {
+    let login = take_login(&mut layer);
+    let mut merged = Layer::new();
+    add(&mut merged, &layer, login)?;
+    Ok(merged)
+}
+
+fn add(merged: &mut Layer, layer: &Layer, login: Option<Login>) -> Result<(), Fault> {
+    // A login leads nowhere but to the address that it stood in.
+    let leads_there = !merged.contains_key(SERVER.name);
+    for (name, value) in layer {
+        if let Some(other) = rival(name, value, layer) {
+            return Err(value.origin.fault(format!("{name} and {other} exclude each other")));
+        }
+        put(merged, name, value);
+    }
+    if let Some(login) = login.filter(|_| leads_there) {
+        put_login(merged, login);
+    }
+    Ok(())
 }
 
 fn put(merged: &mut Layer, name: &'static str, value: &Value) {
@@ -49,7 +62,7 @@ fn rival(name: &str, value: &Value, there: &Layer) -> Option<&'static str> {
             || switch(value.text()) != Ok(false)
     };
     let replaces =
-        |one: &str, other: &str| named(one).is_some_and(|setting| setting.instead_of == other);
+        |one: &str, other: &str| named(one).is_some_and(|it| it.instead_of.contains(&other));
     let found = there.iter().find(|(other, theirs)| {
         (replaces(name, other) || replaces(other, name)) && claims(other, theirs)
     });

@@ -20,6 +20,10 @@ pub(crate) struct Places {
     pub(crate) settings: Vec<PathBuf>,
     /// The platform's directory for state.
     pub(crate) state: Option<PathBuf>,
+    /// Where logins of many servers are.
+    pub(crate) netrc: Option<PathBuf>,
+    /// Where systemd has put our credentials.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 /// The files of one search, the one that counts most first.
@@ -51,7 +55,11 @@ impl Places {
             (vec![settings], xdg("XDG_STATE_HOME").or_else(|| at_home(".local/state")))
         };
         let settings = settings.into_iter().flatten().collect();
-        Self { working, settings, state: state.map(|path| path.join("yrelay")), home }
+        let netrc = if cfg!(windows) { "_netrc" } else { ".netrc" };
+        let netrc = set("NETRC").or_else(|| at_home(netrc));
+        let credentials = set("CREDENTIALS_DIRECTORY");
+        let state = state.map(|path| path.join("yrelay"));
+        Self { working, settings, state, netrc, credentials, home }
     }
 
     /// A path as people write it: short where it is near or at home.

@@ -16,8 +16,8 @@ pub(crate) struct Setting {
     pub(crate) default_serve: &'static str,
     /// Shown in place of a default that is found out.
     pub(crate) default_words: &'static str,
-    /// A setting that this one replaces: they are two ways of saying the same.
-    pub(crate) instead_of: &'static str,
+    /// Settings that this one replaces: they are ways of saying the same.
+    pub(crate) instead_of: &'static [&'static str],
     /// The variable that ELVA 0.33 has for it.
     pub(crate) elva_variable: &'static str,
     /// The variable that the servers it can stand in for have for it; for `yrelay serve` only, and
@@ -127,7 +127,7 @@ pub(super) const NOTHING: Setting = Setting {
     default: "",
     default_serve: "",
     default_words: "",
-    instead_of: "",
+    instead_of: &[],
     elva_variable: "",
     foreign_variable: "",
     elva_key: "",

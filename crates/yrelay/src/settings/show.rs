@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use yrelay::status::Role;
 
 use super::gather::Settings;
-use super::value::{port, switch};
-use super::{ALL, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, Form, PORT, Setting};
+use super::value::{Value, port, switch};
+use super::{ALL, BROADCAST_ONLY, DATA_DIR, EPHEMERAL, Form, PORT, Setting, route};
 use crate::printable::printable;
 
 /// Secrets never show.
@@ -21,16 +21,28 @@ impl Settings {
         for file in &self.files {
             let _ = writeln!(text, "# Read: {}", printable(file));
         }
-        let lines: Vec<_> = ALL
+        for note in &self.notes {
+            let _ = writeln!(text, "# {}", printable(note));
+        }
+        let mut lines: Vec<_> = ALL
             .iter()
             .filter(|setting| setting.serves(self.role))
             .map(|setting| self.line(setting))
             .collect();
+        for route in &self.routes {
+            lines.push(("[[route]]".to_owned(), route.origin.to_string()));
+            for setting in route::ALL {
+                if let Some(value) = route.values.get(setting.name) {
+                    lines.push(self.said(route::key(setting), setting, value));
+                }
+            }
+        }
         let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
         if let Some(filter) = rust_log {
             let _ = writeln!(text, "# Instead of log_level, RUST_LOG: {}", printable(filter));
         }
         for (line, origin) in lines {
+            text.push_str(if line.starts_with('[') { "\n" } else { "" });
             let _ = writeln!(text, "{line:width$}  # {}", printable(&origin));
         }
         text
@@ -50,6 +62,10 @@ impl Settings {
                 None => (format!("# {name} ="), setting.default_words.to_owned()),
             };
         };
+        self.said(name, setting, &value)
+    }
+
+    fn said(&self, key: &str, setting: &Setting, value: &Value) -> (String, String) {
         // In a file a path is relative to the file.
         let whole = |text: &str| self.places.working.join(text).display().to_string();
         let shown = |text: &str| match setting.form.is_path() {
@@ -57,16 +73,16 @@ impl Settings {
             false => quoted(text),
         };
         let line = match setting.form {
-            Form::Secret => format!("# {name} = {}", quoted(REDACTED)),
-            Form::Switch => format!("{name} = {}", switch(value.text()) == Ok(true)),
+            Form::Secret => format!("# {key} = {}", quoted(REDACTED)),
+            Form::Switch => format!("{key} = {}", switch(value.text()) == Ok(true)),
             Form::List | Form::Paths => {
                 let texts: Vec<_> = value.texts.iter().map(|text| shown(text)).collect();
-                format!("{name} = [{}]", texts.join(", "))
+                format!("{key} = [{}]", texts.join(", "))
             }
-            Form::Argument if name == PORT.name => {
-                format!("{name} = {}", value.parse_with(port).unwrap_or_default())
+            Form::Argument if setting.name == PORT.name => {
+                format!("{key} = {}", value.parse_with(port).unwrap_or_default())
             }
-            _ => format!("{name} = {}", shown(value.text())),
+            _ => format!("{key} = {}", shown(value.text())),
         };
         (line, value.origin.to_string())
     }

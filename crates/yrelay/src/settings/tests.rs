@@ -3,7 +3,9 @@
 mod elva;
 mod faults;
 mod reference;
+mod routes;
 mod sources;
+mod upstream;
 
 use std::ffi::OsString;
 use std::fs;

@@ -3,7 +3,7 @@
 use super::file::File;
 use super::gather::{CONFIG_VARIABLE, Variables};
 use super::search::OURS;
-use super::{ALL, elva, named};
+use super::{ALL, elva, named, route};
 
 /// More alike than this, a name is a slip of the pen, ...
 const ALIKE: f64 = 0.6;
@@ -34,12 +34,37 @@ pub(crate) fn keys(file: &File) -> Vec<String> {
         let kind = if is_table { "table" } else { "key" };
         words.push(format!("{}: unknown {kind} `{name}`: {hint}", file.key_place(key)));
     }
+    words.extend(routes(file));
     let more = words.len().saturating_sub(TOLD_MAX);
     words.truncate(TOLD_MAX);
     if more > 0 {
         words.push(format!("{}: and {more} more unknown keys", file.shown));
     }
     words
+}
+
+/// Keys of its routes that nobody reads.
+fn routes(file: &File) -> Vec<String> {
+    if file.is_elvas {
+        let passed_by =
+            |route| format!("{}: [[route]] is read in yrelay.toml only", file.origin_of(route));
+        return file.routes.first().map(passed_by).into_iter().collect();
+    }
+    let known = || route::ALL.iter().map(|setting| route::key(setting));
+    let unread = file.route_keys().filter(|(key, _)| !known().any(|known| known == *key));
+    let word = |(key, place): (&str, String)| {
+        let hint = match (named(key), nearest(key, known())) {
+            (Some(setting), _) if route::key(setting) != key => {
+                format!("here it is `{}`", route::key(setting))
+            }
+            // All that follows a route belongs to it.
+            (Some(_), _) => "write it above all routes".to_owned(),
+            (None, Some((alike, near))) if alike > ALIKE => format!("did you mean `{near}`?"),
+            _ => "docs/settings.md lists what there is".to_owned(),
+        };
+        format!("{place}: unknown key `{key}` in a route: {hint}")
+    };
+    unread.map(word).collect()
 }
 
 /// The part of a key that nobody reads, and whether it is a table.

@@ -9,6 +9,7 @@ use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::{hocuspocus, link};
 
+use super::attempt::Token;
 use super::entry::Entries;
 use crate::outbox::Outbox;
 use crate::ws::{Close, Frame, Incoming, Reader};
@@ -32,13 +33,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: PeerId, outbox: Outbox, dialect: Dialect) -> Self {
+    pub(super) fn new(peer: PeerId, outbox: Outbox, dialect: Dialect, token: Token) -> Self {
         Self {
             peer,
             outbox,
             dialect,
             counts: Counts::default(),
-            entries: Entries::default(),
+            entries: Entries::new(token),
             bytes_max: 0,
             leaving: BTreeMap::new(),
             spoke_at: clock::now_ms(),

@@ -4,12 +4,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use secrecy::ExposeSecret as _;
 use yrelay_core::event::{Dialect, Input};
 use yrelay_core::hocuspocus::{self, Message};
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Event;
 
 use super::Link;
+use super::attempt::Token;
 use super::shared::Shared;
 use crate::limits;
 use crate::relay::Relay;
@@ -17,10 +19,10 @@ use crate::state::State;
 use crate::ws::Close;
 
 /// How far it has come with that on one connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Entries {
     /// What is shown for each of them.
-    token: String,
+    token: Token,
     /// Those that wait for the answers to others.
     waiting: VecDeque<DocumentId>,
     asked: BTreeSet<DocumentId>,
@@ -28,6 +30,15 @@ pub(super) struct Entries {
 }
 
 impl Entries {
+    pub(super) fn new(token: Token) -> Self {
+        Self { token, ..Self::default() }
+    }
+
+    /// "Let me in."
+    fn request(&self) -> Bytes {
+        hocuspocus::token(self.token.as_ref().map_or("", |token| token.expose_secret()))
+    }
+
     pub(super) fn leave(&mut self, id: &DocumentId) {
         self.asked.remove(id);
         self.waiting.retain(|waiting| waiting != id);
@@ -55,7 +66,7 @@ impl Shared {
 impl Link {
     /// A document is to be attached over the connection for all. Returns whether it may be now.
     pub(super) fn enter_shared(&mut self, id: &DocumentId) -> bool {
-        let Some(name) = self.naming.name(id) else { return false };
+        let Some(name) = self.upstream.name_of(id) else { return false };
         let prefix = self.shared_prefix(id).unwrap_or_default();
         let Some(connection) = &mut self.shared.connection else { return false };
         if connection.dialect == Dialect::Hocuspocus {
@@ -65,8 +76,8 @@ impl Link {
                 return false;
             }
             entries.asked.insert(id.clone());
-            let token = hocuspocus::token(&entries.token);
-            let _ = connection.outbox.push([&prefix[..], &token].concat().into());
+            let request = entries.request();
+            let _ = connection.outbox.push([&prefix[..], &request].concat().into());
         }
         connection.come_back(id, &name);
         self.shared.names.insert(name, id.clone());
@@ -130,9 +141,11 @@ impl State {
     }
 
     fn denied(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: &str) {
-        let link = self.above.get_mut(number);
-        if let Some(connection) = link.and_then(|link| link.shared.connection.as_mut()) {
+        if let Some(link) = self.above.get_mut(number)
+            && let Some(connection) = &mut link.shared.connection
+        {
             connection.entries.denied.insert(id.clone());
+            link.door.was_refused();
         }
         let reason = format!("its token is refused: {reason}");
         self.link_event(relay, number, Event::Refused { document: id.clone(), reason });
@@ -148,8 +161,8 @@ impl State {
         let Some(link) = self.above.get_mut(number) else { return };
         let prefix = link.shared_prefix(id).unwrap_or_default();
         if let Some(connection) = &mut link.shared.connection {
-            let token = hocuspocus::token(&connection.entries.token);
-            let _ = connection.outbox.push([&prefix[..], &token].concat().into());
+            let request = connection.entries.request();
+            let _ = connection.outbox.push([&prefix[..], &request].concat().into());
         }
     }
 

@@ -82,14 +82,9 @@ impl Relay {
     /// One attempt, and the connection that comes of it.
     pub(super) async fn run_line(self: Rc<Self>, number: usize, id: DocumentId) {
         let event = |event| Event::Line { document: id.clone(), event };
-        let door = self
-            .state
-            .borrow()
-            .above
-            .get(number)
-            .map(|link| (link.door.clone(), link.naming.path(&id).unwrap_or_default()));
-        let Some((mut door, name)) = door else { return };
-        let opened = door.open_document(&name).await;
+        let door = self.state.borrow().above.get(number).map(|link| link.door.clone());
+        let Some(mut door) = door else { return };
+        let opened = door.open_document(&id).await;
         if let Some(link) = self.state.borrow_mut().above.get_mut(number) {
             link.door.learn(&door);
         }

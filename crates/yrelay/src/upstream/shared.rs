@@ -12,9 +12,10 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
 use yrelay_core::{hocuspocus, link};
 
+use super::attempt::Token;
 use super::connection::{Connection, greeted};
 use super::{Link, room_bytes};
-use crate::config::Speaks;
+use crate::config::Messages;
 use crate::connector::Opened;
 use crate::keeping::Asked;
 use crate::outbox::Outbox;
@@ -81,18 +82,20 @@ impl Shared {
 
 impl Link {
     pub(super) fn dialect(&self) -> Dialect {
-        match self.speaks {
-            Speaks::Yjs => Dialect::Yjs,
-            Speaks::Hocuspocus => Dialect::Hocuspocus,
-            Speaks::Elva => self.shared.connection.as_ref().map_or(Dialect::Elva, |it| it.dialect),
+        match self.upstream.speaks {
+            Messages::Yjs => Dialect::Yjs,
+            Messages::Hocuspocus => Dialect::Hocuspocus,
+            Messages::Elva => {
+                self.shared.connection.as_ref().map_or(Dialect::Elva, |it| it.dialect)
+            }
         }
     }
 
     pub(super) fn shared_prefix(&self, id: &DocumentId) -> Option<Bytes> {
-        let name = self.naming.name(id)?;
-        Some(match self.speaks {
-            Speaks::Hocuspocus => hocuspocus::prefix(&name),
-            Speaks::Elva | Speaks::Yjs => link::prefix(&name),
+        let name = self.upstream.name_of(id)?;
+        Some(match self.upstream.speaks {
+            Messages::Hocuspocus => hocuspocus::prefix(&name),
+            Messages::Elva | Messages::Yjs => link::prefix(&name),
         })
     }
 }
@@ -107,7 +110,7 @@ impl Relay {
             link.door.learn(&door);
         }
         match opened {
-            Ok(opened) => self.pump_link(number, opened).await,
+            Ok((opened, token)) => self.pump_link(number, opened, token).await,
             Err(closed) => {
                 let (failure, reason) = (closed.failure, closed.reason);
                 self.link_event(number, Event::Failed { failure, reason });
@@ -115,16 +118,16 @@ impl Relay {
         }
     }
 
-    async fn pump_link(self: Rc<Self>, number: usize, opened: Opened) {
+    async fn pump_link(self: Rc<Self>, number: usize, opened: Opened, token: Token) {
         let Opened { mut reader, writer, is_granted } = opened;
-        let speaks = self.state.borrow().above.get(number).map(|link| link.speaks);
+        let speaks = self.state.borrow().above.get(number).map(|link| link.upstream.speaks);
         let (dialect, first) = match (speaks, is_granted) {
-            (Some(Speaks::Hocuspocus), _) => (Dialect::Hocuspocus, None),
+            (Some(Messages::Hocuspocus), _) => (Dialect::Hocuspocus, None),
             (_, true) => greeted(&mut reader).await,
             (_, false) => (Dialect::Elva, None),
         };
         let outbox = Outbox::leaving_in(&self.turn, room_bytes());
-        let connected = self.with(|state, _| state.connected(number, &outbox, dialect));
+        let connected = self.with(|state, _| state.connected(number, &outbox, dialect, token));
         let Some((peer, wanted)) = connected else { return };
         self.link_event(number, Event::Connected);
         if let Some(frame) = first {
@@ -229,13 +232,14 @@ impl State {
         number: usize,
         outbox: &Outbox,
         dialect: Dialect,
+        token: Token,
     ) -> Option<(PeerId, Rc<Notify>)> {
         let peer = self.next_peer();
         let shared = &mut self.above.get_mut(number)?.shared;
         if dialect == Dialect::Own {
             let _ = outbox.push(fellow::hello());
         }
-        shared.connection = Some(Connection::new(peer, outbox.clone(), dialect));
+        shared.connection = Some(Connection::new(peer, outbox.clone(), dialect, token));
         shared.wanted = Rc::default();
         Some((peer, shared.wanted.clone()))
     }
@@ -253,8 +257,8 @@ impl State {
         if let Some(id) = link.shared.names.get(name) {
             return Some(id.clone());
         }
-        let id = link.naming.identifier(name)?;
-        if link.speaks != Speaks::Elva
+        let id = link.upstream.id_of(name)?;
+        if link.upstream.speaks != Messages::Elva
             || link.machine.habit() == Habit::Keeps
             || link.machine.parked_because(&id).is_some()
             || !self.stored.contains_key(&id)

@@ -173,7 +173,7 @@ fn any_number_of_documents_is_left_as_the_link_has_room() {
         let outbox = Outbox::new();
         let ids: Vec<_> = (0..count).map(|n| DocumentId::new(&format!("{n}")).unwrap()).collect();
         relay.with(|state, relay| {
-            state.connected(0, &outbox, Dialect::Own);
+            state.connected(0, &outbox, Dialect::Own, None);
             for id in &ids {
                 state.open(relay, id, Asked::default());
             }

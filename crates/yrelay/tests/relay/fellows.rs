@@ -7,7 +7,8 @@ use std::thread;
 use tempfile::TempDir;
 use yrelay::accounts::AccountsFile;
 use yrelay::config::{Config, Storage, Upstream};
-use yrelay::login::{Login, Password};
+use yrelay::login::Login;
+use yrelay::secret::Source;
 use yrelay::status::Role;
 use yrelay::target::Target;
 use yrelay_core::fellow::{self, Kept, Message as Word};
@@ -186,7 +187,7 @@ fn a_link_is_let_in_by_its_login() {
     let above = Relay::of(Config { role: Role::Serve, accounts, ..config() });
     for (password, state) in [("hunter3", "unauthorized"), ("hunter2", "online")] {
         let target = Target::parse(&format!("ws://{}/", above.address())).unwrap();
-        let password = Some(Password::Text(password.into()));
+        let password = Some(Source::Text(password.into()));
         let login = Some(Login::new("jane".into(), password).unwrap());
         let upstream = Some(Upstream { login, ..Upstream::open(target) });
         let relay = Relay::of(Config { upstream, ..config() });

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use yrelay::clock;
-use yrelay::login::{Login, Password};
+use yrelay::login::Login;
+use yrelay::secret::Source;
 
 use crate::client::Client;
 use crate::local::Relay;
@@ -14,13 +15,13 @@ use crate::wait::{eventually, find};
 
 const BASIC: &str = "WWW-Authenticate: Basic realm=\"ELVA\"\r\n";
 
-fn jane(password: Password) -> Login {
+fn jane(password: Source) -> Login {
     Login::new("jane".into(), Some(password)).unwrap()
 }
 
 /// What is sent of a password.
 fn sent(password: &str) -> Option<String> {
-    let header = jane(Password::Text(password.into())).authorization().unwrap();
+    let header = jane(Source::Text(password.into())).authorization().unwrap();
     Some(header.to_str().unwrap().to_owned())
 }
 
@@ -46,7 +47,7 @@ fn requests(server: &Server) -> Vec<Option<String>> {
 #[test]
 fn a_login_is_sent_once_it_is_asked_for_and_from_then_on_straight_away() {
     let server = server("secret");
-    let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
+    let relay = Relay::with_login(&server, jane(Source::Text("secret".into())));
     online(&relay, &server, 1);
     assert_eq!(requests(&server), [None, sent("secret")]);
     server.with(|state| state.cut());
@@ -59,7 +60,7 @@ fn a_login_is_sent_once_it_is_asked_for_and_from_then_on_straight_away() {
 #[test]
 fn a_server_that_does_not_ask_is_told_nothing() {
     let server = Server::start();
-    let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
+    let relay = Relay::with_login(&server, jane(Source::Text("secret".into())));
     online(&relay, &server, 1);
     server.with(|state| state.cut());
     online(&relay, &server, 2);
@@ -70,7 +71,7 @@ fn a_server_that_does_not_ask_is_told_nothing() {
 fn a_server_that_wants_another_kind_of_login_is_not_told_the_password() {
     let server = server("secret");
     server.with(|state| state.lines = "WWW-Authenticate: Bearer\r\n");
-    let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
+    let relay = Relay::with_login(&server, jane(Source::Text("secret".into())));
     relay.pages.until_upstream_is("unauthorized");
     let reason = relay.pages.upstream()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("another kind than HTTP Basic"), "{reason}");
@@ -81,7 +82,7 @@ fn a_server_that_wants_another_kind_of_login_is_not_told_the_password() {
 fn with_file(server: &Server, directory: &Path, password: &str) -> Relay {
     let path = directory.join("password");
     fs::write(&path, password).unwrap();
-    Relay::with_login(server, jane(Password::File(path)))
+    Relay::with_login(server, jane(Source::File(path)))
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_file_that_is_gone_is_named_and_missed_until_it_is_back() {
 #[test]
 fn a_login_may_be_withdrawn_while_the_link_stands() {
     let server = server("secret");
-    let relay = Relay::with_login(&server, jane(Password::Text("secret".into())));
+    let relay = Relay::with_login(&server, jane(Source::Text("secret".into())));
     online(&relay, &server, 1);
     server.with(|state| state.close(4401));
     relay.pages.until_upstream_is("unauthorized");

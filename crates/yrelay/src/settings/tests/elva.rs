@@ -87,7 +87,7 @@ fn flat_keys_and_tables_are_read_as_elva_33_reads_them() {
     let mut settings = world.settings();
     let upstream = settings.config().unwrap().upstream.unwrap();
     assert_eq!(upstream.target.to_string(), "wss://elva.example.org/sync/");
-    assert_eq!(upstream.login.unwrap().user(), "jane");
+    assert_eq!(upstream.login.unwrap().user(), Some("jane"));
     let settings = world.say("yrelay serve").settings();
     assert_eq!(told(&settings, "port"), "9000 (~/project/elva.toml:24:8)");
 }
@@ -143,7 +143,7 @@ fn tables_are_read_as_elva_37_reads_them() {
     }
     assert_eq!(settings.warnings, [""; 0]);
     settings.forget(&crate::settings::TLS_CA);
-    assert_eq!(settings.config().unwrap().upstream.unwrap().login.unwrap().user(), "jane");
+    assert_eq!(settings.config().unwrap().upstream.unwrap().login.unwrap().user(), Some("jane"));
 }
 
 #[test]

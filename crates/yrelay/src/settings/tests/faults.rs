@@ -20,7 +20,13 @@ fn faults_in_files_name_line_and_column() {
         "server = 'elva.example.org'",
         "server = ['ws://a/', 'ws://b/']",
         "server = [{ url = 'ws://a/' }]",
-        "server = 'wss://far/'\nmessages = 'yjs'",
+        "server = 'wss://far/'\nnames = 'both'",
+        "server = 'wss://far/'\non_reset = 'wipe'",
+        "server = 'wss://far/'\nupstream_params = ['a=b', 'client']",
+        "server = 'wss://far/'\nupstream_params = 'yauth={token}'",
+        "server = 'wss://far/'\ntoken_url = 'wss://far/auth'",
+        "server = 'wss://far/'\ntoken_url = 'https://jane:hunter2@far/auth'",
+        "server = 'wss://far/'\ntoken_lifetime = 60",
         "messages = 'morse'",
         "port = 65536",
         "port = 'eighty'",
@@ -32,6 +38,18 @@ fn faults_in_files_name_line_and_column() {
         "server = 'wss://far'\nuser = 'jane'\npassword = \"\"",
         "server = 'wss://far'\nuser = 'jane'\npassword_file = '/no/file'",
         "server = 'ws://far'\nuser = 'jane'\npassword = 'hunter2'",
+        "server = 'wss://far'\nuser = 'jane'\npassword_command = 'echo hunter2'",
+        "server = 'wss://far'\ntoken_command = 'echo hunter2'",
+        "password_file = 'x'\npassword_command = 'y'",
+        "keyring = true\npassword = 'hunter2'",
+        "token_file = 'x'\ntoken_command = 'y'",
+        "token_file = 'x'\ntoken = 'hunter2'",
+        "server = 'wss://far'\nkeyring = 'maybe'",
+        "server = 'wss://far'\ntoken = \"\"",
+        "server = 'wss://far'\ntoken = \"hunter\\n2\"",
+        "server = 'wss://far'\ntoken_file = '/no/file'",
+        "server = 'ws://far'\ntoken = 'hunter2'",
+        "server = 'wss://far'\ntoken = 'hunter2'\ntoken_url = 'http://far/auth'",
         "server = 'wss://far'\ntls_ca = ['/no/file']",
         "allow_origin = ['https://good.example', 'bad.example']",
         "allow_host = ['a:80']",
@@ -60,10 +78,18 @@ fn faults_of_options_and_variables_name_them() {
         "-s elva.example.org",
         "-s https://elva.example.org",
         "-s ws://jane:hunter2@",
-        "-m yjs",
+        "-m morse",
         "localhost 70000",
         "-u jane",
         "-p hunter2",
+        "--password-command x",
+        "--keyring",
+        "--token hunter2",
+        "--token-file x",
+        "--token-url https://far",
+        "-s ws://far --token hunter2",
+        "-s wss://far --password-command x",
+        "-s wss://far --upstream-params=client",
         "-s wss://far -p hunter2",
         "-s wss://jane:hunter2@far --password-file x",
         "-s wss://far -u jane -p hunter2 --password-file x",
@@ -91,7 +117,7 @@ fn faults_of_options_and_variables_name_them() {
     for (name, text) in [
         ("YRELAY_PORT", "eighty"),
         ("ELVA_SERVER", "ws://jane:hunter2@host:no/"),
-        ("YRELAY_MESSAGES", "yjs"),
+        ("YRELAY_MESSAGES", "morse"),
         ("YRELAY_IDLE", "5"),
         ("YRELAY_EPHEMERAL", "perhaps"),
     ] {
@@ -119,12 +145,12 @@ fn a_login_for_nobody_is_a_mistake_on_the_command_line_only() {
 fn a_user_without_a_password_gives_nothing_away() {
     let world = World::new().say("yrelay service -s ws://elva.example.org -u jane");
     let login = world.settings().config().unwrap().upstream.unwrap().login.unwrap();
-    assert!(!login.has_password());
+    assert!(!login.has_secret());
     for line in
         ["-s wss://far", "-s ws://localhost:1", "-s ws://[::1]", "-s ws://far --insecure-login"]
     {
         let world = World::new().say(&format!("yrelay service -u jane -p hunter2 {line}"));
-        assert!(world.settings().config().unwrap().upstream.unwrap().login.unwrap().has_password());
+        assert!(world.settings().config().unwrap().upstream.unwrap().login.unwrap().has_secret());
     }
 }
 

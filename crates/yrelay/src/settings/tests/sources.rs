@@ -183,8 +183,8 @@ fn a_setting_has_one_name_and_no_other_has_it() {
                     && (setting.short.is_none() || setting.short != other.short)
             );
         }
-        if !setting.instead_of.is_empty() {
-            assert!(named(setting.instead_of).is_some(), "{}", setting.name);
+        for other in setting.instead_of {
+            assert!(named(other).is_some(), "{}", setting.name);
         }
     }
     // What is ours is none of ELVA's that mean nothing here, but for those with two meanings.
