@@ -8,7 +8,7 @@ use std::{env, thread};
 
 use crate::Kind;
 
-const NODE_PACKAGES: [&str; 10] = [
+const NODE_PACKAGES: [&str; 17] = [
     "yjs@13.6.33",
     "y-protocols@1.0.7",
     "lib0@0.2.120",
@@ -19,8 +19,16 @@ const NODE_PACKAGES: [&str; 10] = [
     "@y/websocket@4.0.0-3",
     "@y/y@14.0.0-22",
     "@y/protocols@1.0.6-3",
+    "y-websocket-server@npm:@y/websocket-server@0.1.1",
+    "hocuspocus-server-2@npm:@hocuspocus/server@2.15.3",
+    "hocuspocus-server-3@npm:@hocuspocus/server@3.4.4",
+    // Wants Node 22, and runs with 20.
+    "hocuspocus-server-4@npm:@hocuspocus/server@4.7.0",
+    "hocuspocus-provider-2@npm:@hocuspocus/provider@2.15.3",
+    "hocuspocus-provider-3@npm:@hocuspocus/provider@3.4.4",
+    "hocuspocus-provider-4@npm:@hocuspocus/provider@4.8.0",
 ];
-const PYCRDT: [&str; 2] = ["pycrdt==0.14.13", "websockets==15.0.1"];
+const PYCRDT: [&str; 3] = ["pycrdt==0.14.13", "pycrdt-websocket==0.16.5", "websockets==15.0.1"];
 /// The server of ELVA 0.33 needs the asyncio interface of websockets 14 …
 const ELVA33: [&str; 4] =
     ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==15.0.1"];
@@ -28,6 +36,8 @@ const ELVA33: [&str; 4] =
 const ELVA33_SERVICE: [&str; 4] =
     ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==13.1"];
 const ELVA37: [&str; 3] = ["elva==0.37", "pycrdt==0.14.13", "websockets==17.4"];
+
+const Y_SWEET_PACKAGE: &str = "y-sweet@0.9.1";
 
 /// The C library that it builds lets a program's wall clock jump.
 const CLOCK: [&str; 1] = ["libfaketime==3.0.1"];
@@ -46,6 +56,7 @@ struct Tools {
 
 static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
 static CLOCK_LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+static Y_SWEET: OnceLock<Option<PathBuf>> = OnceLock::new();
 
 /// Installs all clients and servers, unless they are. If this machine lacks Node or Python: says
 /// so and is false; with `CI=true`, panics.
@@ -61,8 +72,15 @@ pub fn clocks_ready() -> bool {
     CLOCK_LIBRARY.get_or_init(install_clock).is_some()
 }
 
+/// Finds y-sweet's program: the one that `YRELAY_YSWEET` names, or one that was built. With
+/// `CI=true` or `YRELAY_LONG=1` it is built, in about two minutes; otherwise says so and is false.
+#[must_use]
+pub fn y_sweet_ready() -> bool {
+    Y_SWEET.get_or_init(find_y_sweet).is_some()
+}
+
 /// The command that runs a driver of `clients/`.
-pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
+pub(crate) fn client_command(kind: Kind, url: &str, token: Option<&str>) -> Command {
     match kind {
         Kind::YWebsocket1 => y_websocket("y-websocket-1", "yjs", url),
         Kind::YWebsocket2 => y_websocket("y-websocket-2", "yjs", url),
@@ -72,8 +90,41 @@ pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
         Kind::Elva33 => python(&tools().elva33, "clients/elva33_client.py", &[url, "yjs"]),
         Kind::Elva33Framed => python(&tools().elva33, "clients/elva33_client.py", &[url, "elva"]),
         Kind::Elva37 => python(&tools().elva37, "clients/elva37_client.py", &[url]),
+        Kind::Hocuspocus2 => hocuspocus("hocuspocus-provider-2", url, token),
+        Kind::Hocuspocus3 => hocuspocus("hocuspocus-provider-3", url, token),
+        Kind::Hocuspocus4 => hocuspocus("hocuspocus-provider-4", url, token),
         Kind::Raw => python(&tools().pycrdt, "clients/raw_client.py", &[url]),
     }
+}
+
+/// y-websocket's server; it is told the rest by variables.
+pub(crate) fn y_websocket_server() -> Command {
+    let mut command = Command::new("node");
+    command.arg(tools().node.join("node_modules/y-websocket-server/src/server.js"));
+    command
+}
+
+/// Hocuspocus; the package is named, and further arguments are to follow.
+pub(crate) fn hocuspocus_server(package: &str) -> Command {
+    let mut command = node(include_str!("../servers/hocuspocus.mjs"));
+    command.arg(package);
+    command
+}
+
+/// The server that rebuilds documents from text; its arguments are to follow.
+pub(crate) fn rebuilding_server() -> Command {
+    node(include_str!("../servers/rebuilding.mjs"))
+}
+
+/// pycrdt-websocket; its arguments are to follow.
+pub(crate) fn pycrdt_server() -> Command {
+    python(&tools().pycrdt, "servers/pycrdt_websocket.py", &[])
+}
+
+/// y-sweet's only program; its arguments are to follow.
+pub(crate) fn y_sweet() -> Command {
+    let program = Y_SWEET.get().and_then(Option::as_ref);
+    Command::new(program.expect("a test returns unless y_sweet_ready()"))
 }
 
 /// The `elva` command of 0.33, able to serve.
@@ -173,9 +224,37 @@ fn install_clock() -> Option<PathBuf> {
     Some(library.expect("the package builds the library"))
 }
 
+/// No registry has it built: its package on npm fetches it from elsewhere.
+fn find_y_sweet() -> Option<PathBuf> {
+    let program = format!("bin/y-sweet{}", env::consts::EXE_SUFFIX);
+    let built = target().join("bench-peers/y-sweet").join(&program);
+    if let Some(named) = env::var_os("YRELAY_YSWEET") {
+        Some(named.into())
+    } else if built.is_file() {
+        Some(built)
+    } else if says("CI", "true") || says("YRELAY_LONG", "1") {
+        Some(once("y-sweet", Y_SWEET_PACKAGE, build_y_sweet).join(program))
+    } else {
+        eprintln!("skipped: y-sweet is not built; YRELAY_LONG=1 builds it");
+        None
+    }
+}
+
+/// Without optimisation, which would take a quarter of an hour.
+fn build_y_sweet(directory: &Path) {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["install", "--locked", "--quiet", Y_SWEET_PACKAGE, "--root"]).arg(directory);
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_LTO", "off");
+    run(cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"));
+}
+
+fn says(variable: &str, expected: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| value == expected)
+}
+
 /// Says that a test is left out; with `CI=true`, panics.
 pub(crate) fn skip(missing: &str) {
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+    assert!(!says("CI", "true"), "{missing}");
     eprintln!("skipped: {missing}");
 }
 
@@ -275,11 +354,24 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("programs write UTF-8")
 }
 
-/// Node resolves packages from where it is started if the script is an argument.
 fn y_websocket(provider: &str, yjs: &str, url: &str) -> Command {
+    let driver = include_str!("../clients/driver.mjs");
+    let mut command = node(&[driver, include_str!("../clients/y_websocket.mjs")].concat());
+    command.args([provider, yjs, url]);
+    command
+}
+
+fn hocuspocus(provider: &str, url: &str, token: Option<&str>) -> Command {
+    let driver = include_str!("../clients/driver.mjs");
+    let mut command = node(&[driver, include_str!("../clients/hocuspocus.mjs")].concat());
+    command.args([provider, url]).args(token);
+    command
+}
+
+/// Node resolves packages from where it is started if the script is an argument.
+fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.args(["--input-type=module", "-e", include_str!("../clients/y_websocket.mjs"), "--"]);
-    command.args([provider, yjs, url]).current_dir(&tools().node);
+    command.args(["--input-type=module", "-e", script, "--"]).current_dir(&tools().node);
     command
 }
 
