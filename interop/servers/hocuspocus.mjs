@@ -22,9 +22,11 @@ const configuration = {
     writeFileSync(`${file}.part`, Y.encodeStateAsUpdate(document))
     renameSync(`${file}.part`, file)
   },
-  /** Everyone is told what anyone says. */
-  async onStateless ({ document, payload }) {
-    document.broadcastStateless(payload)
+  /** Everyone is told what anyone says, but for two orders. */
+  async onStateless ({ connection, document, payload }) {
+    if (payload === 'ask for my token') connection.requestToken()
+    else if (payload === 'close my document') connection.close({ code: 4205, reason: 'Reset Connection' })
+    else document.broadcastStateless(payload)
   }
 }
 

@@ -41,13 +41,14 @@ class WebsocketChannel(Channel):
 
 
 class Server(WebsocketServer):
-    loading = asyncio.Lock()
+    # Of two that start a room at the same time, the second waits for ever.
+    starting = asyncio.Lock()
 
     async def get_room(self, name):
-        async with self.loading:
+        async with self.starting:
             if name not in self.rooms:
                 self.rooms[name] = await load(name)
-        return await super().get_room(name)
+            return await super().get_room(name)
 
 
 async def load(name):

@@ -1,4 +1,4 @@
-//! Servers of other projects than ELVA.
+//! Servers of other projects, all handled alike.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Software {
-    /// y-websocket's server 0.1, which stores with `LevelDB`.
+    /// y-websocket's server 0.1, which stores with `LevelDB`, soon after it has echoed.
     YWebsocket,
     /// The same without a store.
     YWebsocketMemory,
@@ -36,6 +36,8 @@ pub enum Software {
     /// y-sweet 0.9; it stores when it stops, or each ten seconds. A test asks for
     /// `y_sweet_ready()` first.
     YSweet,
+    /// ELVA 0.37 with rooms on disk.
+    Elva37,
 }
 
 impl Software {
@@ -108,7 +110,11 @@ impl Server {
 
     /// Asks it to stop, and waits until it has stored all and ended.
     pub fn stop(&self) {
-        let status = self.process.terminate(STOP_MAX);
+        let status = match self.software {
+            // At SIGTERM it ends without storing.
+            Software::YSweet => self.process.interrupt(STOP_MAX),
+            _ => self.process.terminate(STOP_MAX),
+        };
         assert!(status.is_some(), "{:?} does not stop", self.software);
     }
 
@@ -200,7 +206,7 @@ fn launch(software: Software, keys: Option<&Value>, port: u16, data: &Path) -> P
     let mut command = command(software, keys, port, data);
     let process = Process::spawn(&format!("{software:?}"), &mut command, Box::new(Some));
     process.ready(|line| {
-        ["listening", "running at", "Listening on"].iter().any(|ready| line.contains(ready))
+        ["listening", "running at", "Listening"].iter().any(|ready| line.contains(ready))
     });
     process
 }
@@ -219,6 +225,7 @@ fn command(software: Software, keys: Option<&Value>, port: u16, data: &Path) -> 
         Software::Hocuspocus3 => hocuspocus("hocuspocus-server-3", keys, &port, data),
         Software::Hocuspocus4 => hocuspocus("hocuspocus-server-4", keys, &port, data),
         Software::Pycrdt => with_data(install::pycrdt_server(), &port, data),
+        Software::Elva37 => elva37(&port, data),
         Software::YSweet => {
             let mut command = install::y_sweet();
             command.args(["serve", "--host", "127.0.0.1", "--port", &port]);
@@ -229,6 +236,15 @@ fn command(software: Software, keys: Option<&Value>, port: u16, data: &Path) -> 
             command
         }
     }
+}
+
+fn elva37(port: &str, data: &Path) -> Command {
+    let mut command = install::elva37();
+    command.args(["server", "--host", "127.0.0.1", "--port", port]);
+    command.args(["--persistent", "TRUE", "--permanent", "TRUE", "--path"]).arg(data);
+    // Settings of whoever runs the tests are none of its business.
+    command.current_dir(data).env("HOME", data).env_remove("XDG_CONFIG_HOME");
+    command
 }
 
 fn y_websocket(port: &str) -> Command {

@@ -99,9 +99,7 @@ pub(crate) fn client_command(kind: Kind, url: &str, token: Option<&str>) -> Comm
 
 /// y-websocket's server; it is told the rest by variables.
 pub(crate) fn y_websocket_server() -> Command {
-    let mut command = Command::new("node");
-    command.arg(tools().node.join("node_modules/y-websocket-server/src/server.js"));
-    command
+    node(include_str!("../servers/y_websocket.mjs"))
 }
 
 /// Hocuspocus; the package is named, and further arguments are to follow.
@@ -114,6 +112,11 @@ pub(crate) fn hocuspocus_server(package: &str) -> Command {
 /// The server that rebuilds documents from text; its arguments are to follow.
 pub(crate) fn rebuilding_server() -> Command {
     node(include_str!("../servers/rebuilding.mjs"))
+}
+
+/// The tap; its arguments are to follow.
+pub(crate) fn tap() -> Command {
+    node(include_str!("../servers/tap.mjs"))
 }
 
 /// pycrdt-websocket; its arguments are to follow.

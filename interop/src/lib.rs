@@ -14,7 +14,7 @@
 //! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network, and a
 //!   [`Server`] is any [`Software`] of others; [`Relay`] is the program under test. Between them
 //!   stand a [`Gate`], which asks for a login and speaks TLS with what an [`Authority`] signs, and
-//!   a [`Proxy`], which does to connections what networks do.
+//!   a [`Proxy`], which does to connections what networks do, and a [`Tap`], which tells frames.
 //! - A [`World`] has settings files and variables; relays and ELVA's programs start in it, or say
 //!   what they make of it ([`settings`], [`elva33_contexts`], [`elva37_settings`]).
 //! - [`yrelay`] runs one of its commands; [`elva_file`] lets ELVA's stores work on their files.
@@ -42,6 +42,7 @@ mod process;
 mod proxy;
 mod relay;
 mod state;
+mod tap;
 mod wait;
 mod world;
 
@@ -61,5 +62,6 @@ pub use port::free as free_port;
 pub use proxy::Proxy;
 pub use relay::{Relay, settings, yrelay};
 pub use state::State;
+pub use tap::{Frame, Tap};
 pub use wait::{converge, eventually, eventually_eq, steady, within};
 pub use world::World;
