@@ -247,6 +247,10 @@ fn orders(recording: &mut Recording, kind: Kind, server_url: &str) {
     tap.take(QUIET);
     document.send_stateless("ask for my token");
     recording.note(&tap, "the server asks for the token");
+    if kind == Kind::Hocuspocus4 {
+        document.send_stateless("ping me");
+        recording.note(&tap, "a ping, which this server does not send by itself");
+    }
     document.send_stateless("close my document");
     recording.note(&tap, "the server closes a document");
 }
