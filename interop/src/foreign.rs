@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::y_sweet::y_sweet;
 use crate::{install, port};
 
 /// How long a server may take to stop; y-sweet and Hocuspocus store first.
@@ -69,7 +70,7 @@ impl Server {
     pub fn guarded(software: Software) -> Server {
         let keys = match software {
             Software::YSweet => {
-                let keys = install::run(install::y_sweet().args(["gen-auth", "--json"]));
+                let keys = install::run(y_sweet().args(["gen-auth", "--json"]));
                 serde_json::from_str(&keys).expect("y-sweet writes JSON")
             }
             Software::Hocuspocus2 | Software::Hocuspocus3 | Software::Hocuspocus4 => Value::Null,
@@ -227,7 +228,7 @@ fn command(software: Software, keys: Option<&Value>, port: u16, data: &Path) -> 
         Software::Pycrdt => with_data(install::pycrdt_server(), &port, data),
         Software::Elva37 => elva37(&port, data),
         Software::YSweet => {
-            let mut command = install::y_sweet();
+            let mut command = y_sweet();
             command.args(["serve", "--host", "127.0.0.1", "--port", &port]);
             if let Some(key) = keys.and_then(|keys| keys["private_key"].as_str()) {
                 command.args(["--auth", key]);

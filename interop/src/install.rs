@@ -37,8 +37,6 @@ const ELVA33_SERVICE: [&str; 4] =
     ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==13.1"];
 const ELVA37: [&str; 3] = ["elva==0.37", "pycrdt==0.14.13", "websockets==17.4"];
 
-const Y_SWEET_PACKAGE: &str = "y-sweet@0.9.1";
-
 /// The C library that it builds lets a program's wall clock jump.
 const CLOCK: [&str; 1] = ["libfaketime==3.0.1"];
 
@@ -56,7 +54,6 @@ struct Tools {
 
 static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
 static CLOCK_LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-static Y_SWEET: OnceLock<Option<PathBuf>> = OnceLock::new();
 
 /// Installs all clients and servers, unless they are. If this machine lacks Node or Python: says
 /// so and is false; with `CI=true`, panics.
@@ -70,13 +67,6 @@ pub fn ready() -> bool {
 #[must_use]
 pub fn clocks_ready() -> bool {
     CLOCK_LIBRARY.get_or_init(install_clock).is_some()
-}
-
-/// Finds y-sweet's program: the one that `YRELAY_YSWEET` names, or one that was built. With
-/// `CI=true` or `YRELAY_LONG=1` it is built, in about two minutes; otherwise says so and is false.
-#[must_use]
-pub fn y_sweet_ready() -> bool {
-    Y_SWEET.get_or_init(find_y_sweet).is_some()
 }
 
 /// The command that runs a driver of `clients/`.
@@ -124,12 +114,6 @@ pub(crate) fn pycrdt_server() -> Command {
     python(&tools().pycrdt, "servers/pycrdt_websocket.py", &[])
 }
 
-/// y-sweet's only program; its arguments are to follow.
-pub(crate) fn y_sweet() -> Command {
-    let program = Y_SWEET.get().and_then(Option::as_ref);
-    Command::new(program.expect("a test returns unless y_sweet_ready()"))
-}
-
 /// The `elva` command of 0.33, able to serve.
 pub(crate) fn elva33() -> Command {
     Command::new(executable(&tools().elva33, "elva"))
@@ -175,7 +159,7 @@ pub(crate) fn place(name: &str) -> PathBuf {
 }
 
 /// The directory that cargo builds into: the nearest one above this test with cargo's tag.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let test = env::current_exe().expect("a test knows its path");
     let tagged = test.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
     tagged.expect("cargo tags its target directory").to_owned()
@@ -227,31 +211,8 @@ fn install_clock() -> Option<PathBuf> {
     Some(library.expect("the package builds the library"))
 }
 
-/// No registry has it built: its package on npm fetches it from elsewhere.
-fn find_y_sweet() -> Option<PathBuf> {
-    let program = format!("bin/y-sweet{}", env::consts::EXE_SUFFIX);
-    let built = target().join("bench-peers/y-sweet").join(&program);
-    if let Some(named) = env::var_os("YRELAY_YSWEET") {
-        Some(named.into())
-    } else if built.is_file() {
-        Some(built)
-    } else if says("CI", "true") || says("YRELAY_LONG", "1") {
-        Some(once("y-sweet", Y_SWEET_PACKAGE, build_y_sweet).join(program))
-    } else {
-        eprintln!("skipped: y-sweet is not built; YRELAY_LONG=1 builds it");
-        None
-    }
-}
-
-/// Without optimisation, which would take a quarter of an hour.
-fn build_y_sweet(directory: &Path) {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["install", "--locked", "--quiet", Y_SWEET_PACKAGE, "--root"]).arg(directory);
-    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_LTO", "off");
-    run(cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"));
-}
-
-fn says(variable: &str, expected: &str) -> bool {
+/// Whether a variable says just this.
+pub(crate) fn says(variable: &str, expected: &str) -> bool {
     env::var_os(variable).is_some_and(|value| value == expected)
 }
 

@@ -45,6 +45,7 @@ mod state;
 mod tap;
 mod wait;
 mod world;
+mod y_sweet;
 
 pub use autobahn::{FuzzingServer, Report, Runner};
 pub use certificate::{Authority, Certificate};
@@ -52,7 +53,7 @@ pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
 pub use foreign::{Backup, Server, Software};
 pub use gate::Gate;
-pub use install::{clocks_ready, ready, y_sweet_ready};
+pub use install::{clocks_ready, ready};
 pub use originals::{
     Generation, elva_file, elva33_contexts, elva33_contexts_by_command, elva37_context,
     elva37_rooms, elva37_settings,
@@ -65,3 +66,4 @@ pub use state::State;
 pub use tap::{Frame, Tap};
 pub use wait::{converge, eventually, eventually_eq, steady, within};
 pub use world::World;
+pub use y_sweet::y_sweet_ready;
