@@ -30,6 +30,12 @@ pub enum Kind {
     Elva33Framed,
     /// ELVA 0.37.
     Elva37,
+    /// The provider of Hocuspocus 2.15, one connection for all documents.
+    Hocuspocus2,
+    /// That of 3.4.
+    Hocuspocus3,
+    /// That of 4.8.
+    Hocuspocus4,
     /// No Yjs at all: sends and receives frames.
     Raw,
 }
@@ -45,6 +51,9 @@ impl Kind {
         Kind::Elva33,
         Kind::Elva37,
     ];
+
+    /// Those that have one connection for all documents, as Hocuspocus does it.
+    pub const HOCUSPOCUS: [Kind; 3] = [Kind::Hocuspocus2, Kind::Hocuspocus3, Kind::Hocuspocus4];
 
     /// Those that show who is present.
     pub const PRESENT: [Kind; 6] = [
@@ -65,12 +74,21 @@ pub struct Client {
 impl Client {
     /// Starts a client that dials `url` for every document it opens.
     pub fn start(kind: Kind, url: &str) -> Client {
+        Client::build(kind, url, None)
+    }
+
+    /// Starts a client that shows a token for every document it opens (Hocuspocus).
+    pub fn start_with_token(kind: Kind, url: &str, token: &str) -> Client {
+        Client::build(kind, url, Some(token))
+    }
+
+    fn build(kind: Kind, url: &str, token: Option<&str>) -> Client {
         let (answers, replies) = mpsc::channel();
         let events = Arc::<Mutex<Vec<Value>>>::default();
         let seen = Arc::clone(&events);
         let process = Process::spawn(
             &format!("{kind:?}"),
-            &mut install::client_command(kind, url),
+            &mut install::client_command(kind, url, token),
             Box::new(move |line| match serde_json::from_str::<Value>(&line) {
                 Ok(message) if message.get("event").is_some() => {
                     lock(&seen).push(message);
@@ -231,12 +249,13 @@ impl Document {
         names
     }
 
-    /// Whether the server's answer to the first step 1 has come (y-websocket).
+    /// Whether the server's answer to the first step 1 has come (y-websocket, Hocuspocus).
     pub fn synced(&self) -> bool {
         self.ask("synced", json!({})) == true
     }
 
-    /// Whether all own edits have come back from the server (y-websocket).
+    /// Whether all own edits have come back from the server (y-websocket), or are acknowledged
+    /// (Hocuspocus).
     pub fn saved(&self) -> bool {
         self.ask("is_saved", json!({})) == true
     }
@@ -252,7 +271,23 @@ impl Document {
         count.as_u64().and_then(|count| usize::try_from(count).ok()).expect("a count is a number")
     }
 
-    /// Ends the connection as the client does when it is closed.
+    /// How many changes wait to be acknowledged (Hocuspocus).
+    pub fn unsynced_changes(&self) -> i64 {
+        self.ask("unsynced_changes", json!({})).as_i64().expect("a count is a number")
+    }
+
+    /// Sends a message that is no part of the document (Hocuspocus).
+    pub fn send_stateless(&self, payload: &str) {
+        self.ask("send_stateless", json!({"payload": payload}));
+    }
+
+    /// Gives the document up for good (Hocuspocus).
+    pub fn destroy(&self) {
+        self.ask("destroy", json!({}));
+    }
+
+    /// Ends the connection as the client does when it is closed; where it has others, takes the
+    /// document off it.
     pub fn disconnect(&self) {
         self.ask("disconnect", json!({}));
     }

@@ -8,7 +8,7 @@ use std::{env, thread};
 
 use crate::Kind;
 
-const NODE_PACKAGES: [&str; 10] = [
+const NODE_PACKAGES: [&str; 17] = [
     "yjs@13.6.33",
     "y-protocols@1.0.7",
     "lib0@0.2.120",
@@ -19,8 +19,16 @@ const NODE_PACKAGES: [&str; 10] = [
     "@y/websocket@4.0.0-3",
     "@y/y@14.0.0-22",
     "@y/protocols@1.0.6-3",
+    "y-websocket-server@npm:@y/websocket-server@0.1.1",
+    "hocuspocus-server-2@npm:@hocuspocus/server@2.15.3",
+    "hocuspocus-server-3@npm:@hocuspocus/server@3.4.4",
+    // Wants Node 22, and runs with 20.
+    "hocuspocus-server-4@npm:@hocuspocus/server@4.7.0",
+    "hocuspocus-provider-2@npm:@hocuspocus/provider@2.15.3",
+    "hocuspocus-provider-3@npm:@hocuspocus/provider@3.4.4",
+    "hocuspocus-provider-4@npm:@hocuspocus/provider@4.8.0",
 ];
-const PYCRDT: [&str; 2] = ["pycrdt==0.14.13", "websockets==15.0.1"];
+const PYCRDT: [&str; 3] = ["pycrdt==0.14.13", "pycrdt-websocket==0.16.5", "websockets==15.0.1"];
 /// The server of ELVA 0.33 needs the asyncio interface of websockets 14 …
 const ELVA33: [&str; 4] =
     ["elva==0.33", "pycrdt==0.12.50", "pycrdt-websocket==0.15.5", "websockets==15.0.1"];
@@ -62,7 +70,7 @@ pub fn clocks_ready() -> bool {
 }
 
 /// The command that runs a driver of `clients/`.
-pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
+pub(crate) fn client_command(kind: Kind, url: &str, token: Option<&str>) -> Command {
     match kind {
         Kind::YWebsocket1 => y_websocket("y-websocket-1", "yjs", url),
         Kind::YWebsocket2 => y_websocket("y-websocket-2", "yjs", url),
@@ -72,8 +80,38 @@ pub(crate) fn client_command(kind: Kind, url: &str) -> Command {
         Kind::Elva33 => python(&tools().elva33, "clients/elva33_client.py", &[url, "yjs"]),
         Kind::Elva33Framed => python(&tools().elva33, "clients/elva33_client.py", &[url, "elva"]),
         Kind::Elva37 => python(&tools().elva37, "clients/elva37_client.py", &[url]),
+        Kind::Hocuspocus2 => hocuspocus("hocuspocus-provider-2", url, token),
+        Kind::Hocuspocus3 => hocuspocus("hocuspocus-provider-3", url, token),
+        Kind::Hocuspocus4 => hocuspocus("hocuspocus-provider-4", url, token),
         Kind::Raw => python(&tools().pycrdt, "clients/raw_client.py", &[url]),
     }
+}
+
+/// y-websocket's server; it is told the rest by variables.
+pub(crate) fn y_websocket_server() -> Command {
+    node(include_str!("../servers/y_websocket.mjs"))
+}
+
+/// Hocuspocus; the package is named, and further arguments are to follow.
+pub(crate) fn hocuspocus_server(package: &str) -> Command {
+    let mut command = node(include_str!("../servers/hocuspocus.mjs"));
+    command.arg(package);
+    command
+}
+
+/// The server that rebuilds documents from text; its arguments are to follow.
+pub(crate) fn rebuilding_server() -> Command {
+    node(include_str!("../servers/rebuilding.mjs"))
+}
+
+/// The tap; its arguments are to follow.
+pub(crate) fn tap() -> Command {
+    node(include_str!("../servers/tap.mjs"))
+}
+
+/// pycrdt-websocket; its arguments are to follow.
+pub(crate) fn pycrdt_server() -> Command {
+    python(&tools().pycrdt, "servers/pycrdt_websocket.py", &[])
 }
 
 /// The `elva` command of 0.33, able to serve.
@@ -121,7 +159,7 @@ pub(crate) fn place(name: &str) -> PathBuf {
 }
 
 /// The directory that cargo builds into: the nearest one above this test with cargo's tag.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let test = env::current_exe().expect("a test knows its path");
     let tagged = test.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
     tagged.expect("cargo tags its target directory").to_owned()
@@ -173,9 +211,14 @@ fn install_clock() -> Option<PathBuf> {
     Some(library.expect("the package builds the library"))
 }
 
+/// Whether a variable says just this.
+pub(crate) fn says(variable: &str, expected: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| value == expected)
+}
+
 /// Says that a test is left out; with `CI=true`, panics.
 pub(crate) fn skip(missing: &str) {
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+    assert!(!says("CI", "true"), "{missing}");
     eprintln!("skipped: {missing}");
 }
 
@@ -275,11 +318,24 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("programs write UTF-8")
 }
 
-/// Node resolves packages from where it is started if the script is an argument.
 fn y_websocket(provider: &str, yjs: &str, url: &str) -> Command {
+    let driver = include_str!("../clients/driver.mjs");
+    let mut command = node(&[driver, include_str!("../clients/y_websocket.mjs")].concat());
+    command.args([provider, yjs, url]);
+    command
+}
+
+fn hocuspocus(provider: &str, url: &str, token: Option<&str>) -> Command {
+    let driver = include_str!("../clients/driver.mjs");
+    let mut command = node(&[driver, include_str!("../clients/hocuspocus.mjs")].concat());
+    command.args([provider, url]).args(token);
+    command
+}
+
+/// Node resolves packages from where it is started if the script is an argument.
+fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.args(["--input-type=module", "-e", include_str!("../clients/y_websocket.mjs"), "--"]);
-    command.args([provider, yjs, url]).current_dir(&tools().node);
+    command.args(["--input-type=module", "-e", script, "--"]).current_dir(&tools().node);
     command
 }
 

@@ -1,8 +1,9 @@
 //! Real Yjs clients and real servers against yrelay.
 //!
 //! Nothing here imitates a peer: the clients are y-websocket 1 to 4, pycrdt and the providers of
-//! ELVA 0.33 and 0.37; the servers are ELVA's. They come from npm and PyPI into
-//! `target/interop/` at the first run (about half a minute) and run as child processes.
+//! ELVA 0.33 and 0.37 and of Hocuspocus 2 to 4; the servers are ELVA's, y-websocket's, Hocuspocus,
+//! pycrdt-websocket and y-sweet. They come from npm and PyPI into `target/interop/` at the first
+//! run (about half a minute) and run as child processes; y-sweet takes longer ([`y_sweet_ready`]).
 //!
 //! In reading order:
 //! - [`ready`] installs them; a test begins with `if !ready() { return; }`. What is needed is
@@ -10,10 +11,10 @@
 //!   except under `CI=true`.
 //! - [`Client`] drives a client process (the scripts in `clients/`), [`Document`] one document
 //!   in it.
-//! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network,
-//!   [`Relay`] is the program under test. Between them stand a [`Gate`], which asks for a login
-//!   and speaks TLS with what an [`Authority`] signs, and a [`Proxy`], which does to connections
-//!   what networks do.
+//! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network, and a
+//!   [`Server`] is any [`Software`] of others; [`Relay`] is the program under test. Between them
+//!   stand a [`Gate`], which asks for a login and speaks TLS with what an [`Authority`] signs, and
+//!   a [`Proxy`], which does to connections what networks do, and a [`Tap`], which tells frames.
 //! - A [`World`] has settings files and variables; relays and ELVA's programs start in it, or say
 //!   what they make of it ([`settings`], [`elva33_contexts`], [`elva37_settings`]).
 //! - [`yrelay`] runs one of its commands; [`elva_file`] lets ELVA's stores work on their files.
@@ -31,6 +32,7 @@ mod certificate;
 mod client;
 mod clock;
 mod elva;
+mod foreign;
 mod gate;
 mod install;
 mod originals;
@@ -40,13 +42,16 @@ mod process;
 mod proxy;
 mod relay;
 mod state;
+mod tap;
 mod wait;
 mod world;
+mod y_sweet;
 
 pub use autobahn::{FuzzingServer, Report, Runner};
 pub use certificate::{Authority, Certificate};
 pub use client::{Client, Content, Document, Kind};
 pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
+pub use foreign::{Backup, Server, Software};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
 pub use originals::{
@@ -58,5 +63,7 @@ pub use port::free as free_port;
 pub use proxy::Proxy;
 pub use relay::{Relay, settings, yrelay};
 pub use state::State;
+pub use tap::{Frame, Tap};
 pub use wait::{converge, eventually, eventually_eq, steady, within};
 pub use world::World;
+pub use y_sweet::y_sweet_ready;

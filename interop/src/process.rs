@@ -77,6 +77,12 @@ impl Process {
         self.exit_status(patience)
     }
 
+    /// Does what Ctrl-C does, and waits for the child to end.
+    pub(crate) fn interrupt(&self, patience: Duration) -> Option<ExitStatus> {
+        interrupt(&self.child());
+        self.exit_status(patience)
+    }
+
     /// Waits for the child to end by itself.
     pub(crate) fn exit_status(&self, patience: Duration) -> Option<ExitStatus> {
         wait::find(patience, || self.child().try_wait().ok().flatten())
@@ -153,6 +159,11 @@ fn terminate(child: &Child) {
 }
 
 #[cfg(unix)]
+fn interrupt(child: &Child) {
+    let _ = rustix::process::kill_process(group(child), rustix::process::Signal::INT);
+}
+
+#[cfg(unix)]
 fn stop(child: &Child) {
     let _ = rustix::process::kill_process_group(group(child), rustix::process::Signal::STOP);
 }
@@ -178,6 +189,9 @@ fn kill_group(child: &mut Child) {
 
 #[cfg(not(unix))]
 fn terminate(_child: &Child) {}
+
+#[cfg(not(unix))]
+fn interrupt(_child: &Child) {}
 
 #[cfg(not(unix))]
 fn stop(_child: &Child) {}
