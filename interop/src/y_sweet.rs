@@ -1,9 +1,9 @@
 //! y-sweet's program, which no registry has built: its package on npm fetches it from elsewhere.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::{env, fs};
 
 use crate::install;
 
@@ -26,22 +26,21 @@ pub(crate) fn y_sweet() -> Command {
 }
 
 fn find() -> Option<PathBuf> {
-    let program = |directory: PathBuf| {
-        directory.join("bin").join(NAME).with_extension(env::consts::EXE_EXTENSION)
-    };
+    if let Some(named) = env::var_os("YRELAY_YSWEET") {
+        return Some(named.into());
+    }
     // The benchmarks have one, too.
     let places = [install::target().join("bench-peers").join(NAME), install::place(NAME)];
-    let built = places.map(program).into_iter().find(|program| program.is_file());
-    if let Some(named) = env::var_os("YRELAY_YSWEET") {
-        Some(named.into())
-    } else if built.is_some() {
-        built
-    } else if install::says("CI", "true") || install::says("YRELAY_LONG", "1") {
-        Some(program(install::once(NAME, PACKAGE, build)))
-    } else {
+    let built = places.into_iter().find(|place| {
+        fs::read_to_string(place.join("stamp")).is_ok_and(|package| package == PACKAGE)
+    });
+    let may_build = install::says("CI", "true") || install::says("YRELAY_LONG", "1");
+    let directory = built.or_else(|| may_build.then(|| install::once(NAME, PACKAGE, build)));
+    if directory.is_none() {
         eprintln!("skipped: y-sweet is not built here; YRELAY_LONG=1 builds it");
-        None
     }
+    let program = PathBuf::from("bin").join(NAME).with_extension(env::consts::EXE_EXTENSION);
+    directory.map(|directory| directory.join(program))
 }
 
 /// Without optimisation, which would take a quarter of an hour.
