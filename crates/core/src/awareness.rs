@@ -111,7 +111,13 @@ impl Awareness {
             news_if(self.has_room(peer, role, news))
         } else if entry.state.is_none() && news.state.is_some() {
             Verdict::Departed
-        } else if news.clock == entry.clock && news.state.is_none() && entry.state.is_some() {
+        } else if news.clock == entry.clock
+            && news.state.is_none()
+            && entry.state.is_some()
+            && (role != Role::Client || entry.announcers.contains(&peer))
+        {
+            // A client that has lost its connection removes all others, for itself; providers of
+            // Hocuspocus say so when they are back. Who leaves raises its clock.
             Verdict::News
         } else {
             Verdict::Known

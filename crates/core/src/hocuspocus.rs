@@ -177,11 +177,13 @@ pub fn sync_status(taken: bool) -> Bytes {
 }
 
 /// What a message of a document is for a client of Hocuspocus: the same, but for the word that all
-/// is saved, which it has in its own form.
-pub fn for_client(message: &Bytes) -> Bytes {
-    match wire::is_sync_status(message) {
-        true => sync_status(true),
-        false => message.clone(),
+/// is saved, which it has in its own form. Whatever else there may be it does not know, and some
+/// versions end over it.
+pub fn for_client(message: &Bytes) -> Option<Bytes> {
+    match u64::from(*message.first()?) {
+        SYNC | AWARENESS => Some(message.clone()),
+        _ if wire::is_sync_status(message) => Some(sync_status(true)),
+        _ => None,
     }
 }
 
@@ -230,8 +232,9 @@ mod tests {
 
     #[test]
     fn that_all_is_saved_is_told_in_its_own_form() {
-        assert_eq!(for_client(&wire::sync_status(&[])), sync_status(true));
+        assert_eq!(for_client(&wire::sync_status(&[])), Some(sync_status(true)));
         let update = wire::update(&[0, 0]);
-        assert_eq!(for_client(&update), update);
+        assert_eq!(for_client(&update), Some(update));
+        assert_eq!(for_client(&Bytes::from_static(b"gAAAA")), None);
     }
 }

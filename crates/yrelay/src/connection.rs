@@ -12,7 +12,7 @@ use crate::keeping::Asked;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::pump::{Ended, pump};
-use crate::relay::Relay;
+use crate::relay::{Come, Relay};
 use crate::ws::{Close, Frame, Reader, Writer};
 
 /// Serves a client until one side ends it.
@@ -25,7 +25,9 @@ pub(crate) async fn run(
     writer: Writer,
 ) {
     let outbox = Outbox::leaving_in(&relay.turn, limits::OUTBOX_ROOM_BYTES);
-    let (peer, ready) = relay.join(&id, asked, outbox.clone());
+    let come = Come::alone(outbox.clone());
+    let wanted = come.wanted.clone();
+    let (peer, ready) = relay.join(&id, asked, come);
     tracing::info!(document = %id, %peer, %address, "joined");
     let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
     let take = async |frame| match frame {
@@ -42,10 +44,12 @@ pub(crate) async fn run(
     };
     let give_room = async {
         loop {
-            ready.notified().await;
+            wanted.notified().await;
             outbox.room().await;
-            let bytes_max = yrelay_core::limits::CLIENT_CHUNK_BYTES_MAX;
-            relay.input(&id, Input::Room { peer, bytes_max });
+            if ready.replace(false) {
+                let bytes_max = yrelay_core::limits::CLIENT_CHUNK_BYTES_MAX;
+                relay.input(&id, Input::Room { peer, bytes_max });
+            }
         }
     };
     let ended = tokio::select! {

@@ -166,6 +166,7 @@ mod tests {
     use crate::clock;
     use crate::keeping::Asked;
     use crate::outbox::Outbox;
+    use crate::relay::Come;
 
     fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -267,7 +268,7 @@ mod tests {
             let (documents, relay) = open(&directory);
             let join = |id| {
                 let outbox = Outbox::new();
-                let (peer, _) = relay.join(id, Asked::default(), outbox.clone());
+                let (peer, _) = relay.join(id, Asked::default(), Come::alone(outbox.clone()));
                 (peer, outbox)
             };
             let ((peer, client), (peer_elsewhere, elsewhere)) = (join(&id), join(&other));

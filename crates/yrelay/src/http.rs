@@ -48,9 +48,8 @@ pub trait Routes {
         reader: Reader,
         writer: Writer,
     );
-    /// Whether relays that offer to speak so may connect from below.
-    fn takes_links(&self, dialect: Dialect) -> bool;
-    /// Takes a WebSocket for many documents. Must not block, either.
+    /// Takes a WebSocket for many documents, of a program or a relay below, and how that offers
+    /// to speak. Must not block, either.
     fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer);
 }
 
@@ -161,7 +160,7 @@ async fn answer(
     if !wants_upgrade(request.headers()) {
         return page(site, &request);
     }
-    match handshake(&request, &*site.routes) {
+    match handshake(&request) {
         Ok(purpose) => {
             upgrade.set(Some((purpose, hyper::upgrade::on(&mut request))));
             switching(request.headers())
@@ -228,10 +227,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 /// What a WebSocket is for, or why there is none.
-fn handshake(
-    request: &Request<Incoming>,
-    routes: &dyn Routes,
-) -> Result<Purpose, (StatusCode, String)> {
+fn handshake(request: &Request<Incoming>) -> Result<Purpose, (StatusCode, String)> {
     let bad = |line: &str| Err((StatusCode::BAD_REQUEST, line.to_owned()));
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return bad("WebSockets begin with GET and HTTP/1.1");
@@ -241,12 +237,7 @@ fn handshake(
             let query = request.uri().query().unwrap_or_default();
             Purpose::Document(id, Asked::from_query(query))
         }
-        Err(IdError::Missing) if routes.takes_links(offered(request.headers())) => {
-            Purpose::Link(offered(request.headers()))
-        }
-        Err(IdError::Missing) => {
-            return Err((StatusCode::FORBIDDEN, IdError::Missing.to_string()));
-        }
+        Err(IdError::Missing) => Purpose::Link(offered(request.headers())),
         Err(error) => return bad(&error.to_string()),
     };
     let headers = request.headers();

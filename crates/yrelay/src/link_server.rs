@@ -16,16 +16,14 @@ use yrelay_core::event::{Dialect, Input};
 use yrelay_core::fellow::{self, Counts, Refusal};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::link;
-use yrelay_core::upstream::Event;
 
 use crate::allowance::Allowance;
 use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
-use crate::pump::pump;
 use crate::relay::Relay;
 use crate::state::State;
-use crate::ws::{Close, Frame, Reader, Writer};
+use crate::ws::Close;
 use crate::{clock, limits};
 
 /// All links from below.
@@ -236,41 +234,34 @@ impl LinkBelow {
     }
 }
 
-/// Serves a link until one side ends it.
-pub(crate) async fn run(
-    relay: Rc<Relay>,
-    address: SocketAddr,
-    dialect: Dialect,
-    reader: Reader,
-    writer: Writer,
-) {
-    let outbox = Outbox::leaving_in(&relay.turn, limits::LINK_ROOM_BYTES);
-    let joins = Allowance::of_joins(&relay.bounds.strangers, address);
-    let (number, wanted) = relay.with(|state, _| state.links.connected(&outbox, dialect, joins));
-    relay.with(|state, relay| state.link_events(relay, || Event::ClientCame));
-    tracing::info!(link = number, %address, "a relay has connected");
-    let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
-    let take = async |frame| match frame {
-        Frame::Binary(bytes) => {
-            allowance.spend_on(&bytes).await;
-            relay.frame_from_below(number, &bytes).await;
-        }
-        Frame::Text(_) => relay.metrics.reject("text_frame"),
-    };
-    let ended = tokio::select! {
-        ended = pump(reader, writer, &outbox, take) => ended,
-        () = give_room(&relay, number, &outbox, &wanted) => return,
-        () = tell_counts(&relay, number) => return,
-    };
-    relay.with(|state, relay| {
-        for (peer, document) in state.links.ended(number) {
-            state.input(relay, &document, Input::Detach { peer });
-        }
-    });
-    tracing::info!(link = number, %address, %ended, "a relay has left");
+/// One connection, as long as it lasts.
+pub(crate) struct Below {
+    pub(crate) number: u64,
+    wanted: Rc<Notify>,
 }
 
-async fn tell_counts(relay: &Relay, number: u64) {
+impl Below {
+    pub(crate) fn connected(
+        relay: &Rc<Relay>,
+        address: SocketAddr,
+        outbox: &Outbox,
+        dialect: Dialect,
+    ) -> Self {
+        let joins = Allowance::of_joins(&relay.bounds.strangers, address);
+        let (number, wanted) = relay.with(|state, _| state.links.connected(outbox, dialect, joins));
+        Self { number, wanted }
+    }
+
+    pub(crate) fn ended(&self, relay: &Rc<Relay>) {
+        relay.with(|state, relay| {
+            for (peer, document) in state.links.ended(self.number) {
+                state.input(relay, &document, Input::Detach { peer });
+            }
+        });
+    }
+}
+
+pub(crate) async fn tell_counts(relay: &Relay, number: u64) {
     loop {
         clock::sleep(limits::COUNT_MS).await;
         if let Some(link) = relay.state.borrow_mut().links.links.get_mut(&number)
@@ -283,7 +274,9 @@ async fn tell_counts(relay: &Relay, number: u64) {
     }
 }
 
-async fn give_room(relay: &Rc<Relay>, number: u64, outbox: &Outbox, wanted: &Notify) {
+pub(crate) async fn give_room(relay: &Rc<Relay>, below: &Below, outbox: &Outbox) {
+    let Below { number, wanted } = below;
+    let number = *number;
     let mut pace = Pace::new();
     loop {
         wanted.notified().await;
@@ -309,7 +302,7 @@ async fn give_room(relay: &Rc<Relay>, number: u64, outbox: &Outbox, wanted: &Not
 }
 
 impl Relay {
-    async fn frame_from_below(self: &Rc<Self>, number: u64, frame: &Bytes) {
+    pub(crate) async fn frame_from_below(self: &Rc<Self>, number: u64, frame: &Bytes) {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
         let joined = self.with(|state, relay| state.join_from_below(relay, number, frame));

@@ -16,7 +16,7 @@ use yrelay_core::wire;
 
 use crate::keeping::{Asked, Keeping};
 use crate::outbox::Outbox;
-use crate::relay::Relay;
+use crate::relay::{Come, Relay};
 use crate::state::State;
 use crate::{clock, jobs, limits};
 
@@ -107,7 +107,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         let (relay, id, message) = (self.clone(), id.clone(), wire::update(update.bytes()));
         let outbox = Outbox::new();
-        let (peer, _) = self.join(&id, Asked::TO_KEEP, outbox.clone());
+        let (peer, _) = self.join(&id, Asked::TO_KEEP, Come::alone(outbox.clone()));
         // It must leave even where whoever waits for it is gone.
         let put = spawn_local(async move {
             let work = relay.hand_in(&id, peer, &outbox, message);

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use yrelay_core::close::CloseReason;
@@ -24,6 +25,23 @@ use crate::store::{Opened, Store};
 use crate::turn::Turn;
 use crate::upstream::{Link, Sleeper};
 use crate::{clock, limits};
+
+/// How a client comes.
+pub(crate) struct Come {
+    /// What goes to it.
+    pub(crate) outbox: Outbox,
+    /// Whom to tell that it wants room.
+    pub(crate) wanted: Rc<Notify>,
+    /// On a connection of many documents: what its frames begin with.
+    pub(crate) prefix: Option<Bytes>,
+}
+
+impl Come {
+    /// On a connection of its own.
+    pub(crate) fn alone(outbox: Outbox) -> Self {
+        Self { outbox, wanted: Rc::default(), prefix: None }
+    }
+}
 
 /// All documents, and what they are connected to.
 pub struct Relay {
@@ -122,17 +140,20 @@ impl Relay {
         result
     }
 
-    /// A client joins a document; it is loaded if it is not in memory.
+    /// A client joins a document; it is loaded if it is not in memory. Returns where it is noted
+    /// that the document has something for it.
     pub(crate) fn join(
         self: &Rc<Self>,
         id: &DocumentId,
         asked: Asked,
-        outbox: Outbox,
-    ) -> (PeerId, Rc<Notify>) {
+        come: Come,
+    ) -> (PeerId, Rc<Cell<bool>>) {
         self.with(|state, relay| {
             let peer = state.next_peer();
-            let ready = Rc::new(Notify::new());
-            state.clients.insert(peer, Client { outbox, ready: ready.clone() });
+            let ready = Rc::new(Cell::new(false));
+            let Come { outbox, wanted, prefix } = come;
+            let client = Client { outbox, ready: ready.clone(), wanted, prefix };
+            state.clients.insert(peer, client);
             state.open(relay, id, asked).clients.push(peer);
             state.note_opened(relay, id);
             state.input(relay, id, Input::Attach { peer });

@@ -13,10 +13,10 @@ use crate::keeping::{Asked, Keeping};
 use crate::metrics::Gauges;
 use crate::relay::Relay;
 use crate::state::{Shelved, Slot, State};
-use crate::status::{Document, Role, Room, Status, Upstream, UpstreamState};
+use crate::status::{Document, Room, Status, Upstream, UpstreamState};
 use crate::upstream::Link;
 use crate::ws::{Reader, Writer};
-use crate::{clock, connection, link_server};
+use crate::{clock, connection, root};
 
 /// The relay as HTTP sees it.
 pub struct Front(pub Rc<Relay>);
@@ -90,12 +90,8 @@ impl Routes for Front {
         spawn_local(connection::run(self.0.clone(), id, asked, peer, reader, writer));
     }
 
-    fn takes_links(&self, dialect: Dialect) -> bool {
-        self.0.role == Role::Serve || dialect == Dialect::Own
-    }
-
     fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer) {
-        spawn_local(link_server::run(self.0.clone(), peer, dialect, reader, writer));
+        spawn_local(root::run(self.0.clone(), peer, dialect, reader, writer));
     }
 }
 

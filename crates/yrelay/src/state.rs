@@ -4,6 +4,7 @@
 //! What a document wants done goes straight into the outboxes, the store's backlog and the timer;
 //! work for other threads is left in `jobs`, for after the borrow.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
+use yrelay_core::hocuspocus;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::replica::Pending;
 use yrelay_core::upstream::Event;
@@ -95,7 +97,20 @@ pub(crate) struct Slot {
 pub(crate) struct Client {
     pub(crate) outbox: Outbox,
     /// It is to be given room.
-    pub(crate) ready: Rc<Notify>,
+    pub(crate) ready: Rc<Cell<bool>>,
+    /// Who is to hear of that.
+    pub(crate) wanted: Rc<Notify>,
+    /// What its frames begin with, if it speaks Hocuspocus.
+    pub(crate) prefix: Option<Bytes>,
+}
+
+impl Client {
+    /// What a message is for it; nothing, if it is of a kind that it does not know.
+    fn frame(&self, message: Bytes) -> Option<Bytes> {
+        let Some(prefix) = &self.prefix else { return Some(message) };
+        let message = hocuspocus::for_client(&message)?;
+        Some([&prefix[..], &message].concat().into())
+    }
 }
 
 impl State {
@@ -279,6 +294,7 @@ impl State {
 
     fn send(&mut self, relay: &Relay, peer: PeerId, bytes: Bytes) {
         let Some(client) = self.clients.get(&peer) else { return };
+        let Some(bytes) = client.frame(bytes) else { return };
         count_sent(relay, bytes.len());
         if let Err(full) = client.outbox.push(bytes) {
             let reason = CloseReason::TooSlow;
@@ -289,7 +305,8 @@ impl State {
 
     fn ready(&mut self, relay: &Relay, id: &DocumentId, peer: PeerId) {
         if let Some(client) = self.clients.get(&peer) {
-            client.ready.notify_one();
+            client.ready.set(true);
+            client.wanted.notify_one();
         } else if self.documents.get(id).is_some_and(|slot| slot.upstream == Some(peer)) {
             self.ready_above(relay, id);
         } else {
@@ -308,8 +325,40 @@ impl State {
         let code = self.refusals.code(clock::now_ms(), id, reason);
         tracing::info!(document = %id, %peer, %reason, code, "closing");
         match self.clients.get(&peer) {
-            Some(client) => client.outbox.close(Close::new(code, reason.to_string())),
+            Some(client) => match &client.prefix {
+                // It would come back after any code, and bring its other documents along.
+                Some(prefix) if is_for_good(code) => {
+                    let denied = hocuspocus::denied(&reason.to_string());
+                    let _ = client.outbox.push([&prefix[..], &denied].concat().into());
+                    self.clients.remove(&peer);
+                }
+                _ => client.outbox.close(Close::new(code, reason.to_string())),
+            },
             None => self.links.close(peer, code, reason),
+        }
+    }
+
+    /// A word of a program to the others that speak Hocuspocus, below and above.
+    pub(crate) fn pass_on_stateless(
+        &mut self,
+        id: &DocumentId,
+        from: Option<PeerId>,
+        payload: &Bytes,
+    ) {
+        let Some(slot) = self.documents.get(id) else { return };
+        let message = hocuspocus::stateless(payload);
+        for peer in slot.clients.iter().filter(|peer| Some(**peer) != from) {
+            if let Some(client) = self.clients.get(peer)
+                && let Some(prefix) = &client.prefix
+            {
+                let _ = client.outbox.push([&prefix[..], &message].concat().into());
+            }
+        }
+        if from.is_some()
+            && slot.upstream.is_some()
+            && let Some(link) = slot.link.and_then(|link| self.above.get_mut(link))
+        {
+            link.send_stateless(&slot.prefix, &message);
         }
     }
 
@@ -362,6 +411,11 @@ fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping, is_top: bool) 
     let document = if is_top { document.at_the_top() } else { document };
     let is_volatile = relay.is_ephemeral || keeping != Keeping::Stored;
     if is_volatile { document.volatile() } else { document }
+}
+
+/// Whether a close code says not to come back.
+fn is_for_good(code: u16) -> bool {
+    (4400..=4499).contains(&code)
 }
 
 /// A number that differs from document to document and from start to start.

@@ -91,6 +91,13 @@ impl Link {
         }
     }
 
+    /// A word of a program, for others behind a server of Hocuspocus.
+    pub(crate) fn send_stateless(&mut self, prefix: &[u8], message: &[u8]) {
+        if self.upstream.speaks == Messages::Hocuspocus {
+            self.shared.send(prefix, message);
+        }
+    }
+
     /// Whether it has no connection at all.
     pub(crate) fn is_down(&self) -> bool {
         self.shared.peer().is_none() && self.lines.values().all(|line| line.peer().is_none())

@@ -82,10 +82,6 @@ impl Routes for Echoes {
         unreachable!("Autobahn does not ask")
     }
 
-    fn takes_links(&self, _: Dialect) -> bool {
-        false
-    }
-
     fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
         unreachable!("it takes no links")
     }

@@ -115,7 +115,7 @@ impl State {
                 let reason = format!("closed there: {reason}");
                 self.let_go(relay, number, id, reason);
             }
-            Message::Stateless(payload) => self.pass_on_stateless(relay, id, None, &payload),
+            Message::Stateless(payload) => self.pass_on_stateless(id, None, &payload),
             Message::Unknown(kind) => {
                 relay.metrics.ignored_messages.count();
                 tracing::debug!(document = %id, kind, "ignored a message of unknown type");
@@ -164,16 +164,5 @@ impl State {
             let request = connection.entries.request();
             let _ = connection.outbox.push([&prefix[..], &request].concat().into());
         }
-    }
-
-    /// A word of a program to others that speak Hocuspocus, above and below.
-    pub(crate) fn pass_on_stateless(
-        &mut self,
-        relay: &Relay,
-        id: &DocumentId,
-        from: Option<yrelay_core::id::PeerId>,
-        payload: &Bytes,
-    ) {
-        let _ = (relay, id, from, payload);
     }
 }

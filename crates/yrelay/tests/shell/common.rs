@@ -90,10 +90,6 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
-    fn takes_links(&self, _: Dialect) -> bool {
-        false
-    }
-
     fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
         panic!("it takes no links");
     }
