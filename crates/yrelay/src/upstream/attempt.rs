@@ -7,6 +7,7 @@ use yrelay_core::upstream::Failure;
 
 use crate::connector::{ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
+use crate::secret::Need;
 use crate::{clock, limits};
 
 /// What is known of a server and its login.
@@ -34,7 +35,7 @@ impl Door {
     /// Two requests at most: the second one if the first shows that the login is wanted.
     pub(crate) async fn open(&mut self) -> Result<Opened, Closed> {
         let login = match &self.login {
-            Some(login) => Some(authorization(login.clone(), u64::MAX).await),
+            Some(login) => Some(authorization(login.clone(), Need::Good).await),
             None => None,
         };
         let header = login.as_ref().and_then(|login| login.as_ref().ok());
@@ -83,17 +84,17 @@ impl Door {
         let Some(login) = self.login.as_ref().filter(|login| login.may_change()) else {
             return false;
         };
-        let header = authorization(login.clone(), limits::COMMAND_AGAIN_MS).await.ok();
+        let header = authorization(login.clone(), Need::News).await.ok();
         header.is_some() && header != self.tried
     }
 }
 
 /// A file may be on a network's file system, and that may hang; a command may, too.
-async fn authorization(login: Login, age_ms_max: u64) -> Result<HeaderValue, LoginError> {
+async fn authorization(login: Login, need: Need) -> Result<HeaderValue, LoginError> {
     if !login.may_change() {
         return login.authorization();
     }
-    let reading = spawn_blocking(move || login.authorization_within(age_ms_max));
+    let reading = spawn_blocking(move || login.authorization_for(need));
     let read = clock::timeout(limits::LOGIN_MS, reading).await;
     read.and_then(Result::ok).unwrap_or(Err(LoginError::NoAnswer))
 }
