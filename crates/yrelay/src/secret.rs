@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::spawn_blocking;
 
 use crate::netrc::Netrc;
 use crate::{clock, limits};
@@ -176,6 +177,17 @@ impl Secret {
         *state = Getting { begun_at: None, last: Some((clock::now_ms(), got.clone())) };
         self.desk.ended.notify_all();
         got
+    }
+
+    /// The same where nothing may block. Waits no longer than an attempt to connect may.
+    pub async fn fetch(&self, need: Need) -> Result<Fresh, SecretError> {
+        if !self.may_change() {
+            return self.get(need);
+        }
+        let secret = self.clone();
+        let getting = spawn_blocking(move || secret.get(need));
+        let got = clock::timeout(limits::LOGIN_MS, getting).await;
+        got.and_then(Result::ok).unwrap_or_else(|| Err(self.unreadable("no answer")))
     }
 
     /// Whoever finds somebody else at it waits for so long.

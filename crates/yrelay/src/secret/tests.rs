@@ -46,6 +46,19 @@ fn a_file_is_read_anew_each_time_without_its_last_newline() {
     }
 }
 
+#[tokio::test]
+async fn what_would_block_is_fetched_elsewhere() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("password");
+    fs::write(&path, "one\n").unwrap();
+    for source in [Source::File(path), Source::Text("one".into())] {
+        let fresh = password(source).fetch(Need::Good).await.unwrap();
+        assert_eq!(fresh.text.expose_secret(), "one");
+    }
+    let none = password(Source::File(directory.path().join("none")));
+    assert_eq!(none.fetch(Need::Good).await.unwrap_err(), none.get(Need::Good).unwrap_err());
+}
+
 #[test]
 fn an_entry_of_netrc_is_read_anew_each_time() {
     let directory = TempDir::new().unwrap();
