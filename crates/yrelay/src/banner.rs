@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use yrelay::config::{Config, Storage};
+use yrelay::config::{Config, Storage, Upstream};
+use yrelay::login::Login;
 use yrelay::status::Role;
 
 use crate::printable::printable;
@@ -21,6 +22,11 @@ pub(crate) fn banner(settings: &Settings, config: &Config, url: &str, documents:
     line("store", store(settings, &config.storage, documents));
     if config.role == Role::Service {
         line("upstream", upstream(settings, config));
+        for (number, route) in config.routes.iter().enumerate() {
+            let name = if number == 0 { "routes" } else { "" };
+            let there = route.upstream.as_ref().map_or_else(|| "stay here".to_owned(), there);
+            line(name, format!("{} {there}", settings.routes[number].shown_patterns()));
+        }
     }
     let page = url.replacen("ws", "http", 1);
     let is_found = config.port != 0 && settings.own_url_is_found();
@@ -56,13 +62,20 @@ fn from_foreign(settings: &Settings, setting: &Setting) -> String {
 
 fn upstream(settings: &Settings, config: &Config) -> String {
     let Some(upstream) = &config.upstream else {
-        return "none: nothing leaves this machine".to_owned();
+        return match config.upstreams().next() {
+            Some(_) => "none: only what has a route leaves this machine".to_owned(),
+            None => "none: nothing leaves this machine".to_owned(),
+        };
     };
-    let user = upstream.login.as_ref().and_then(|login| login.user());
-    let user = user.map_or_else(String::new, |user| format!(" as {user}"));
     let origin = match settings.of(&SERVER).origin {
         Origin::Option(_) => String::new(),
         origin => format!(" (from {origin})"),
     };
-    format!("{}{user}{origin}", upstream.target)
+    format!("{}{origin}", there(upstream))
+}
+
+fn there(upstream: &Upstream) -> String {
+    let user = upstream.login.as_ref().and_then(Login::user);
+    let user = user.map_or_else(String::new, |user| format!(" as {user}"));
+    format!("{}{user}", upstream.target)
 }

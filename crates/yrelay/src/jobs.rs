@@ -27,6 +27,8 @@ pub(crate) enum Job {
     Kept(DocumentId, u64, u64),
     /// Open a connection to a server.
     Connect(Which),
+    /// Show a server the token of a document again.
+    ShowToken { link: usize, id: DocumentId },
 }
 
 /// A compaction that is being written.
@@ -49,6 +51,7 @@ impl Relay {
                 }
             }),
             Job::Connect(which) => self.connect(which),
+            Job::ShowToken { link, id } => drop(spawn_local(relay.show_token(link, id))),
         }
     }
 

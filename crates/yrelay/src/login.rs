@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::HeaderValue;
 use secrecy::ExposeSecret as _;
 
-use crate::secret::{Kind, Secret, SecretError, Source};
+use crate::secret::{Kind, Need, Secret, SecretError, Source};
 
 /// Who we are at a server: a user, a token or both.
 #[derive(Debug, Clone)]
@@ -83,14 +83,14 @@ impl Login {
 
     /// The value of the header `Authorization` for HTTP Basic. May block: see [`Secret::get`].
     pub fn authorization(&self) -> Result<HeaderValue, LoginError> {
-        self.authorization_within(u64::MAX)
+        self.authorization_for(Need::Good)
     }
 
-    /// The same of a password of this age at most: see [`Secret::get`].
-    pub fn authorization_within(&self, age_ms_max: u64) -> Result<HeaderValue, LoginError> {
+    /// The same for another purpose than to log in.
+    pub fn authorization_for(&self, need: Need) -> Result<HeaderValue, LoginError> {
         let user = self.user.as_ref().ok_or(LoginError::NoUser)?;
         let missing = || LoginError::NoPassword(user.clone());
-        let password = self.password.as_ref().ok_or_else(missing)?.get(age_ms_max)?;
+        let password = self.password.as_ref().ok_or_else(missing)?.get(need)?;
         let pair = format!("{user}:{}", password.text.expose_secret());
         // Base64 holds nothing that a header may not hold.
         let value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair)));

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::spawn_blocking;
 
 use crate::netrc::Netrc;
 use crate::{clock, limits};
@@ -56,6 +57,18 @@ pub enum Source {
     },
     /// What the desktop's key ring has under this name, `user@host`.
     Keyring(String),
+}
+
+/// What it is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// To log in: what is still good.
+    Good,
+    /// To see whether there is another one, time and again. No program is run for that again and
+    /// again.
+    News,
+    /// It was refused: what there is now.
+    Another,
 }
 
 /// A secret as it was got.
@@ -129,12 +142,11 @@ impl Secret {
     }
 
     /// Gets it. Files are read anew each time: somebody may have mended them. What a command or
-    /// the key ring gave is good until shortly before it expires, and for a caller who takes one
-    /// of that age: `u64::MAX` to connect with, 0 after it was refused.
+    /// the key ring gave is good until shortly before it expires.
     ///
     /// This may block, for as long as a command may take or a network's file system does. Others
     /// who ask meanwhile get the same.
-    pub fn get(&self, age_ms_max: u64) -> Result<Fresh, SecretError> {
+    pub fn get(&self, need: Need) -> Result<Fresh, SecretError> {
         if let Source::Text(text) = &self.source {
             return self.checked(text.clone());
         }
@@ -151,12 +163,12 @@ impl Secret {
                 return got.clone();
             }
         }
-        if let Some((_, Ok(kept))) = &state.last
-            && self.is_costly()
-            && self.lifetime_ms != Some(0)
-            && kept.is_good_at(clock::unix_ms(), age_ms_max)
-        {
-            return Ok(kept.clone());
+        let kept = state.kept_for(need, clock::now_ms(), clock::unix_ms());
+        if let Some(kept) = kept.filter(|_| self.is_costly()) {
+            // One for one use is known to those who look for news, and used up.
+            if self.lifetime_ms != Some(0) || need == Need::News {
+                return kept.clone();
+            }
         }
         state.begun_at = Some(asked_at);
         drop(state);
@@ -165,6 +177,17 @@ impl Secret {
         *state = Getting { begun_at: None, last: Some((clock::now_ms(), got.clone())) };
         self.desk.ended.notify_all();
         got
+    }
+
+    /// The same where nothing may block. Waits no longer than an attempt to connect may.
+    pub async fn fetch(&self, need: Need) -> Result<Fresh, SecretError> {
+        if !self.may_change() {
+            return self.get(need);
+        }
+        let secret = self.clone();
+        let getting = spawn_blocking(move || secret.get(need));
+        let got = clock::timeout(limits::LOGIN_MS, getting).await;
+        got.and_then(Result::ok).unwrap_or_else(|| Err(self.unreadable("no answer")))
     }
 
     /// Whoever finds somebody else at it waits for so long.
@@ -214,6 +237,24 @@ impl Secret {
     }
 }
 
+impl Getting {
+    /// What came of the last time, where that will do.
+    fn kept_for(
+        &self,
+        need: Need,
+        now_ms: u64,
+        now_unix_ms: u64,
+    ) -> Option<&Result<Fresh, SecretError>> {
+        let (at, got) = self.last.as_ref()?;
+        let will_do = match need {
+            Need::Good => got.as_ref().is_ok_and(|fresh| fresh.is_good_at(now_unix_ms)),
+            Need::News => now_ms.saturating_sub(*at) < limits::COMMAND_AGAIN_MS,
+            Need::Another => false,
+        };
+        will_do.then_some(got)
+    }
+}
+
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, Getting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,10 +271,8 @@ impl Fresh {
         Some(in_time.max(self.got_at_unix_ms.saturating_add(limits::EXPIRY_MARGIN_MS)))
     }
 
-    fn is_good_at(&self, now_unix_ms: u64, age_ms_max: u64) -> bool {
-        let age_ms = now_unix_ms.saturating_sub(self.got_at_unix_ms);
-        // Whoever takes no age at all has just seen it refused.
-        age_ms < age_ms_max && self.renew_at_unix_ms().is_none_or(|at| now_unix_ms < at)
+    fn is_good_at(&self, now_unix_ms: u64) -> bool {
+        self.renew_at_unix_ms().is_none_or(|at| now_unix_ms < at)
     }
 }
 

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use super::*;
 
 /// What a source gives now.
-fn got(secret: &Secret, age_ms_max: u64) -> Result<String, SecretError> {
-    secret.get(age_ms_max).map(|fresh| fresh.text.expose_secret().to_owned())
+fn got(secret: &Secret, need: Need) -> Result<String, SecretError> {
+    secret.get(need).map(|fresh| fresh.text.expose_secret().to_owned())
 }
 
 fn password(source: Source) -> Secret {
@@ -24,13 +24,13 @@ fn a_file_is_read_anew_each_time_without_its_last_newline() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("password");
     let secret = password(Source::File(path.clone()));
-    let error = got(&secret, u64::MAX).unwrap_err().to_string();
+    let error = got(&secret, Need::Good).unwrap_err().to_string();
     assert!(error.starts_with("cannot read the password from ") && error.contains("password: "));
     for (content, text) in
         [("one", "one"), ("two\n", "two"), ("dr\u{fc}\r\n", "dr\u{fc}"), (" four \n", " four ")]
     {
         fs::write(&path, content).unwrap();
-        assert_eq!(got(&secret, u64::MAX).as_deref(), Ok(text));
+        assert_eq!(got(&secret, Need::Good).as_deref(), Ok(text));
     }
     for (content, error) in [
         (&b"\n"[..], SecretError::Empty(Kind::Password)),
@@ -38,12 +38,25 @@ fn a_file_is_read_anew_each_time_without_its_last_newline() {
         (b"one\ntwo\n", SecretError::Control(Kind::Password)),
     ] {
         fs::write(&path, content).unwrap();
-        assert_eq!(got(&secret, u64::MAX).unwrap_err(), error);
+        assert_eq!(got(&secret, Need::Good).unwrap_err(), error);
     }
     for content in [vec![0xff], vec![b'x'; 5_000]] {
         fs::write(&path, content).unwrap();
-        assert!(matches!(got(&secret, u64::MAX), Err(SecretError::Unreadable { .. })));
+        assert!(matches!(got(&secret, Need::Good), Err(SecretError::Unreadable { .. })));
     }
+}
+
+#[tokio::test]
+async fn what_would_block_is_fetched_elsewhere() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("password");
+    fs::write(&path, "one\n").unwrap();
+    for source in [Source::File(path), Source::Text("one".into())] {
+        let fresh = password(source).fetch(Need::Good).await.unwrap();
+        assert_eq!(fresh.text.expose_secret(), "one");
+    }
+    let none = password(Source::File(directory.path().join("none")));
+    assert_eq!(none.fetch(Need::Good).await.unwrap_err(), none.get(Need::Good).unwrap_err());
 }
 
 #[test]
@@ -54,10 +67,10 @@ fn an_entry_of_netrc_is_read_anew_each_time() {
     let secret = password(Source::Netrc { path: path.clone(), host, user });
     for text in ["one", "two"] {
         fs::write(&path, format!("machine far login jane password {text}")).unwrap();
-        assert_eq!(got(&secret, u64::MAX).as_deref(), Ok(text));
+        assert_eq!(got(&secret, Need::Good).as_deref(), Ok(text));
     }
     fs::write(&path, "machine near login jane password one").unwrap();
-    let error = got(&secret, u64::MAX).unwrap_err().to_string();
+    let error = got(&secret, Need::Good).unwrap_err().to_string();
     let expected = format!(
         "cannot read the password from the entry of jane at far in {}: it is gone",
         path.display()
@@ -86,28 +99,39 @@ fn only_what_is_good_for_some_time_is_renewed_and_in_time() {
 }
 
 #[test]
-fn what_was_got_is_good_until_it_is_to_be_renewed_or_too_old_for_who_asks() {
-    let hour = fresh(1_000_000, Some(4_600_000));
-    assert!(hour.is_good_at(1_000_000, u64::MAX) && hour.is_good_at(4_239_999, u64::MAX));
-    assert!(!hour.is_good_at(4_240_000, u64::MAX));
-    assert!(hour.is_good_at(1_059_999, 60_000) && !hour.is_good_at(1_060_000, 60_000));
-    assert!(!hour.is_good_at(1_000_000, 0), "it was refused");
-    assert!(hour.is_good_at(999_000, 60_000), "the clock was set back");
-    assert!(fresh(1, None).is_good_at(u64::MAX - 1, u64::MAX));
+fn what_was_got_is_kept_for_whom_it_will_do() {
+    let kept = |got, need, now_ms, now_unix_ms| {
+        let state = Getting { begun_at: None, last: Some((500, got)) };
+        state.kept_for(need, now_ms, now_unix_ms).is_some()
+    };
+    let hour = || Ok(fresh(1_000_000, Some(4_600_000)));
+    assert!(kept(hour(), Need::Good, 500, 1_000_000) && kept(hour(), Need::Good, 501, 4_239_999));
+    assert!(!kept(hour(), Need::Good, 501, 4_240_000), "it is to be renewed");
+    assert!(kept(hour(), Need::Good, 501, 999_000), "the clock was set back");
+    assert!(kept(Ok(fresh(1, None)), Need::Good, u64::MAX, u64::MAX));
+    assert!(!kept(hour(), Need::Another, 500, 1_000_000));
+    let failed = || Err(SecretError::Empty(Kind::Token));
+    assert!(!kept(failed(), Need::Good, 500, 1_000_000) && !kept(failed(), Need::Another, 500, 1));
+    let soon = 500 + limits::COMMAND_AGAIN_MS;
+    for got in [hour, failed] {
+        assert!(kept(got(), Need::News, soon - 1, 9_000_000), "it is looked for again and again");
+        assert!(!kept(got(), Need::News, soon, 1_000_000));
+    }
+    assert!(Getting::default().kept_for(Need::News, 0, 0).is_none());
 }
 
 #[test]
 fn a_text_says_nothing_of_its_end_for_there_is_no_other() {
     let jwt = "e30.eyJleHAiOjEwfQ.x";
     let secret = password(Source::Text(jwt.into())).lasting(Some(60_000));
-    assert_eq!(secret.get(0).unwrap().expires_at_unix_ms, None);
+    assert_eq!(secret.get(Need::Another).unwrap().expires_at_unix_ms, None);
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("token");
     let secret = Secret::new(Kind::Token, Source::File(path.clone())).lasting(Some(60_000));
     fs::write(&path, jwt).unwrap();
-    assert_eq!(secret.get(0).unwrap().expires_at_unix_ms, Some(10_000));
+    assert_eq!(secret.get(Need::Another).unwrap().expires_at_unix_ms, Some(10_000));
     fs::write(&path, "hunter2").unwrap();
-    let fresh = secret.get(0).unwrap();
+    let fresh = secret.get(Need::Another).unwrap();
     assert_eq!(fresh.expires_at_unix_ms, Some(fresh.got_at_unix_ms + 60_000));
 }
 
@@ -115,7 +139,8 @@ fn a_text_says_nothing_of_its_end_for_there_is_no_other() {
 #[test]
 fn without_the_feature_the_key_ring_says_so() {
     const { assert!(!HAS_KEYRING) };
-    let error = got(&password(Source::Keyring("jane@far".into())), 0).unwrap_err().to_string();
+    let error =
+        got(&password(Source::Keyring("jane@far".into())), Need::Good).unwrap_err().to_string();
     assert_eq!(
         error,
         "cannot read the password from the key ring's entry jane@far of yrelay: \
@@ -157,26 +182,35 @@ mod commands {
     fn a_command_is_not_run_again_for_what_is_still_good() {
         let counted = Counted::new();
         let secret = counted.secret("true");
-        for (age_ms_max, run) in
-            [(u64::MAX, "1"), (u64::MAX, "1"), (60_000, "1"), (0, "2"), (u64::MAX, "2"), (0, "3")]
-        {
-            assert_eq!(got(&secret.clone(), age_ms_max).as_deref(), Ok(run));
+        for (need, run) in [
+            (Need::Good, "1"),
+            (Need::Good, "1"),
+            (Need::News, "1"),
+            (Need::Another, "2"),
+            (Need::Good, "2"),
+            (Need::Another, "3"),
+        ] {
+            assert_eq!(got(&secret.clone(), need).as_deref(), Ok(run));
         }
         assert!(secret.is_costly() && secret.may_change());
         let hour = counted.secret("true").lasting(Some(3_600_000));
-        assert_eq!(got(&hour, u64::MAX), got(&hour, u64::MAX));
+        assert_eq!(got(&hour, Need::Good), got(&hour, Need::Good));
         let once = counted.secret("true").lasting(Some(0));
-        assert_ne!(got(&once, u64::MAX), got(&once, u64::MAX));
-        assert_eq!(once.get(0).unwrap().expires_at_unix_ms, None);
+        assert_ne!(got(&once, Need::Good), got(&once, Need::Good));
+        assert_eq!(got(&once, Need::News), got(&once, Need::News));
+        assert_eq!(once.get(Need::Another).unwrap().expires_at_unix_ms, None);
     }
 
     #[test]
     fn a_command_that_failed_is_run_again() {
         let counted = Counted::new();
         let secret = counted.secret("echo no key >&2; exit 7");
-        let error = got(&secret, u64::MAX).unwrap_err().to_string();
+        let error = got(&secret, Need::Good).unwrap_err().to_string();
         assert_eq!(error, "cannot read the token from its command: exit status: 7: no key");
-        assert!(got(&secret, u64::MAX).is_err());
+        assert!(got(&secret, Need::Good).is_err());
+        assert_eq!(counted.runs(), 2);
+        // But not by those who look for news every other second.
+        assert!(got(&secret, Need::News).is_err());
         assert_eq!(counted.runs(), 2);
     }
 
@@ -191,7 +225,7 @@ mod commands {
         let askers: Vec<_> = (0..8)
             .map(|_| {
                 let secret = secret.clone();
-                thread::spawn(move || got(&secret, 0))
+                thread::spawn(move || got(&secret, Need::Another))
             })
             .collect();
         // All wait but one, which runs the command.
@@ -214,14 +248,14 @@ mod commands {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let secret = password(Source::File(path.clone()));
         let other = secret.clone();
-        let reader = thread::spawn(move || got(&other, u64::MAX));
+        let reader = thread::spawn(move || got(&other, Need::Good));
         while secret.desk.lock().begun_at.is_none() {
             thread::yield_now();
         }
-        let error = got(&secret, u64::MAX).unwrap_err().to_string();
+        let error = got(&secret, Need::Good).unwrap_err().to_string();
         assert!(error.ends_with("pipe: no answer"), "{error}");
         let begun = clock::now_ms();
-        assert!(got(&secret, u64::MAX).is_err());
+        assert!(got(&secret, Need::Good).is_err());
         assert!(clock::now_ms() - begun < limits::SECRET_FILE_MS, "it has hung for a while");
         fs::write(&path, "secret\n").unwrap();
         assert_eq!(reader.join().unwrap().as_deref(), Ok("secret"));

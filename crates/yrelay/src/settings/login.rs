@@ -4,7 +4,7 @@ use std::path::Path;
 
 use yrelay::login::Login;
 use yrelay::netrc::{Netrc, is_open_to_others};
-use yrelay::secret::{HAS_KEYRING, Kind, Secret, Source};
+use yrelay::secret::{HAS_KEYRING, Kind, Need, Secret, Source};
 use yrelay::target::Target;
 
 use super::file::Found;
@@ -92,7 +92,7 @@ impl Server<'_> {
         let Some((source, origin)) = given else { return Ok(None) };
         let token = Secret::new(Kind::Token, source).lasting(lifetime_ms);
         if !token.is_costly() {
-            token.get(u64::MAX).map_err(|error| origin.fault(error))?;
+            token.get(Need::Good).map_err(|error| origin.fault(error))?;
         }
         Ok(Some(token))
     }

@@ -136,6 +136,11 @@ impl Settings {
 }
 
 impl Said {
+    /// For which documents it is, as people have written it.
+    pub(crate) fn shown_patterns(&self) -> String {
+        self.values.get(MATCH.name).map_or_else(String::new, |value| value.texts.join(", "))
+    }
+
     fn patterns(&self) -> Result<Patterns, Fault> {
         let Some(value) = self.values.get(MATCH.name).filter(|value| !value.texts.is_empty())
         else {

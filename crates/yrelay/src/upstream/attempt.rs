@@ -14,7 +14,7 @@ use yrelay_core::upstream::Failure;
 use crate::config::{Messages, Upstream};
 use crate::connector::{Call, ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
-use crate::secret::SecretError;
+use crate::secret::Need;
 use crate::{clock, limits};
 
 /// What is known of a server and its login.
@@ -90,46 +90,49 @@ impl Door {
     }
 
     /// The token, where there is one.
-    async fn token(&mut self) -> Result<Token, Closed> {
-        let Some(login) = self.upstream.login.clone().filter(|login| login.token().is_some())
-        else {
-            return Ok(None);
-        };
-        let token =
-            token(login, self.age_ms_max()).await.map_err(|error| Closed::without(&error))?;
-        self.tried.token = token.as_ref().map(|token| token.expose_secret().to_owned());
-        Ok(token)
+    pub(super) async fn token(&mut self) -> Result<Token, Closed> {
+        let login = self.upstream.login.as_ref();
+        let Some(token) = login.and_then(Login::token) else { return Ok(None) };
+        let fresh = token.fetch(self.need()).await.map_err(|error| Closed::without(&error))?;
+        self.tried.token = Some(fresh.text.expose_secret().to_owned());
+        Ok(Some(fresh.text))
     }
 
-    /// How old what it is shown may be.
-    fn age_ms_max(&self) -> u64 {
-        if self.stale { 0 } else { u64::MAX }
+    /// How good must be what it is shown.
+    fn need(&self) -> Need {
+        if self.stale { Need::Another } else { Need::Good }
     }
 
     /// Two requests at most: the second one if the first shows that the login is wanted.
     async fn call(&mut self, path: &str) -> Result<Opened, Closed> {
         let offers_own = self.upstream.speaks == Messages::Elva;
-        let call = |authorization| Call { path, offers_own, authorization };
-        let login = match self.upstream.login.clone().filter(|login| login.user().is_some()) {
-            Some(login) => Some(authorization(login, self.age_ms_max()).await),
-            None => None,
-        };
-        self.stale = false;
-        let header = login.as_ref().and_then(|login| login.as_ref().ok());
-        self.tried.header = header.cloned();
-        let mut sent = header.filter(|_| self.login_wanted);
-        let mut opened = self.connector.call(&call(sent)).await;
+        let mut login = if self.login_wanted { self.header().await } else { None };
+        let sent = login.as_ref().and_then(|login| login.as_ref().ok());
+        let call = Call { path, offers_own, authorization: sent };
+        let mut opened = self.connector.call(&call).await;
         if let Err(ConnectError::Refused(refused)) = &opened
             && refused.basic
-            && sent.is_none()
-            && header.is_some()
+            && login.is_none()
         {
             self.login_wanted = true;
-            sent = header;
-            opened = self.connector.call(&call(sent)).await;
+            login = self.header().await;
+            if let Some(Ok(header)) = &login {
+                let call = Call { path, offers_own, authorization: Some(header) };
+                opened = self.connector.call(&call).await;
+            }
         }
+        self.stale = false;
         let lacking = login.as_ref().and_then(|login| login.as_ref().err());
-        opened.map_err(|error| self.closed(&error, sent.is_some(), lacking))
+        let sent = login.as_ref().is_some_and(Result::is_ok);
+        opened.map_err(|error| self.closed(&error, sent, lacking))
+    }
+
+    /// What is sent by HTTP Basic, if there is somebody to log in as.
+    async fn header(&mut self) -> Option<Result<HeaderValue, LoginError>> {
+        let login = self.upstream.login.clone().filter(|login| login.user().is_some())?;
+        let header = authorization(login, self.need()).await;
+        self.tried.header = header.as_ref().ok().cloned();
+        Some(header)
     }
 
     fn closed(&mut self, error: &ConnectError, sent: bool, lacking: Option<&LoginError>) -> Closed {
@@ -169,40 +172,26 @@ impl Door {
     /// Whether there is something to send now that was not tried.
     pub(crate) async fn has_news(&self) -> bool {
         let Some(login) = &self.upstream.login else { return false };
-        let may_change = |it: &Login| it.token().is_some_and(|token| token.may_change());
-        if may_change(login)
-            && let Ok(token) = token(login.clone(), limits::COMMAND_AGAIN_MS).await
-            && token.map(|token| token.expose_secret().to_owned()) != self.tried.token
+        if let Some(token) = login.token().filter(|token| token.may_change())
+            && let Ok(fresh) = token.fetch(Need::News).await
+            && self.tried.token.as_deref() != Some(fresh.text.expose_secret())
         {
             return true;
         }
         if !login.may_change() {
             return false;
         }
-        let header = authorization(login.clone(), limits::COMMAND_AGAIN_MS).await.ok();
+        let header = authorization(login.clone(), Need::News).await.ok();
         header.is_some() && header != self.tried.header
     }
 }
 
 /// A file may be on a network's file system, and that may hang; a command may, too.
-async fn authorization(login: Login, age_ms_max: u64) -> Result<HeaderValue, LoginError> {
+async fn authorization(login: Login, need: Need) -> Result<HeaderValue, LoginError> {
     if !login.may_change() {
-        return login.authorization();
+        return login.authorization_for(need);
     }
-    let reading = spawn_blocking(move || login.authorization_within(age_ms_max));
+    let reading = spawn_blocking(move || login.authorization_for(need));
     let read = clock::timeout(limits::LOGIN_MS, reading).await;
     read.and_then(Result::ok).unwrap_or(Err(LoginError::NoAnswer))
-}
-
-/// See [`authorization`].
-async fn token(login: Login, age_ms_max: u64) -> Result<Token, LoginError> {
-    let get = move || -> Result<Token, SecretError> {
-        let token = login.token().map(|token| token.get(age_ms_max)).transpose()?;
-        Ok(token.map(|token| token.text))
-    };
-    let read = clock::timeout(limits::LOGIN_MS, spawn_blocking(get)).await;
-    match read.and_then(Result::ok) {
-        Some(token) => Ok(token?),
-        None => Err(LoginError::NoAnswer),
-    }
 }

@@ -2,6 +2,7 @@
 //! at some at a time.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use secrecy::ExposeSecret as _;
@@ -13,6 +14,7 @@ use yrelay_core::upstream::Event;
 use super::Link;
 use super::attempt::Token;
 use super::shared::Shared;
+use crate::jobs::Job;
 use crate::limits;
 use crate::relay::Relay;
 use crate::state::State;
@@ -110,7 +112,7 @@ impl State {
             Message::SyncStatus(false) => self.granted(relay, number, id, true),
             Message::SyncStatus(true) => {}
             Message::Denied { reason } => self.denied(relay, number, id, &reason),
-            Message::Token(_) => self.show_token(number, id),
+            Message::Token(_) => self.spawn(Job::ShowToken { link: number, id: id.clone() }),
             Message::Closed { reason } => {
                 let reason = format!("closed there: {reason}");
                 self.let_go(relay, number, id, reason);
@@ -155,12 +157,20 @@ impl State {
     fn let_go(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: String) {
         self.link_event(relay, number, Event::LetGo { document: id.clone(), reason });
     }
+}
 
-    /// The server asks for the token again.
-    fn show_token(&mut self, number: usize, id: &DocumentId) {
-        let Some(link) = self.above.get_mut(number) else { return };
-        let prefix = link.shared_prefix(id).unwrap_or_default();
-        if let Some(connection) = &mut link.shared.connection {
+impl Relay {
+    /// The server asks for the token of a document again: it may have another by now.
+    pub(crate) async fn show_token(self: Rc<Self>, number: usize, id: DocumentId) {
+        let door = self.state.borrow().above.get(number).map(|link| link.door.clone());
+        let Some(mut door) = door else { return };
+        let token = door.token().await;
+        let mut state = self.state.borrow_mut();
+        let Some(link) = state.above.get_mut(number) else { return };
+        link.door.learn(&door);
+        let prefix = link.shared_prefix(&id).unwrap_or_default();
+        if let (Ok(token), Some(connection)) = (token, &mut link.shared.connection) {
+            connection.entries.token = token;
             let request = connection.entries.request();
             let _ = connection.outbox.push([&prefix[..], &request].concat().into());
         }

@@ -125,6 +125,38 @@ fn a_file_that_is_gone_is_named_and_missed_until_it_is_back() {
     relay.pages.until_upstream_is("online");
 }
 
+/// The network may come and go; whoever asks a person for a PIN does not.
+#[cfg(unix)]
+#[test]
+fn a_command_for_the_password_is_not_run_again_for_each_connection() {
+    let directory = TempDir::new().unwrap();
+    let runs = directory.path().join("runs");
+    let command = format!("echo >> {}; echo secret", runs.display());
+    let server = server("secret");
+    let relay = Relay::with_login(&server, jane(Source::Command(command)));
+    for connection in 1..=3 {
+        online(&relay, &server, connection);
+        server.with(|state| state.cut());
+    }
+    online(&relay, &server, 4);
+    assert_eq!(fs::read(runs).unwrap(), b"\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_fails_says_why_and_local_work_goes_on() {
+    let server = server("secret");
+    let command = "echo hunter2; echo no card >&2; exit 2".into();
+    let relay = Relay::with_login(&server, jane(Source::Command(command)));
+    relay.pages.until_upstream_is("unauthorized");
+    let reason = relay.pages.upstream()["reason"].as_str().unwrap().to_owned();
+    let expected = "refused with HTTP status 401: it wants a login, and cannot read the password \
+                    from its command: exit status: 2: no card";
+    assert_eq!(reason, expected);
+    Client::synced(relay.address(), "notes", 1).save("meanwhile");
+    assert_eq!(requests(&server), [None]);
+}
+
 #[test]
 fn a_login_may_be_withdrawn_while_the_link_stands() {
     let server = server("secret");

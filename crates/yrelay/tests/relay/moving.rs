@@ -120,7 +120,8 @@ fn looking_after_a_store_confirms_nothing_and_takes_nothing_back() {
     eventually("the mark is off", || {
         let disk = rusqlite::Connection::open(data.path().join("yrelay.db")).unwrap();
         let sql = "SELECT unconfirmed IS NULL FROM documents";
-        disk.query_row(sql, [], |row| row.get(0)).unwrap()
+        // What the log has saved has its row a little later.
+        disk.query_row(sql, [], |row| row.get(0)).unwrap_or(false)
     });
     drop(relay);
     assert_eq!(listed(data.path())[0]["confirmed"], true);

@@ -118,7 +118,10 @@ fn other_start_errors_say_what_to_do() {
     let file = file.to_str().unwrap();
     let below_file = format!("{file}/below");
     for (arguments, words) in [
-        (&["service", "-m", "yjs", "--ephemeral"][..], "--messages: yjs is not available yet"),
+        (
+            &["service", "-m", "morse", "--ephemeral"][..],
+            "--messages: \"morse\" is none of elva, yjs",
+        ),
         (&["service", "localhost", "0", "--data-dir", file], "with --data-dir"),
         (&["service", "--ephemeral", "-l", &below_file], "choose another --log FILE"),
         (&["service", "no-such-host.invalid", "0", "--ephemeral"], "no such host"),

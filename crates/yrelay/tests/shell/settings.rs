@@ -332,7 +332,12 @@ fn at_a_terminal_a_banner_follows_the_first_line() {
     store_two_documents(&machine.path().join(".local/state/yrelay"));
     all += &shown(&machine, &["service"]);
     all += &shown(&machine, &["service", "--ephemeral", "-s", "ws://127.0.0.1:9"]);
-    machine.file("project/other.toml", "host = '127.0.0.1'\n");
+    machine.file(
+        "project/other.toml",
+        "host = '127.0.0.1'\n\
+         [[route]]\nmatch = ['diary/*', 'private']\nlocal = true\n\
+         [[route]]\nmatch = 'team/*'\nserver = 'ws://jane@127.0.0.1:9/team'\n",
+    );
     all += &shown(&machine, &["service", "-c", "other.toml"]);
     all += &shown(&machine, &["serve", "127.0.0.1", "0"]);
     all += &shown(&machine, &["serve", "127.0.0.1", "0", "--broadcast-only"]);

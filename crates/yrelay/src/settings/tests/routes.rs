@@ -1,6 +1,7 @@
 //! `[[route]]`: documents that go elsewhere.
 
 use yrelay::config::{Config, Messages, Names, OnReset};
+use yrelay::secret::Need;
 use yrelay_core::id::DocumentId;
 
 use super::*;
@@ -64,7 +65,7 @@ fn routes_are_read_in_their_order_and_share_no_login() {
     let login = work.login.as_ref().unwrap();
     assert_eq!(login.user(), Some("joe"));
     assert_eq!(login.authorization().unwrap(), "Basic am9lOmh1bnRlcjM=");
-    let fresh = login.token().unwrap().get(u64::MAX).unwrap();
+    let fresh = login.token().unwrap().get(Need::Good).unwrap();
     assert_eq!(fresh.expires_at_unix_ms, Some(fresh.got_at_unix_ms + 3_600_000));
     let last = config.routes[2].upstream.as_ref().unwrap();
     assert!(last.login.is_none(), "a password must not go to another server");

@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret as _;
 use yrelay::config::{Messages, Names, OnReset, Upstream};
 use yrelay::login::Login;
+use yrelay::secret::Need;
 
 use super::*;
 
@@ -17,7 +18,7 @@ fn service(line: &str) -> World {
 /// Who logs in with what: `jane:hunter2`; the token behind a blank.
 fn login(world: &World) -> String {
     let Some(login) = upstream(world).login else { return "nobody".into() };
-    let text = |secret: Option<&yrelay::secret::Secret>| match secret.map(|it| it.get(u64::MAX)) {
+    let text = |secret: Option<&yrelay::secret::Secret>| match secret.map(|it| it.get(Need::Good)) {
         Some(Ok(fresh)) => fresh.text.expose_secret().to_owned(),
         Some(Err(error)) => format!("({error})"),
         None => "-".into(),
@@ -111,10 +112,10 @@ fn a_token_is_a_login_of_its_own_or_goes_with_a_user() {
     world.set("YRELAY_TOKEN_FILE", &path.display().to_string());
     world.set("YRELAY_TOKEN_LIFETIME", "1h");
     assert_eq!(login(&world), "-:- from file");
-    let fresh = upstream(&world).login.unwrap().token().unwrap().get(u64::MAX).unwrap();
+    let fresh = upstream(&world).login.unwrap().token().unwrap().get(Need::Good).unwrap();
     assert_eq!(fresh.expires_at_unix_ms, Some(fresh.got_at_unix_ms + 3_600_000));
     world.set("YRELAY_TOKEN_LIFETIME", "0");
-    let fresh = upstream(&world).login.unwrap().token().unwrap().get(u64::MAX).unwrap();
+    let fresh = upstream(&world).login.unwrap().token().unwrap().get(Need::Good).unwrap();
     assert_eq!(fresh.expires_at_unix_ms, None);
 }
 
