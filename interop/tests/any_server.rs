@@ -95,7 +95,7 @@ fn meet(site: &Site, kind: Kind) {
 
 fn column(software: Software) {
     let site = Site::build(software);
-    for kind in Kind::PLAIN {
+    for kind in Kind::PLAIN.into_iter().chain(Kind::HOCUSPOCUS) {
         meet(&site, kind);
     }
 }
