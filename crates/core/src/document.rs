@@ -11,6 +11,7 @@ mod fellows;
 mod frames;
 mod gaps;
 mod held;
+mod opaque;
 mod presence;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::{Archive, Takes};
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::close::CloseReason;
@@ -40,6 +42,10 @@ pub struct Document {
     phase: Phase,
     kind: Kind,
     replica: Replica,
+    /// If it is encrypted.
+    archive: Archive,
+    /// So many frames of that have arrived above, where the upstream is no yrelay.
+    delivered: usize,
     log: Log,
     awareness: Awareness,
     clients: BTreeMap<PeerId, Peer>,
@@ -93,6 +99,8 @@ impl Document {
             phase: Phase::Loading(Held::default()),
             kind: Kind::Unknown,
             replica: Replica::default(),
+            archive: Archive::default(),
+            delivered: 0,
             log: Log::default(),
             awareness: Awareness::default(),
             clients: BTreeMap::new(),
@@ -115,7 +123,14 @@ impl Document {
 
     /// A document that is known to be end-to-end encrypted, whatever its frames look like.
     pub fn opaque(seed: u64) -> Self {
-        Self { kind: Kind::Opaque, ..Self::new(seed) }
+        let archive = Archive::new(Takes::All);
+        Self { kind: Kind::Opaque, archive, ..Self::new(seed) }
+    }
+
+    /// A document whose frames are passed on unread, and not kept.
+    pub fn passing(seed: u64) -> Self {
+        let archive = Archive::new(Takes::Nothing);
+        Self { archive, ..Self::opaque(seed) }
     }
 
     /// A document of a relay that has nobody above it.
@@ -134,7 +149,8 @@ impl Document {
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading(_), Input::Loaded { replica, log, tail, unconfirmed }) => {
+            (Phase::Loading(_), Input::Loaded { replica, log, tail, frames, unconfirmed }) => {
+                self.archive.load(frames);
                 self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
             (Phase::Loading(_), Input::LoadFailed) => self.load_failed(),
@@ -170,7 +186,10 @@ impl Document {
             Input::Lost => self.lost(),
             Input::Compacted { result } => self.compacted(result),
             Input::Tick => self.tick(now),
-            Input::Stop => self.withdraw_awareness(now),
+            Input::Stop => {
+                self.withdraw_awareness(now);
+                self.end_all_openings();
+            }
         }
     }
 
@@ -184,8 +203,9 @@ impl Document {
 
     /// Whether it may leave memory: nobody is here and all of it is saved.
     pub fn can_evict(&self) -> bool {
+        let proves = |up: &Uplink| (self.kind != Kind::Opaque || up.is_fellow()) && up.may_prove();
         let waits_for_proof =
-            |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
+            |up: &Uplink| proves(up) && (self.unconfirmed || up.waits_for_answer());
         matches!(self.phase, Phase::Loaded)
             && self.clients.is_empty()
             && self.links.values().all(Downlink::is_idle)
@@ -196,21 +216,25 @@ impl Document {
 
     /// How it stands.
     pub fn standing(&self) -> Standing {
-        let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
-        let incomplete = self.replica.is_incomplete();
+        let opaque = self.kind == Kind::Opaque;
+        // What is encrypted only another yrelay confirms.
+        let confirms = |up: &Uplink| up.proves() && (!opaque || up.is_fellow());
+        let proves = self.uplink.as_ref().map_or(!opaque || !self.unconfirmed, confirms);
+        let full = self.archive.has_ended();
+        let incomplete = self.replica.is_incomplete() || full;
+        let is_sent = |up: &Uplink| if opaque { up.frames.is_empty() } else { up.is_sent() };
         Standing {
             clients: self.clients.len(),
             links: self.links.len(),
-            saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved(),
+            saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved() && !full,
             failing: self.log.is_failing(),
-            confirmed: (proves && self.kind != Kind::Opaque)
-                .then_some(!self.unconfirmed && !incomplete),
+            confirmed: proves.then_some(!self.unconfirmed && !incomplete),
             above: self.has_above(),
-            sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
+            sent: self.uplink.as_ref().is_some_and(is_sent),
             withheld: self.uplink.as_ref().is_some_and(Uplink::withholds),
             incomplete,
-            opaque: self.kind == Kind::Opaque,
-            bytes: self.replica.bytes(),
+            opaque,
+            bytes: self.replica.bytes() + self.archive.bytes(),
         }
     }
 
@@ -226,7 +250,9 @@ impl Document {
 
     fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
         let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
-        if self.kind == Kind::Unknown && !replica.is_empty() {
+        if !self.archive.is_empty() {
+            self.kind = Kind::Opaque;
+        } else if self.kind == Kind::Unknown && !replica.is_empty() {
             self.kind = Kind::Yjs;
         }
         self.replica = replica;
@@ -248,31 +274,38 @@ impl Document {
 
     fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
         let kept = self.kept();
+        if let Some(bytes) = self.frame_below(now, peer) {
+            self.out.push(Output::Send { peer, bytes });
+            return;
+        }
         if let Some(link) = self.links.get_mut(&peer) {
             if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness, kept) {
                 self.out.push(Output::Send { peer, bytes });
             }
             return;
         }
-        match &mut self.uplink {
+        match &self.uplink {
             Some(uplink) if uplink.peer == peer => {
                 self.uplink_ready = false;
                 let version = self.log.last_seq();
-                let message = uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
-                if let Some(bytes) = message {
+                let frame = self.frame_above(now);
+                let Some(uplink) = &mut self.uplink else { return };
+                let pull = || uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
+                if let Some(bytes) = frame.or_else(pull) {
                     self.out.push(Output::Send { peer, bytes });
                 }
             }
             _ => {
                 if !self.acknowledge_on(now, peer) {
                     self.answer_on(now, peer, bytes_max);
+                    self.replay_on(now, peer);
                 }
             }
         }
     }
 
     fn compact_if_worth(&mut self) {
-        if self.log.wants_compaction() {
+        if self.log.wants_compaction() && self.kind != Kind::Opaque {
             self.log.freeze();
             let frozen = Box::new(self.replica.clone());
             self.out.push(Output::Compact { frozen, upto_seq: self.log.last_seq() });
@@ -308,7 +341,7 @@ impl Document {
 
     fn tick_clients(&mut self, now: Millis) {
         let mut silent = Vec::new();
-        let mut next = Millis::MAX;
+        let mut next = self.end_openings(now);
         for (id, peer) in &mut self.clients {
             if let Stage::Joining { live_at } = peer.stage {
                 if live_at <= now {

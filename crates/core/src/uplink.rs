@@ -44,7 +44,7 @@ pub(crate) struct Uplink {
     joiner: Option<(Millis, Want)>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// What was known of it before.
     habit: Habit,
     /// It did not answer in time: it proves nothing, as far as we know.
@@ -208,11 +208,6 @@ impl Uplink {
         if self.stage != Stage::Dormant {
             self.awareness.extend(ids);
         }
-    }
-
-    /// A frame of an opaque document; refused if too many wait.
-    pub(crate) fn forward(&mut self, frame: Bytes) -> bool {
-        self.frames.push(frame)
     }
 
     /// Asks for what is missing before a gap, soon.

@@ -16,6 +16,10 @@ const SNAPSHOT: u8 = 1;
 /// it as four bytes, little-endian. `seq` is that of the last.
 const GROUP: u8 = 2;
 
+/// `updates.kind`: frames of an encrypted document, each behind its length as in a group and a byte
+/// that says whether it is local. A compaction never touches them.
+const FRAMES: u8 = 3;
+
 /// Updates share a row while it is no longer than this: a row costs as much as some hundred bytes,
 /// and is lost as a whole.
 const GROUP_BYTES: usize = 1 << 15;
@@ -29,6 +33,8 @@ pub(super) enum Fault {
     Order(u64),
     #[error("nothing is stored up to update {0}")]
     Nothing(u64),
+    #[error("it is encrypted: there is nothing to compact")]
+    Opaque,
     #[error("a snapshot row reads back otherwise than it was written")]
     ReadBack,
     #[error("the file of the store is gone: restart yrelay")]
@@ -90,12 +96,13 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
         let id: i64 = tx
             .prepare_cached(
-                "INSERT INTO documents (identifier, seq, bytes, unconfirmed, opened)
-                 VALUES (?1, ?2, ?3, ?4, unixepoch() * 1000)
+                "INSERT INTO documents (identifier, seq, bytes, unconfirmed, opened, opaque)
+                 VALUES (?1, ?2, ?3, ?4, unixepoch() * 1000, ?6)
                  ON CONFLICT (identifier) DO UPDATE SET
                      seq = excluded.seq,
                      bytes = bytes + excluded.bytes,
-                     unconfirmed = coalesce(excluded.unconfirmed, unconfirmed)
+                     unconfirmed = coalesce(excluded.unconfirmed, unconfirmed),
+                     opaque = max(opaque, excluded.opaque)
                      WHERE seq < ?5
                  RETURNING id",
             )?
@@ -105,7 +112,8 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
                     last.seq.cast_signed(),
                     bytes as i64,
                     local,
-                    first.seq.cast_signed()
+                    first.seq.cast_signed(),
+                    work.rows.iter().any(|row| row.is_frame)
                 ],
                 |row| row.get(0),
             )
@@ -141,11 +149,12 @@ fn groups(work: &Work) -> Vec<(u64, u8, Bytes)> {
         let mut bytes = 0;
         let follows = |(row, seq): &(&Row, u64)| {
             bytes += 4 + row.update.len();
-            bytes <= GROUP_BYTES && row.seq == *seq
+            bytes <= GROUP_BYTES && row.seq == *seq && row.is_frame == first.is_frame
         };
         let count = rest.iter().zip(first.seq..).take_while(follows).count().max(1);
         let (group, others) = rest.split_at(count);
         groups.push(match group {
+            _ if first.is_frame => (first.seq + count as u64 - 1, FRAMES, pack_frames(group)),
             [row] => (row.seq, LOG, row.update.clone()),
             _ => (first.seq + count as u64 - 1, GROUP, pack(group)),
         });
@@ -161,6 +170,21 @@ fn pack(rows: &[Row]) -> Bytes {
         packed.extend(&row.update);
     }
     packed.into()
+}
+
+fn pack_frames(rows: &[Row]) -> Bytes {
+    let mut packed = Vec::with_capacity(rows.iter().map(|row| 5 + row.update.len()).sum());
+    for row in rows {
+        packed.extend((1 + row.update.len() as u32).to_le_bytes());
+        packed.push(row.local.into());
+        packed.extend(&row.update);
+    }
+    packed.into()
+}
+
+fn unpack_frames(packed: Bytes) -> Option<Vec<(Bytes, bool)>> {
+    let frame = |frame: Bytes| Some((frame.slice(1..), *frame.first()? == 1));
+    unpack(packed)?.into_iter().map(frame).collect()
 }
 
 fn unpack(mut packed: Bytes) -> Option<Vec<Bytes>> {
@@ -198,6 +222,13 @@ fn insert(
     Ok(())
 }
 
+/// Marks the documents that have frames.
+pub(super) fn mark_opaque(tx: &Connection) -> rusqlite::Result<()> {
+    let mark = "UPDATE documents SET opaque = 1
+                WHERE id IN (SELECT document FROM updates WHERE kind = ?1)";
+    tx.execute(mark, [FRAMES]).map(drop)
+}
+
 /// Writes a row as it was found elsewhere, once. How many that makes?
 pub(super) fn salvage(
     tx: &Transaction<'_>,
@@ -229,6 +260,10 @@ pub(super) fn compact(
     let (Some(id), false) = (id, compaction.snapshot.is_empty()) else {
         return Err(Fault::Nothing(compaction.upto));
     };
+    let frames = "SELECT 1 FROM updates WHERE document = ?1 AND kind = ?2";
+    if tx.prepare_cached(frames)?.exists(params![id, FRAMES])? {
+        return Err(Fault::Opaque);
+    }
     // A group that goes beyond stays.
     let freed: Option<i64> = tx
         .prepare_cached("SELECT sum(length(bytes)) FROM updates WHERE document = ?1 AND seq <= ?2")?
@@ -348,6 +383,10 @@ fn read(
         if kind == SNAPSHOT {
             loaded.snapshot_bytes += bytes.len() as u64;
             loaded.updates.push(bytes);
+        } else if kind == FRAMES {
+            loaded.frames.extend(unpack_frames(bytes).ok_or_else(|| {
+                LoadError::damaged(document, format!("the frames up to {seq} are none"))
+            })?);
         } else {
             let updates = if kind == GROUP { unpack(bytes) } else { Some(vec![bytes]) };
             let updates = updates.ok_or_else(|| {
@@ -376,12 +415,16 @@ pub(super) fn add((mut loaded, mut mark): (Loaded, Option<u64>), works: Vec<Work
         let stored = loaded.seq;
         for row in work.rows.into_iter().filter(|row| row.seq > stored) {
             loaded.seq = row.seq;
-            loaded.log_updates += 1;
-            loaded.log_bytes += row.update.len() as u64;
-            loaded.updates.push(row.update);
             if row.local {
                 mark = Some(row.seq);
             }
+            if row.is_frame {
+                loaded.frames.push((row.update, row.local));
+                continue;
+            }
+            loaded.log_updates += 1;
+            loaded.log_bytes += row.update.len() as u64;
+            loaded.updates.push(row.update);
         }
         if work.unconfirmed {
             mark = Some(loaded.seq);
