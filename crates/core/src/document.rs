@@ -188,7 +188,7 @@ impl Document {
             Input::Tick => self.tick(now),
             Input::Stop => {
                 self.withdraw_awareness(now);
-                self.end_all_openings();
+                self.end_all_openings(now);
             }
         }
     }
@@ -219,14 +219,18 @@ impl Document {
         let opaque = self.kind == Kind::Opaque;
         // What is encrypted only another yrelay confirms.
         let confirms = |up: &Uplink| up.proves() && (!opaque || up.is_fellow());
-        let proves = self.uplink.as_ref().map_or(!opaque || !self.unconfirmed, confirms);
+        let proves = self.uplink.as_ref().is_none_or(confirms);
         let full = self.archive.has_ended();
+        let holds_back = self.clients.values().any(|client| client.opening.holds_back());
         let incomplete = self.replica.is_incomplete() || full;
         let is_sent = |up: &Uplink| if opaque { up.frames.is_empty() } else { up.is_sent() };
         Standing {
             clients: self.clients.len(),
             links: self.links.len(),
-            saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved() && !full,
+            saved: matches!(self.phase, Phase::Loaded)
+                && self.log.is_saved()
+                && !full
+                && !holds_back,
             failing: self.log.is_failing(),
             confirmed: proves.then_some(!self.unconfirmed && !incomplete),
             above: self.has_above(),
@@ -341,7 +345,7 @@ impl Document {
 
     fn tick_clients(&mut self, now: Millis) {
         let mut silent = Vec::new();
-        let mut next = self.end_openings(now);
+        let mut next = self.go_on_with_openings(now);
         for (id, peer) in &mut self.clients {
             if let Stage::Joining { live_at } = peer.stage {
                 if live_at <= now {

@@ -115,6 +115,13 @@ pub const PASSED_FRAMES_MAX: usize = 256;
 /// A program of ELVA sends the three frames of its opening within milliseconds.
 pub const OPENING_MS: u64 = 1_000;
 
+/// Who is told what is kept has dealt with it when it was quiet for this long.
+pub const QUIET_MS: u64 = 1_000;
+/// While somebody writes, it never is: after this long it is asked all the same.
+pub const TOLD_MS: u64 = 5_000;
+/// The answer to its own question has come once it is quiet, within this time, or it never will.
+pub const ANSWER_MS: u64 = 10_000;
+
 /// What went over a link so long before its end has arrived: one that is dead is found sooner.
 pub const DELIVERED_MS: u64 = 60_000;
 

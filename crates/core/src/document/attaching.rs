@@ -54,7 +54,7 @@ impl Document {
 
     pub(super) fn detach(&mut self, now: Millis, peer: PeerId) {
         self.left_out.remove(&peer);
-        self.end_opening(peer);
+        self.end_opening(now, peer);
         if let Some(uplink) = self.uplink.take_if(|up| up.peer == peer) {
             self.detach_opaque_upstream(now, &uplink);
             self.awareness.detach(now, peer, Role::Upstream);

@@ -4,15 +4,15 @@ use bytes::Bytes;
 
 use super::audience::Audience;
 use super::{Document, Kind};
-use crate::Millis;
 use crate::archive::{Kept, Taken};
 use crate::close::CloseReason;
 use crate::event::Output;
 use crate::fellow::{Digest, Message};
 use crate::id::PeerId;
-use crate::opening::Next;
+use crate::opening::{Due, Held, Next};
 use crate::peer::{Role, Stage};
 use crate::uplink::Uplink;
+use crate::{Millis, limits};
 
 impl Document {
     /// The first frame shows that it is one.
@@ -172,16 +172,25 @@ impl Document {
             return;
         }
         if let Some(client) = self.clients.get_mut(&peer) {
-            match client.opening.take(now, frame) {
-                Next::Wait => {
-                    let due = client.opening.due().unwrap_or(Millis::MAX);
-                    self.schedule(due);
+            let is_told = !self.archive.is_empty()
+                || self.uplink.as_ref().is_some_and(|uplink| uplink.is_fellow());
+            let next = client.opening.take(now, frame, is_told);
+            if !client.opening.is_over() {
+                self.schedule(now + limits::QUIET_MS);
+            }
+            match next {
+                Next::Pass => {
                     self.pass_by(now, peer, role, frame, true);
                     return;
                 }
-                Next::Keep(before) => self.keep_held(peer, &before),
+                Next::Wait => return,
+                Next::Keep(before) => self.keep_held(now, peer, before),
             }
         }
+        self.keep_and_pass(now, peer, role, frame);
+    }
+
+    fn keep_and_pass(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
         match self.keep(peer, role, frame) {
             Taken::New => self.broadcast(now, Audience::Live, Some(peer), frame.clone()),
             Taken::Known => {}
@@ -222,38 +231,45 @@ impl Document {
         self.out.push(Output::AppendFrame { seq, frame: frame.clone(), local });
     }
 
-    /// What a client's opening held back is kept after all. It has been passed on.
-    fn keep_held(&mut self, peer: PeerId, held: &[Bytes]) {
-        for frame in held {
-            self.keep(peer, Role::Client, frame);
+    /// What a client's opening held back is kept after all.
+    fn keep_held(&mut self, now: Millis, peer: PeerId, held: Held) {
+        for frame in held.frames {
+            if held.is_passed {
+                self.keep(peer, Role::Client, &frame);
+            } else {
+                self.keep_and_pass(now, peer, Role::Client, &frame);
+            }
         }
     }
 
-    /// The opening of a client ends, as it has taken too long or the client goes.
-    pub(super) fn end_opening(&mut self, peer: PeerId) {
+    /// The opening of a client ends, as the client goes.
+    pub(super) fn end_opening(&mut self, now: Millis, peer: PeerId) {
         if let Some(client) = self.clients.get_mut(&peer) {
             let held = client.opening.end();
-            self.keep_held(peer, &held);
+            self.keep_held(now, peer, held);
         }
     }
 
     /// Nobody will go on with theirs.
-    pub(super) fn end_all_openings(&mut self) {
+    pub(super) fn end_all_openings(&mut self, now: Millis) {
         for peer in self.everyone.clone().iter() {
-            self.end_opening(*peer);
+            self.end_opening(now, *peer);
         }
     }
 
-    /// Ends the openings that take too long. Returns when the next is due.
-    pub(super) fn end_openings(&mut self, now: Millis) -> Millis {
+    /// Lets openings go on. Returns when one of them is due next.
+    pub(super) fn go_on_with_openings(&mut self, now: Millis) -> Millis {
         let mut next = Millis::MAX;
-        let begun =
-            self.clients.iter().filter_map(|(id, client)| Some((*id, client.opening.due()?)));
-        for (peer, due) in begun.collect::<Vec<_>>() {
-            if due <= now {
-                self.end_opening(peer);
-            } else {
-                next = next.min(due);
+        for peer in self.everyone.clone().iter() {
+            let Some(client) = self.clients.get_mut(peer) else { continue };
+            match client.opening.due(now, client.heard_at, client.is_live()) {
+                None => {}
+                Some(Due::At(at)) => next = next.min(at),
+                Some(Due::Keep(held)) => self.keep_held(now, *peer, held),
+                Some(Due::Ask(question)) => {
+                    self.send(now, *peer, question);
+                    next = next.min(now + limits::ANSWER_MS);
+                }
             }
         }
         next

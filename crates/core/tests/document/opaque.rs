@@ -20,7 +20,7 @@ fn opaque() -> Script {
 #[test]
 fn a_first_frame_that_is_a_fernet_token_makes_a_document_opaque() {
     let mut t = opaque();
-    assert!(t.standing().opaque && t.standing().confirmed.is_none());
+    assert!(t.standing().opaque && t.confirmed() == Some(false));
     t.expect(A, &[]);
     t.expect(B, &["gAAAAone"]);
     t.frame(B, "gAAAAtwo");
@@ -118,6 +118,98 @@ fn of_an_opening_the_state_is_kept_and_passed_on_and_the_rest_passed_on_only() {
     t.attach(C);
     while t.room(C) {}
     assert_eq!(t.take(C), [opening[2].clone(), update]);
+}
+
+/// Somebody has opened a document of which three frames are kept, and is told them.
+fn told() -> (Script, [Bytes; 3]) {
+    let mut t = Script::with_frames(&[], &["gAAAA1", "gAAAA2", "gAAAA3"]);
+    t.attach(A);
+    while t.room(A) {}
+    t.take(A);
+    t.attach(C);
+    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    opening.iter().for_each(|frame| t.frame(C, frame.clone()));
+    while t.room(C) {}
+    t.expect(C, &["gAAAA1", "gAAAA2", "gAAAA3"]);
+    t.save();
+    assert_eq!(t.take(A), opening);
+    (t, opening)
+}
+
+/// ELVA's programs say each change that is news to them once more. Their answer to their own
+/// question holds all of that.
+#[test]
+fn what_a_joiner_repeats_is_not_kept_where_it_says_the_same_as_one() {
+    let (mut t, [_, question, _]) = told();
+    for echo in ["gAAAAecho of 1", "gAAAAwritten meanwhile", "gAAAAecho of 3"] {
+        t.wait(limits::QUIET_MS / 2);
+        t.frame(C, echo);
+    }
+    t.expect(A, &[]);
+    assert!(t.frames.len() == 4 && !t.standing().saved);
+    t.wait(limits::QUIET_MS);
+    assert_eq!(t.take(C), [question], "its own");
+    t.frame(C, "gAAAAall that is new to it");
+    t.expect(A, &["gAAAAall that is new to it"]);
+    assert!(!t.standing().saved);
+    t.save();
+    t.wait(limits::QUIET_MS);
+    assert!(t.frames.len() == 5 && t.standing().saved);
+    t.frame(C, "gAAAAat once");
+    t.expect(A, &["gAAAAat once"]);
+    t.wait(60_000);
+    t.expect(C, &["aware nobody", "aware nobody", "aware nobody"]);
+    t.detach(C);
+    assert_eq!(t.frames.len(), 6);
+}
+
+#[test]
+fn what_a_joiner_says_is_kept_where_it_does_not_say_it_as_one() {
+    let all = ["gAAAAone", "gAAAAtwo"];
+    let says = || {
+        let (mut t, _) = told();
+        all.iter().for_each(|frame| t.frame(C, *frame));
+        t.expect(A, &[]);
+        t
+    };
+    // It does not answer, ...
+    let mut t = says();
+    t.wait(limits::QUIET_MS + limits::ANSWER_MS);
+    t.expect(A, &all);
+    assert_eq!(t.frames.len(), 6);
+    // ... it leaves before that, or before it is sure that the answer has come, ...
+    let mut t = says();
+    t.detach(C);
+    t.expect(A, &all);
+    let mut t = says();
+    t.wait(limits::QUIET_MS);
+    t.frame(C, "gAAAAanswer, or not");
+    t.detach(C);
+    t.expect(A, &["gAAAAanswer, or not", "gAAAAone", "gAAAAtwo"]);
+    // ... or the process ends.
+    let mut t = says();
+    t.handle(Input::Stop);
+    t.expect(A, &all);
+    // Who is never quiet is asked all the same, and then all is kept.
+    let mut t = says();
+    let mut asked = 0;
+    for number in 0..200 {
+        t.wait(100);
+        t.frame(C, format!("gAAAA-{number}"));
+        asked += t.take(C).len();
+    }
+    assert_eq!((asked, t.frames.len()), (1, 4 + 2 + 200));
+    assert_eq!(t.take(A).len(), 202);
+}
+
+/// What is here from the beginning is told nothing, and waits for nothing.
+#[test]
+fn who_is_told_nothing_is_kept_at_once() {
+    let (mut t, _) = told();
+    t.wait(limits::QUIET_MS);
+    assert_eq!(t.take(C), [Bytes::new(); 0], "it has said nothing");
+    t.frame(C, "gAAAAat once");
+    assert_eq!(t.frames.len(), 5);
 }
 
 #[test]
@@ -299,6 +391,7 @@ fn what_is_kept_waits_for_the_upstream_however_much_it_is() {
 fn an_upstream_that_is_back_is_asked_once_more_and_sent_what_it_lacks() {
     let mut t = Script::with_frames(&["gAAAAfrom above"], &["gAAAAold"]);
     t.attach(A);
+    while t.room(A) {}
     let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
     opening.iter().for_each(|frame| t.frame(A, frame.clone()));
     t.link_up();

@@ -104,9 +104,9 @@ fn commands_say_that_it_is_encrypted_and_treat_it_as_any_other() {
     let mut author = opened(relay.address(), "a");
     author.binary(&token("a-update"));
     saved(&relay, 2);
-    let update = data.join("update");
+    let update = data.join("vault.y");
     fs::write(&update, b"\x01\x01\x01\x00\x04\x01\x04text\x01x\x00").unwrap();
-    let import = ["import", update.to_str().unwrap(), "--to", "vault"];
+    let import = ["import", update.to_str().unwrap()];
     let look = || {
         assert!(printed(data, &["documents"]).contains("vault  (encrypted)"));
         fails(data, &["export", "vault"], "end-to-end encrypted");
