@@ -117,6 +117,13 @@ impl Downlink {
         self.ask |= self.is_fellow() && !self.greeted && !self.asked;
     }
 
+    /// The same of an encrypted document.
+    pub(crate) fn hail_unread(&mut self) {
+        if self.is_fellow() && !self.greeted && !std::mem::replace(&mut self.asked, true) {
+            self.frames.tell_summary(false);
+        }
+    }
+
     /// All up to here is saved.
     pub(crate) fn saved(&mut self, seq: u64) {
         if let Some((version, _)) = self.question.take_if(|(_, after)| *after <= seq) {

@@ -167,6 +167,9 @@ impl Document {
             self.close(now, peer, reason);
             return;
         }
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.hail_unread();
+        }
         if is_aside || self.archive.is_idle_talk(frame) {
             self.pass_by(now, peer, role, frame, true);
             return;
