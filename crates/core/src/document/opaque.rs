@@ -196,6 +196,10 @@ impl Document {
     fn keep_and_pass(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
         match self.keep(peer, role, frame) {
             Taken::New => self.broadcast(now, Audience::Live, Some(peer), frame.clone()),
+            // A relay that cannot say what it has asks once more what was asked before.
+            Taken::Known if role != Role::Client && !self.is_fellow(peer) => {
+                self.pass_by(now, peer, role, frame, true);
+            }
             Taken::Known => {}
             Taken::Not { .. } => self.pass_by(now, peer, role, frame, false),
         }
@@ -280,7 +284,7 @@ impl Document {
 
     /// Passes on what is not kept.
     fn pass_by(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes, is_aside: bool) {
-        if self.archive.passes_again(frame) {
+        if self.archive.passes_again(frame) && self.is_fellow(peer) {
             return;
         }
         self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());

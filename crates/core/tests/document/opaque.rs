@@ -83,9 +83,14 @@ fn a_frame_that_comes_again_is_kept_and_passed_on_once() {
     t.attach(B);
     t.take(B);
     t.frame(A, "gAAAAone");
-    t.tell("gAAAAone");
     assert_eq!(t.frames.len(), 1);
     t.expect(B, &[]);
+    // Over a server that keeps nothing it may be a question that is asked again, however often.
+    for _ in 0..2 {
+        t.tell("gAAAAone");
+        t.expect(B, &["gAAAAone"]);
+    }
+    assert_eq!(t.frames.len(), 1);
 }
 
 /// A token as ELVA's programs send them: made at this second, of about so many bytes of text.
