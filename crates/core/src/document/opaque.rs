@@ -186,7 +186,10 @@ impl Document {
                     self.pass_by(now, peer, role, frame, true);
                     return;
                 }
-                Next::Wait => return,
+                Next::Wait => {
+                    self.pass_where_nothing_is_kept(frame);
+                    return;
+                }
                 Next::Keep(before) => self.keep_held(now, peer, before),
             }
         }
@@ -298,6 +301,17 @@ impl Document {
             && self.uplink.as_mut().is_some_and(|up| !up.frames.push(frame.clone(), is_aside));
         if refused {
             self.close(now, peer, CloseReason::Backlogged);
+        }
+    }
+
+    /// What a client says while it is told what is kept may be an answer to somebody who is told
+    /// nothing. (If there is no room for it, that one is no worse off than if nobody were here.)
+    fn pass_where_nothing_is_kept(&mut self, frame: &Bytes) {
+        for link in self.links.values_mut().filter(|link| !link.is_fellow()) {
+            link.frames.push(frame.clone(), true);
+        }
+        if let Some(uplink) = self.uplink.as_mut().filter(|uplink| !uplink.is_fellow()) {
+            uplink.frames.push(frame.clone(), true);
         }
     }
 

@@ -207,6 +207,18 @@ fn what_a_joiner_says_is_kept_where_it_does_not_say_it_as_one() {
     assert_eq!(t.take(A).len(), 202);
 }
 
+#[test]
+fn what_a_joiner_says_goes_up_at_once_where_it_may_be_the_answer_to_somebody() {
+    let (mut t, [_, question, _]) = told();
+    t.link_up();
+    while t.pull().is_some() {}
+    t.tell("gAAAAsomebody asks");
+    t.frame(C, "gAAAAan answer");
+    t.expect_up(&["gAAAAan answer"]);
+    t.wait(limits::QUIET_MS);
+    assert_eq!(t.take(C), [Bytes::from("gAAAAsomebody asks"), question]);
+}
+
 /// What is here from the beginning is told nothing, and waits for nothing.
 #[test]
 fn who_is_told_nothing_is_kept_at_once() {
