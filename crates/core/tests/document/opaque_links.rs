@@ -1,6 +1,9 @@
 //! Encrypted documents between two yrelays, and with links below.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use yrelay_core::backoff::Random;
 use yrelay_core::fellow::{self, Message};
 use yrelay_core::id::PeerId;
 
@@ -262,4 +265,63 @@ fn a_link_of_another_kind_is_sent_all_when_it_joins() {
     t.detach(B);
     t.save();
     assert!(t.document.can_evict());
+}
+
+/// Links come and go, relays restart, both sides write: in the end both keep all of it, and whoever
+/// joins either gets each frame once.
+#[test]
+fn whatever_happens_both_sides_end_with_all_of_it() {
+    for seed in 1..300 {
+        let mut random = Random::new(seed);
+        let mut chain = fresh();
+        let mut is_up = true;
+        chain.below.attach(A);
+        chain.above.attach(B);
+        let mut said = BTreeSet::new();
+        for step in 0..40 {
+            let frame = Bytes::from(format!("gAAAA{step}"));
+            match random.upto(7) {
+                0..=2 => {
+                    said.insert(frame.clone());
+                    chain.below.frame(A, frame);
+                }
+                3 => {
+                    said.insert(frame.clone());
+                    chain.above.frame(B, frame);
+                }
+                4 if is_up => chain.run(),
+                5 if !is_up => {
+                    chain.connect();
+                    is_up = true;
+                }
+                kind => {
+                    if std::mem::take(&mut is_up) {
+                        chain.cut();
+                    }
+                    let is_below = kind == 6;
+                    let (relay, client) =
+                        if is_below { (&mut chain.below, A) } else { (&mut chain.above, B) };
+                    relay.save();
+                    relay.restart();
+                    relay.attach(client);
+                    while relay.room(client) {}
+                }
+            }
+        }
+        if !is_up {
+            chain.connect();
+        }
+        chain.run();
+        for relay in [&mut chain.above, &mut chain.below] {
+            relay.attach(C);
+            while relay.room(C) {}
+            let mut told = relay.take(C);
+            told.retain(|frame| frame.starts_with(b"gAAAA"));
+            assert_eq!(told.len(), said.len(), "seed {seed}");
+            assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), said, "seed {seed}");
+        }
+        if !chain.below.frames.is_empty() {
+            assert_eq!(chain.below.confirmed(), Some(true), "seed {seed}");
+        }
+    }
 }
