@@ -72,7 +72,7 @@ impl Archive {
             if bytes.is_empty() {
                 self.has_ended = true;
             } else {
-                self.put(bytes, None, is_local);
+                self.put(Fnv::of(&bytes), bytes, None, is_local);
             }
         }
     }
@@ -82,7 +82,8 @@ impl Archive {
         if self.takes == Takes::Nothing {
             return Taken::Not { ends: false };
         }
-        if self.known.contains(&Fnv::of(frame)) {
+        let hash = Fnv::of(frame);
+        if self.known.contains(&hash) {
             return Taken::Known;
         }
         let fits = self.frames.len() < limits::ARCHIVE_FRAMES_MAX
@@ -92,12 +93,11 @@ impl Archive {
             self.has_ended |= ends;
             return Taken::Not { ends };
         }
-        self.put(frame.clone(), Some(from), is_local);
+        self.put(hash, frame.clone(), Some(from), is_local);
         Taken::New
     }
 
-    fn put(&mut self, bytes: Bytes, from: Option<PeerId>, is_local: bool) {
-        let hash = Fnv::of(&bytes);
+    fn put(&mut self, hash: u128, bytes: Bytes, from: Option<PeerId>, is_local: bool) {
         if self.known.insert(hash) {
             self.bytes += bytes.len();
             let digest = self.digest() ^ hash;
