@@ -73,6 +73,10 @@ impl Document {
     /// arrived, and asked again what the clients asked when they came: whoever is behind it
     /// answers. Who has not asked, as far as we know, comes anew and does.
     pub(super) fn attach_opaque_upstream(&mut self, now: Millis) {
+        if !self.archive.takes_all() {
+            // What was said meanwhile nobody else knows.
+            self.send_away(now, &self.everyone.clone());
+        }
         let Some(uplink) = &mut self.uplink else { return };
         uplink.frames.kept(self.archive.len(), true);
         if uplink.is_fellow() {
@@ -88,8 +92,13 @@ impl Document {
                 _ => silent.push(*peer),
             }
         }
-        for peer in silent {
-            self.close(now, peer, CloseReason::Resync);
+        self.send_away(now, &silent);
+    }
+
+    /// They exchange all they have when they come anew.
+    fn send_away(&mut self, now: Millis, clients: &[PeerId]) {
+        for peer in clients {
+            self.close(now, *peer, CloseReason::Resync);
         }
     }
 
@@ -175,8 +184,8 @@ impl Document {
             return;
         }
         if let Some(client) = self.clients.get_mut(&peer) {
-            let is_told = !self.archive.is_empty()
-                || self.uplink.as_ref().is_some_and(|uplink| uplink.is_fellow());
+            let keeps_above = self.uplink.as_ref().is_some_and(|uplink| uplink.is_fellow());
+            let is_told = self.archive.takes_all() && (!self.archive.is_empty() || keeps_above);
             let next = client.opening.take(now, frame, is_told);
             if !client.opening.is_over() {
                 self.schedule(now + limits::QUIET_MS);

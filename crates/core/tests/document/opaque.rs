@@ -435,6 +435,25 @@ fn an_upstream_that_is_back_is_asked_once_more_and_sent_what_it_lacks() {
 }
 
 #[test]
+fn where_nothing_is_kept_all_come_anew_when_the_upstream_is_back() {
+    let ups: [fn(&mut Script); 2] = [Script::link_up, Script::fellow_up];
+    for up in ups {
+        let mut t = Script::passing();
+        up(&mut t);
+        t.attach(A);
+        let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+        opening.iter().for_each(|frame| t.frame(A, frame.clone()));
+        t.attach(B);
+        t.frame(A, "gAAAAat once");
+        t.expect(B, &["gAAAAat once"]);
+        t.link_down();
+        t.frame(A, "gAAAAwhile it is away");
+        up(&mut t);
+        assert_eq!(t.closed.get(&A), Some(&CloseReason::Resync));
+    }
+}
+
+#[test]
 fn who_has_not_been_seen_to_ask_comes_anew_when_the_upstream_is_back() {
     let mut t = opaque();
     t.link_up();
