@@ -44,7 +44,9 @@ struct Play {
     peers: u64,
     here: [Option<PeerId>; PLACES],
     attached: BTreeMap<PeerId, Place>,
-    /// All that was given to the store.
+    /// Frames that were given to the store.
+    frames: Vec<Bytes>,
+    /// All else that was given to the store.
     stored: Replica,
     last_seq: u64,
     saved_seq: u64,
@@ -54,6 +56,7 @@ struct Play {
 impl Play {
     fn new(tape: &mut Tape<'_>) -> Self {
         let document = match tape.below(4) {
+            0 if tape.flag() => Document::passing(1),
             0 => Document::opaque(1),
             1 if tape.flag() => Document::new(1).volatile(),
             1 => Document::new(1).at_the_top(),
@@ -67,6 +70,7 @@ impl Play {
             peers: 0,
             here: [None; PLACES],
             attached: BTreeMap::new(),
+            frames: Vec::new(),
             stored: Replica::default(),
             last_seq: 0,
             saved_seq: 0,
@@ -149,7 +153,7 @@ impl Play {
     }
 
     fn say_to_a_fellow(&self, tape: &mut Tape<'_>) -> Bytes {
-        match tape.below(4) {
+        match tape.below(6) {
             0 => {
                 let vector = StateVector::decode(tape.bytes()).unwrap_or_default();
                 let deletes =
@@ -161,6 +165,11 @@ impl Play {
                 let kept = [Kept::Disk, Kept::Top, Kept::Memory][tape.below(3)];
                 fellow::saved(u64::from(tape.byte()), kept)
             }
+            3 => {
+                let frame = [b"gAAAA", tape.bytes()].concat();
+                if tape.flag() { fellow::opaque(&frame) } else { fellow::aside(&frame) }
+            }
+            4 => fellow::archive(u64::from(tape.byte()), &[tape.byte(); 16], tape.flag()),
             _ => fellow::leave(),
         }
     }
@@ -188,7 +197,12 @@ impl Play {
             };
             let replica = Box::new(self.stored.clone());
             let unconfirmed = tape.flag();
-            self.handle(Input::Loaded { replica, log, tail: Vec::new(), unconfirmed });
+            let tail = Vec::new();
+            let frames = match tape.below(3) {
+                0 => vec![(tape.bytes().to_vec().into(), tape.flag()); tape.below(3)],
+                _ => Vec::new(),
+            };
+            self.handle(Input::Loaded { replica, log, tail, frames, unconfirmed });
         }
         let here = self.here;
         self.attached.retain(|peer, _| here.contains(&Some(*peer)));
@@ -219,6 +233,12 @@ impl Play {
                 let update = Update::parse(update).expect("what is stored has passed the gate");
                 self.stored.apply(&update);
             }
+            Output::AppendFrame { seq, frame, .. } => {
+                assert_eq!(seq, self.last_seq + 1);
+                self.last_seq = seq;
+                assert!(!self.frames.contains(&frame), "it is kept once");
+                self.frames.push(frame);
+            }
             Output::Broadcast { to, except, bytes } => {
                 for peer in to.iter().filter(|peer| Some(**peer) != except) {
                     self.told(*peer, &bytes);
@@ -241,6 +261,7 @@ impl Play {
             Output::Confirmed { seq } => assert!(seq <= self.last_seq),
             Output::Habit(_)
             | Output::Lost
+            | Output::ArchiveFull
             | Output::Refused { .. }
             | Output::Ignored { .. }
             | Output::LeftOut { .. }

@@ -92,6 +92,10 @@ pub(crate) fn fellow(bytes: &[u8]) {
         fellow::Message::Ask { version } => fellow::ask(*version),
         fellow::Message::Saved { version, kept } => fellow::saved(*version, *kept),
         fellow::Message::Opaque(frame) => fellow::opaque(frame),
+        fellow::Message::Aside(frame) => fellow::aside(frame),
+        fellow::Message::Archive { count, digest, covers } => {
+            fellow::archive(*count, digest, *covers)
+        }
         fellow::Message::Leave => fellow::leave(),
         fellow::Message::Refused { .. } => return,
     };

@@ -27,8 +27,8 @@ fn elva_37_lists_what_its_editors_ask_for() {
     let _secret = editor.open_secret("secret", "hunter2");
     plain.append("x");
     volatile.append("x");
-    let expected = "broadcast\t1\t\nplain\t1\tpermanent,persistent\nsecret\t1\tsecret\n\
-                    volatile\t1\tpersistent\n";
+    let expected = "broadcast\t1\t\nplain\t1\tpermanent,persistent\n\
+                    secret\t1\tpermanent,persistent,secret\nvolatile\t1\tpersistent\n";
     eventually_eq("the list is complete", rooms, &expected.to_owned());
     let other = Client::start(Kind::Elva37, &relay.url());
     let twin = other.open_asking("volatile", &json!({"permanent": false}));

@@ -216,7 +216,8 @@ fn open(replica: Replica) -> Result<(Document, Vec<Output>)> {
     let mut document = Document::new(1).at_the_top();
     let (replica, log) = (Box::new(replica), LogSize { last_seq: 1, ..LogSize::default() });
     let mut out = Vec::new();
-    let loaded = Input::Loaded { replica, log, tail: Vec::new(), unconfirmed: false };
+    let (tail, frames) = (Vec::new(), Vec::new());
+    let loaded = Input::Loaded { replica, log, tail, frames, unconfirmed: false };
     document.handle(0, loaded, &mut out);
     for peer in (1..=CLIENTS).map(PeerId) {
         document.handle(0, Input::Attach { peer }, &mut out);

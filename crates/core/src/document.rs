@@ -11,18 +11,21 @@ mod fellows;
 mod frames;
 mod gaps;
 mod held;
+mod opaque;
 mod presence;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::{Archive, Takes};
 use crate::awareness::Awareness;
 use crate::backoff::Random;
 use crate::close::CloseReason;
 use crate::downlink::Downlink;
-use crate::event::{Habit, Input, Output, Standing};
+use crate::event::{Habit, Input, Output};
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Stage};
@@ -40,6 +43,10 @@ pub struct Document {
     phase: Phase,
     kind: Kind,
     replica: Replica,
+    /// If it is encrypted.
+    archive: Archive,
+    /// So many frames of that have arrived above, where the upstream is no yrelay.
+    delivered: usize,
     log: Log,
     awareness: Awareness,
     clients: BTreeMap<PeerId, Peer>,
@@ -93,6 +100,8 @@ impl Document {
             phase: Phase::Loading(Held::default()),
             kind: Kind::Unknown,
             replica: Replica::default(),
+            archive: Archive::default(),
+            delivered: 0,
             log: Log::default(),
             awareness: Awareness::default(),
             clients: BTreeMap::new(),
@@ -115,7 +124,14 @@ impl Document {
 
     /// A document that is known to be end-to-end encrypted, whatever its frames look like.
     pub fn opaque(seed: u64) -> Self {
-        Self { kind: Kind::Opaque, ..Self::new(seed) }
+        let archive = Archive::new(Takes::All);
+        Self { kind: Kind::Opaque, archive, ..Self::new(seed) }
+    }
+
+    /// A document whose frames are passed on unread, and not kept.
+    pub fn passing(seed: u64) -> Self {
+        let archive = Archive::new(Takes::Nothing);
+        Self { archive, ..Self::opaque(seed) }
     }
 
     /// A document of a relay that has nobody above it.
@@ -134,7 +150,8 @@ impl Document {
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading(_), Input::Loaded { replica, log, tail, unconfirmed }) => {
+            (Phase::Loading(_), Input::Loaded { replica, log, tail, frames, unconfirmed }) => {
+                self.archive.load(frames);
                 self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
             (Phase::Loading(_), Input::LoadFailed) => self.load_failed(),
@@ -175,7 +192,10 @@ impl Document {
             Input::Lost => self.lost(),
             Input::Compacted { result } => self.compacted(result),
             Input::Tick => self.tick(now),
-            Input::Stop => self.withdraw_awareness(now),
+            Input::Stop => {
+                self.withdraw_awareness(now);
+                self.end_all_openings(now);
+            }
         }
     }
 
@@ -187,51 +207,11 @@ impl Document {
         }
     }
 
-    /// Whether it may leave memory: nobody is here and all of it is saved.
-    pub fn can_evict(&self) -> bool {
-        let waits_for_proof =
-            |up: &Uplink| up.may_prove() && (self.unconfirmed || up.waits_for_answer());
-        matches!(self.phase, Phase::Loaded)
-            && self.clients.is_empty()
-            && self.links.values().all(Downlink::is_idle)
-            && self.log.is_saved()
-            && !self.log.is_compacting()
-            && self.uplink.as_ref().is_none_or(|up| up.is_idle() && !waits_for_proof(up))
-    }
-
-    /// How it stands.
-    pub fn standing(&self) -> Standing {
-        let proves = self.uplink.as_ref().is_none_or(Uplink::proves);
-        let incomplete = self.replica.is_incomplete();
-        Standing {
-            clients: self.clients.len(),
-            links: self.links.len(),
-            saved: matches!(self.phase, Phase::Loaded) && self.log.is_saved(),
-            failing: self.log.is_failing(),
-            confirmed: (proves && self.kind != Kind::Opaque)
-                .then_some(!self.unconfirmed && !incomplete),
-            above: self.has_above(),
-            sent: self.uplink.as_ref().is_some_and(Uplink::is_sent),
-            withheld: self.uplink.as_ref().and_then(Uplink::withheld),
-            incomplete,
-            opaque: self.kind == Kind::Opaque,
-            bytes: self.replica.bytes(),
-        }
-    }
-
-    /// Whether the upstream has not confirmed all of it.
-    pub fn is_unconfirmed(&self) -> bool {
-        self.unconfirmed
-    }
-
-    /// Whether the store has anything of it.
-    pub fn is_stored(&self) -> bool {
-        self.log.last_seq() > 0
-    }
-
     fn loaded(&mut self, now: Millis, replica: Replica, log: Log, unconfirmed: bool) {
         let loaded = std::mem::replace(&mut self.phase, Phase::Loaded);
-        if self.kind == Kind::Unknown && !replica.is_empty() {
+        if !self.archive.is_empty() {
+            self.kind = Kind::Opaque;
+        } else if self.kind == Kind::Unknown && !replica.is_empty() {
             self.kind = Kind::Yjs;
         }
         self.replica = replica;
@@ -253,31 +233,38 @@ impl Document {
 
     fn room(&mut self, now: Millis, peer: PeerId, bytes_max: usize) {
         let kept = self.kept();
+        if let Some(bytes) = self.frame_below(now, peer) {
+            self.out.push(Output::Send { peer, bytes });
+            return;
+        }
         if let Some(link) = self.links.get_mut(&peer) {
             if let Some(bytes) = link.pull(bytes_max, &self.replica, &self.awareness, kept) {
                 self.out.push(Output::Send { peer, bytes });
             }
             return;
         }
-        match &mut self.uplink {
+        match &self.uplink {
             Some(uplink) if uplink.peer == peer => {
                 self.uplink_ready = false;
                 let version = self.log.last_seq();
-                let message = uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
-                if let Some(bytes) = message {
+                let frame = self.frame_above(now);
+                let Some(uplink) = &mut self.uplink else { return };
+                let pull = || uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
+                if let Some(bytes) = frame.or_else(pull) {
                     self.out.push(Output::Send { peer, bytes });
                 }
             }
             _ => {
                 if !self.acknowledge_on(now, peer) {
                     self.answer_on(now, peer, bytes_max);
+                    self.replay_on(now, peer);
                 }
             }
         }
     }
 
     fn compact_if_worth(&mut self) {
-        if self.log.wants_compaction() {
+        if self.log.wants_compaction() && self.kind != Kind::Opaque {
             self.log.freeze();
             let frozen = Box::new(self.replica.clone());
             self.out.push(Output::Compact { frozen, upto_seq: self.log.last_seq() });
@@ -313,7 +300,7 @@ impl Document {
 
     fn tick_clients(&mut self, now: Millis) {
         let mut silent = Vec::new();
-        let mut next = Millis::MAX;
+        let mut next = self.go_on_with_openings(now);
         for (id, peer) in &mut self.clients {
             if let Stage::Joining { live_at } = peer.stage {
                 if live_at <= now {

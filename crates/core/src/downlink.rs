@@ -31,7 +31,7 @@ pub(crate) struct Downlink {
     /// It was said on this link.
     asked: bool,
     /// They have said what they hold.
-    greeted: bool,
+    pub(crate) greeted: bool,
     /// When they were last asked to close a gap.
     asked_at: Option<Millis>,
     /// What they hold, until they are answered, and how long that waits at most.
@@ -41,7 +41,7 @@ pub(crate) struct Downlink {
     receipt: Receipt,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// It has been announced as ready and not yet given room.
     pub(crate) is_announced: bool,
 }
@@ -117,6 +117,13 @@ impl Downlink {
         self.ask |= self.is_fellow() && !self.greeted && !self.asked;
     }
 
+    /// The same of an encrypted document.
+    pub(crate) fn hail_unread(&mut self) {
+        if self.is_fellow() && !self.greeted && !std::mem::replace(&mut self.asked, true) {
+            self.frames.tell_summary(false);
+        }
+    }
+
     /// All up to here is saved.
     pub(crate) fn saved(&mut self, seq: u64) {
         if let Some((version, _)) = self.question.take_if(|(_, after)| *after <= seq) {
@@ -151,11 +158,6 @@ impl Downlink {
     /// These are to hear how these ids stand.
     pub(crate) fn announce(&mut self, ids: impl IntoIterator<Item = u64>) {
         self.awareness.extend(ids);
-    }
-
-    /// A frame of an opaque document; refused if too many wait.
-    pub(crate) fn forward(&mut self, frame: Bytes) -> bool {
-        self.frames.push(frame)
     }
 
     /// Asks for what is missing before a gap, unless that was asked just now.
@@ -195,9 +197,6 @@ impl Downlink {
         kept: Kept,
     ) -> Option<Bytes> {
         self.is_announced = false;
-        if let Some(frame) = self.frames.pop() {
-            return Some(if self.is_fellow() { fellow::opaque(&frame) } else { frame });
-        }
         if self.is_fellow() && std::mem::take(&mut self.ask) {
             self.asked = true;
             return Some(fellow::have(&replica.state_vector(), replica.deletes()));

@@ -22,6 +22,8 @@ pub enum Input {
         log: LogSize,
         /// The last rows of the log, oldest first.
         tail: Vec<Update>,
+        /// Frames, if it is encrypted, oldest first, and whether they were written below us.
+        frames: Vec<(Bytes, bool)>,
         /// The upstream has not confirmed all of it.
         unconfirmed: bool,
     },
@@ -127,6 +129,17 @@ pub enum Output {
         /// Written below us: the upstream does not hold it yet.
         local: bool,
     },
+    /// Save a frame of an encrypted document. An empty one says that no more are kept.
+    AppendFrame {
+        /// Its place, one after the last.
+        seq: u64,
+        /// What to save.
+        frame: Bytes,
+        /// Written below us: the upstream does not hold it yet.
+        local: bool,
+    },
+    /// No more frames of this encrypted document are kept: there are too many. Said once.
+    ArchiveFull,
     /// The upstream has proved that it holds everything up to here.
     Confirmed {
         /// Sequence number.
@@ -243,6 +256,8 @@ pub enum Withheld {
     WideIds,
     /// It lets us read only.
     ReadOnly,
+    /// It is encrypted, and the server takes nothing that it cannot read.
+    Encrypted,
 }
 
 /// How a document stands, for people.
@@ -264,10 +279,11 @@ pub struct Standing {
     pub sent: bool,
     /// Kept from the upstream, and why.
     pub withheld: Option<Withheld>,
-    /// Something is missing before some of what is held.
+    /// Something is missing before some of what is held; or it is encrypted, and no more of its
+    /// frames are kept.
     pub incomplete: bool,
-    /// End-to-end encrypted: relayed unread, nothing stored.
+    /// End-to-end encrypted: relayed unread, its frames kept as they are.
     pub opaque: bool,
-    /// Bytes of the replica.
+    /// Bytes of the replica, or of the frames.
     pub bytes: usize,
 }

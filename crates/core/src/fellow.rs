@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::close::CloseReason;
 use crate::decode::{DecodeError, Fault, Reader, put_var_bytes, put_varuint};
+use crate::fnv::Fnv;
 use crate::id_set::IdSet;
 use crate::limits;
 use crate::link;
@@ -22,11 +23,13 @@ const LEAVE: u64 = 103;
 const REFUSED: u64 = 104;
 const COUNT: u64 = 105;
 const OPAQUE: u64 = 106;
+const ASIDE: u64 = 107;
+const ARCHIVE: u64 = 108;
 
 const TOP: u64 = 1;
 const MEMORY: u64 = 2;
 
-/// A digest of a delete set: equal for equal sets.
+/// A digest of a set: equal for equal sets.
 pub type Digest = [u8; 16];
 
 /// A message about one document.
@@ -54,6 +57,19 @@ pub enum Message {
     /// A frame of an encrypted document, as its program wrote it. (What those begin with is
     /// nobody's business.)
     Opaque(Bytes),
+    /// One that need not be kept: what a program asks when it comes, for all that its relay can tell.
+    Aside(Bytes),
+    /// Which frames of an encrypted document the sender keeps. It is answered with those that it
+    /// lacks, and by the side above first with the same.
+    Archive {
+        /// How many.
+        count: u64,
+        /// Of all of them, in any order.
+        digest: Digest,
+        /// All that the other side has said it keeps is among them. The side below does not know
+        /// when it speaks first; if it is not answered with this, it says so next.
+        covers: bool,
+    },
     /// From below: nobody there has the document open any more.
     Leave,
     /// From above: the document is not taken.
@@ -169,6 +185,20 @@ pub fn opaque(frame: &[u8]) -> Bytes {
     [&[OPAQUE as u8], frame].concat().into()
 }
 
+/// See [`Message::Aside`].
+pub fn aside(frame: &[u8]) -> Bytes {
+    [&[ASIDE as u8], frame].concat().into()
+}
+
+/// See [`Message::Archive`].
+pub fn archive(count: u64, digest: &Digest, covers: bool) -> Bytes {
+    let mut out = vec![ARCHIVE as u8];
+    put_varuint(&mut out, count);
+    put_var_bytes(&mut out, digest);
+    put_varuint(&mut out, covers.into());
+    out.into()
+}
+
 /// See [`Message::Leave`].
 pub fn leave() -> Bytes {
     Bytes::from_static(&[LEAVE as u8])
@@ -199,9 +229,7 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
     let message = match reader.varuint()? {
         HAVE => {
             let vector = StateVector::decode(reader.var_bytes()?)?;
-            let digest = reader.var_bytes()?;
-            let digest = digest.try_into().map_err(|_| reader.fault(Fault::EndOfInput))?;
-            Message::Have { vector, digest }
+            Message::Have { vector, digest: take_digest(&mut reader)? }
         }
         SAVED => {
             let mut body = Reader::new(reader.var_bytes()?);
@@ -219,6 +247,12 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
             }
         }
         OPAQUE => Message::Opaque(frame.slice(reader.offset()..)),
+        ASIDE => Message::Aside(frame.slice(reader.offset()..)),
+        ARCHIVE => {
+            let count = reader.varuint()?;
+            let digest = take_digest(&mut reader)?;
+            Message::Archive { count, digest, covers: reader.varuint()? == 1 }
+        }
         LEAVE => Message::Leave,
         REFUSED => {
             let code = reader.varuint()?;
@@ -230,22 +264,20 @@ pub fn decode(frame: &Bytes) -> Result<Option<Message>, DecodeError> {
     Ok(Some(message))
 }
 
-/// FNV-1a, 128 bits wide: not against whoever can write the document, who needs no collision to
-/// spoil it, but against chance.
+fn take_digest(reader: &mut Reader<'_>) -> Result<Digest, DecodeError> {
+    let digest = reader.var_bytes()?;
+    digest.try_into().map_err(|_| reader.fault(Fault::EndOfInput))
+}
+
+/// A digest of a delete set.
 pub fn digest(deletes: &IdSet) -> Digest {
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    let mut feed = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u128::from(*byte)).wrapping_mul(PRIME);
-        }
-    };
+    let mut fnv = Fnv::new();
     for (client, range) in deletes.iter() {
-        feed(&client.to_le_bytes());
-        feed(&range.start.to_le_bytes());
-        feed(&range.end.to_le_bytes());
+        fnv.feed(&client.to_le_bytes());
+        fnv.feed(&range.start.to_le_bytes());
+        fnv.feed(&range.end.to_le_bytes());
     }
-    hash.to_le_bytes()
+    fnv.digest().to_le_bytes()
 }
 
 /// Counts the frames of a link in both directions, so that none is lost unnoticed: not even by
@@ -320,14 +352,19 @@ mod tests {
             (saved(9, Kept::Memory), Message::Saved { version: 9, kept: Kept::Memory }),
             (leave(), Message::Leave),
             (opaque(b"gAAAA"), Message::Opaque(b"gAAAA".as_slice().into())),
+            (aside(b"gAAAA"), Message::Aside(b"gAAAA".as_slice().into())),
+            (
+                archive(300, &[7; 16], true),
+                Message::Archive { count: 300, digest: [7; 16], covers: true },
+            ),
             (
                 refused(Refusal::TooLarge, "too large"),
                 Message::Refused { code: 3, reason: "too large".into() },
             ),
         ] {
             assert_eq!(decode(&bytes), Ok(Some(message)));
-            let is_opaque = bytes.starts_with(&[OPAQUE as u8]);
-            let ends = if is_opaque { 0..1 } else { 0..bytes.len() };
+            let is_unread = bytes.ends_with(b"gAAAA");
+            let ends = if is_unread { 0..1 } else { 0..bytes.len() };
             assert!(ends.into_iter().all(|end| decode(&bytes.slice(..end)).is_err()));
         }
         assert_eq!(decode(&Bytes::from_static(&[0, 0, 1, 0])), Ok(None));

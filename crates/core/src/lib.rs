@@ -28,9 +28,13 @@ pub mod awareness;
 pub mod backoff;
 pub mod close;
 
+mod archive;
 mod downlink;
+mod fernet;
+mod fnv;
 mod frames;
 mod log;
+mod opening;
 mod outflow;
 mod peer;
 mod uplink;

@@ -95,10 +95,35 @@ pub const CLIENT_CHUNK_BYTES_MAX: usize = 768 * 1024;
 /// So much is remembered and shown of why another relay does not take a document.
 pub const REASON_CHARS_MAX: usize = 256;
 
-/// Frames and bytes of an opaque document that wait for the upstream.
+/// Frames and bytes of an opaque document that are not kept and wait for a link.
 pub const OPAQUE_FRAMES_MAX: usize = 1_024;
 /// See [`OPAQUE_FRAMES_MAX`].
 pub const OPAQUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Frames of an opaque document that are kept. A program that is open and idle sends one each 15 s:
+/// three weeks of that, or some days of writing. Who joins has to decrypt them all, in about 5 s.
+pub const ARCHIVE_FRAMES_MAX: usize = 131_072;
+/// Their bytes, all of which are in memory while the document is: what one paste of each hour of a
+/// month comes to, or what who joins over 100 Mbit/s waits 3 s for.
+pub const ARCHIVE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What each takes in memory beside its bytes.
+pub const ARCHIVE_FRAME_BYTES: usize = 128;
+
+/// Frames that are not kept and have been passed on lately: so many are known when they come back.
+pub const PASSED_FRAMES_MAX: usize = 256;
+
+/// A program of ELVA sends the three frames of its opening within milliseconds.
+pub const OPENING_MS: u64 = 1_000;
+
+/// Who is told what is kept has dealt with it when it was quiet for this long.
+pub const QUIET_MS: u64 = 1_000;
+/// While somebody writes, it never is: after this long it is asked all the same.
+pub const TOLD_MS: u64 = 5_000;
+/// The answer to its own question has come once it is quiet, within this time, or it never will.
+pub const ANSWER_MS: u64 = 10_000;
+
+/// What went over a link so long before its end has arrived: one that is dead is found sooner.
+pub const DELIVERED_MS: u64 = 60_000;
 
 /// A client that sends no step 1 gets live updates after this time.
 pub const STEP_1_PATIENCE_MS: u64 = 1_000;

@@ -20,6 +20,8 @@ pub(crate) struct Log {
     /// Appends that are not saved yet, in order.
     unsaved: VecDeque<(u64, Update)>,
     unsaved_bytes: usize,
+    /// Frames of an encrypted document that are not saved yet, in order: their lengths.
+    unsaved_frames: VecDeque<(u64, usize)>,
     /// What to send once all up to a sequence number is saved.
     acks: VecDeque<Ack>,
     acks_bytes: usize,
@@ -105,6 +107,14 @@ impl Log {
         self.last
     }
 
+    /// Takes the next sequence number for a frame of an encrypted document.
+    pub(crate) fn append_frame(&mut self, bytes: usize) -> u64 {
+        self.last += 1;
+        self.unsaved_frames.push_back((self.last, bytes));
+        self.unsaved_bytes += bytes + ENTRY_BYTES;
+        self.last
+    }
+
     /// Queues a message for the time when all that is appended so far is saved; hands it back
     /// if that is so already.
     pub(crate) fn acknowledge(&mut self, peer: PeerId, message: Bytes) -> Option<Bytes> {
@@ -129,6 +139,10 @@ impl Log {
         while let Some((_, update)) = self.unsaved.pop_front_if(|(seq, _)| *seq <= self.saved) {
             self.unsaved_bytes -= update.bytes().len() + ENTRY_BYTES;
             self.recent.push(update);
+        }
+        while let Some((_, bytes)) = self.unsaved_frames.pop_front_if(|(seq, _)| *seq <= self.saved)
+        {
+            self.unsaved_bytes -= bytes + ENTRY_BYTES;
         }
         let mut due = Vec::new();
         while let Some(ack) = self.acks.pop_front_if(|ack| ack.after <= self.saved) {

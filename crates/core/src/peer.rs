@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::log::ENTRY_BYTES;
+use crate::opening::Opening;
 use crate::replica::{Applied, Want};
 use crate::state_vector::StateVector;
 use crate::{Millis, limits};
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) heard_at: Millis,
     /// When it was last asked to close a gap.
     pub(crate) asked_at: Option<Millis>,
+    /// How it opens an encrypted document.
+    pub(crate) opening: Opening,
     /// It announced awareness beyond the limits before.
     pub(crate) warned: bool,
 }
@@ -94,6 +97,11 @@ pub(crate) enum Stage {
         /// Its step 2 has been sent; what remains stands beyond gaps.
         complete: bool,
     },
+    /// It is being sent what is kept of an encrypted document.
+    Replaying {
+        /// The place of the next frame.
+        next: usize,
+    },
     /// It is up to date and stays so.
     Live,
 }
@@ -107,6 +115,7 @@ impl Peer {
             acks: Acks::default(),
             heard_at: now,
             asked_at: None,
+            opening: Opening::default(),
             warned: false,
         }
     }
@@ -115,7 +124,7 @@ impl Peer {
     pub(crate) fn lacks(&mut self, news: &Applied) -> bool {
         let idle = self.want.is_empty();
         match &self.stage {
-            Stage::Joining { .. } | Stage::Live => return false,
+            Stage::Joining { .. } | Stage::Replaying { .. } | Stage::Live => return false,
             Stage::Waiting { holds, .. } => {
                 for (client, range) in news.structs.iter() {
                     let lacked = range.start.max(holds.get(client))..range.end;

@@ -44,7 +44,7 @@ pub(crate) struct Uplink {
     joiner: Option<(Millis, Want)>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// What was known of it before.
     habit: Habit,
     /// It did not answer in time: it proves nothing, as far as we know.
@@ -177,6 +177,11 @@ impl Uplink {
         }
     }
 
+    /// Whether it passes frames on that it cannot read.
+    pub(crate) fn carries_frames(&self) -> bool {
+        self.dialect != Dialect::Hocuspocus && !self.has_greeted()
+    }
+
     /// Whether a proof may still come.
     pub(crate) fn may_prove(&self) -> bool {
         self.proves() && self.withheld().is_none()
@@ -229,11 +234,6 @@ impl Uplink {
         if self.stage != Stage::Dormant {
             self.awareness.extend(ids);
         }
-    }
-
-    /// A frame of an opaque document; refused if too many wait.
-    pub(crate) fn forward(&mut self, frame: Bytes) -> bool {
-        self.frames.push(frame)
     }
 
     /// Asks for what is missing before a gap, soon.

@@ -139,8 +139,8 @@ impl Disk {
     pub(crate) fn load(&self, id: &DocumentId) -> Input {
         let mut replica = Box::new(Replica::default());
         let Some(committed) = self.committed.get(id) else {
-            let (log, tail) = (LogSize::default(), Vec::new());
-            return Input::Loaded { replica, log, tail, unconfirmed: false };
+            let (log, tail, frames) = (LogSize::default(), Vec::new(), Vec::new());
+            return Input::Loaded { replica, log, tail, frames, unconfirmed: false };
         };
         for update in committed.updates() {
             let update = Update::parse(update.clone()).expect("what is stored parses");
@@ -155,7 +155,8 @@ impl Disk {
         };
         let rows = committed.rows.iter().map(|(_, update)| update.clone());
         let tail = rows.map(|row| Update::parse(row).expect("what is stored parses")).collect();
-        Input::Loaded { replica, log, tail, unconfirmed: committed.unconfirmed.is_some() }
+        let (frames, unconfirmed) = (Vec::new(), committed.unconfirmed.is_some());
+        Input::Loaded { replica, log, tail, frames, unconfirmed }
     }
 
     /// All that was ever committed of a document.

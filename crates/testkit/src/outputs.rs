@@ -40,6 +40,9 @@ impl Service {
                 self.disk.append(id, seq, update, local);
                 self.commit_soon(net);
             }
+            Output::AppendFrame { .. } | Output::ArchiveFull => {
+                unreachable!("{id}: nobody encrypts here")
+            }
             Output::Confirmed { seq } => {
                 self.note_proof(id);
                 self.disk.confirm(id, seq);

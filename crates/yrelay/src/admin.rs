@@ -69,7 +69,7 @@ pub(crate) async fn answer(admin: Option<&Admin>, request: Request<Incoming>) ->
     };
     done.unwrap_or_else(|fault| match fault {
         Fault::Unknown(_) => plain(StatusCode::NOT_FOUND, &fault.to_string()),
-        Fault::Other(line) => plain(StatusCode::CONFLICT, &line),
+        Fault::Encrypted(_) | Fault::Other(_) => plain(StatusCode::CONFLICT, &fault.to_string()),
     })
 }
 

@@ -90,11 +90,12 @@ fn table(documents: &[Listed]) -> String {
             Some(false) => "no",
         };
         text += &format!(
-            "{:>10}  {:>7}  {confirmed:9}  {:10}  {}\n",
+            "{:>10}  {:>7}  {confirmed:9}  {:10}  {}{}\n",
             size(document.bytes),
             document.clients,
             opened(now.saturating_sub(document.opened)),
             printable(&document.identifier),
+            if document.opaque { "  (encrypted)" } else { "" },
         );
     }
     text

@@ -1,5 +1,6 @@
 //! Documents that nobody uses leave memory, and make room for others.
 
+use yrelay_core::event::Standing;
 use yrelay_core::id::DocumentId;
 
 use crate::keeping::Keeping;
@@ -49,10 +50,11 @@ impl State {
                 tracing::info!(document = %id, "forgotten: nobody opens it, and the server has it");
                 relay.store.forget(&id);
             } else if slot.document.is_stored() && slot.keeping == Keeping::Stored {
-                let bytes = slot.document.standing().bytes as u64;
-                let unconfirmed = slot.document.is_unconfirmed();
+                let Standing { bytes, opaque, .. } = slot.document.standing();
+                let (bytes, unconfirmed) = (bytes as u64, slot.document.is_unconfirmed());
                 let Slot { visible, opened_ms, .. } = slot;
-                self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms, visible });
+                let shelved = Shelved { bytes, unconfirmed, opaque, opened_ms, visible };
+                self.stored.insert(id, shelved);
             }
         }
         // The map, too, keeps no places for as many as there once were.

@@ -12,6 +12,7 @@ use yrelay_core::update::Update;
 
 use crate::clock;
 use crate::keeping::Keeping;
+use crate::moving::Fault;
 use crate::relay::Relay;
 use crate::state::{Slot, State};
 use crate::store::{Loaded, Outcome, Store};
@@ -179,14 +180,18 @@ impl State {
 /// What is stored of a document.
 pub(crate) fn load_replica(store: &Store, id: &DocumentId) -> Result<Replica, String> {
     match load(store, id)? {
+        Input::Loaded { frames, .. } if !frames.is_empty() => {
+            Err(Fault::Encrypted(id.to_string()).to_string())
+        }
         Input::Loaded { replica, .. } => Ok(*replica),
         _ => Err("it is not loaded".to_owned()),
     }
 }
 
 fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
-    let Loaded { updates, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
-        store.load(id).map_err(|error| error.to_string())?;
+    let loaded = store.load(id).map_err(|error| error.to_string())?;
+    let Loaded { updates, frames, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
+        loaded;
     let mut replica = Box::new(Replica::default());
     let mut tail = Vec::new();
     let snapshot_rows = updates.len() - log_updates as usize;
@@ -203,5 +208,5 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         updates: log_updates as usize,
         bytes: log_bytes as usize,
     };
-    Ok(Input::Loaded { replica, log, tail, unconfirmed })
+    Ok(Input::Loaded { replica, log, tail, frames, unconfirmed })
 }

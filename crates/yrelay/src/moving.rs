@@ -27,6 +27,9 @@ pub struct Listed {
     pub identifier: String,
     /// Its size here.
     pub bytes: u64,
+    /// It is encrypted by its programs.
+    #[serde(default)]
+    pub opaque: bool,
     /// How many have it open.
     pub clients: usize,
     /// Whether the upstream holds all of it; nothing where there is none, or it can prove nothing.
@@ -41,6 +44,12 @@ pub enum Fault {
     /// Nothing is known of such a document.
     #[error("there is no document {0:?} here; `yrelay documents` lists those that are")]
     Unknown(String),
+    /// Only its programs can read or write it.
+    #[error(
+        "{0:?} is end-to-end encrypted: only its programs can read and write it; `yrelay backup` \
+         copies it as it is"
+    )]
+    Encrypted(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -58,14 +67,17 @@ impl Relay {
         let loaded = state.documents.iter().map(|(id, slot)| {
             let standing = slot.document.standing();
             let confirmed = standing.confirmed;
-            (id, standing.bytes as u64, slot.clients.len(), confirmed, slot.opened_ms)
+            let size = (standing.bytes as u64, standing.opaque);
+            (id, size, slot.clients.len(), confirmed, slot.opened_ms)
         });
         let shelved = state.stored.iter().filter(|(id, _)| !state.documents.contains_key(*id));
-        let shelved =
-            shelved.map(|(id, it)| (id, it.bytes, 0, Some(!it.unconfirmed), it.opened_ms));
-        let listed = loaded.chain(shelved).map(|(id, bytes, clients, confirmed, opened)| Listed {
+        let shelved = shelved
+            .map(|(id, it)| (id, (it.bytes, it.opaque), 0, Some(!it.unconfirmed), it.opened_ms));
+        let listed = loaded.chain(shelved);
+        let listed = listed.map(|(id, (bytes, opaque), clients, confirmed, opened)| Listed {
             identifier: id.to_string(),
             bytes,
+            opaque,
             clients,
             confirmed: confirmed.filter(|_| follows(id)),
             opened,
@@ -86,6 +98,9 @@ impl Relay {
             is_known.then_some(held)
         };
         let Some(held) = known else { return Err(Fault::Unknown(id.to_string())) };
+        if self.state.borrow().is_encrypted(id) {
+            return Err(Fault::Encrypted(id.to_string()));
+        }
         let (store, id) = (self.store.clone(), id.clone());
         let read = spawn_blocking(move || {
             store.write();
@@ -133,17 +148,15 @@ impl Relay {
         message: Bytes,
     ) -> Result<(), Fault> {
         self.admit(id).await;
-        if let Some(slot) = self.state.borrow().documents.get(id) {
-            if slot.keeping != Keeping::Stored {
-                return Err(other(format!(
-                    "{id:?} is not stored here: the settings persistent and permanent say so"
-                )));
-            }
-            if slot.document.standing().opaque {
-                return Err(other(format!(
-                    "{id:?} is end-to-end encrypted: nothing of it is kept"
-                )));
-            }
+        if let Some(slot) = self.state.borrow().documents.get(id)
+            && slot.keeping != Keeping::Stored
+        {
+            return Err(other(format!(
+                "{id:?} is not stored here: the settings persistent and permanent say so"
+            )));
+        }
+        if self.state.borrow().is_encrypted(id) {
+            return Err(Fault::Encrypted(id.to_string()));
         }
         self.input(id, Input::Frame { peer, bytes: message.clone() });
         let mut batch = Vec::new();
@@ -192,6 +205,12 @@ impl Relay {
 }
 
 impl State {
+    /// Whether a document is encrypted, loaded or not.
+    fn is_encrypted(&self, id: &DocumentId) -> bool {
+        let is_loaded = self.documents.get(id).is_some_and(|slot| slot.document.standing().opaque);
+        is_loaded || self.stored.get(id).is_some_and(|shelved| shelved.opaque)
+    }
+
     /// Drops a document from memory and store, and sends its clients away; false if there is none.
     /// From here on what they still say finds nothing that it could be for.
     fn forget(&mut self, relay: &Relay, id: &DocumentId) -> bool {

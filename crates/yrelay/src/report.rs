@@ -67,12 +67,12 @@ impl Routes for Front {
             .filter(|(id, shelved)| {
                 is_listed(shelved.visible) && !state.documents.contains_key(*id)
             })
-            .map(|(id, _)| Room {
+            .map(|(id, shelved)| Room {
                 identifier: id.to_string(),
                 clients: 0,
                 persistent: true,
                 permanent: true,
-                secret: false,
+                secret: shelved.opaque,
             });
         let mut rooms: Vec<Room> = loaded.chain(shelved).collect();
         rooms.sort_by(|a, b| a.identifier.cmp(&b.identifier));
@@ -113,20 +113,22 @@ fn words(withheld: Withheld) -> String {
             "holds client ids of more than 32 bits, which this kind of server garbles: its content \
              would be doubled"
         }
+        Withheld::Encrypted => {
+            "it is encrypted, and this kind of server takes nothing that it cannot read"
+        }
         Withheld::ReadOnly => "the server lets us read only: what is written here stays here",
     }
     .to_owned()
 }
 
 fn room(id: &DocumentId, slot: &Slot) -> Room {
-    let opaque = slot.document.standing().opaque;
     Room {
         identifier: id.to_string(),
         clients: slot.clients.len(),
-        persistent: slot.keeping >= Keeping::Memory && !opaque,
-        permanent: slot.keeping == Keeping::Stored && !opaque,
+        persistent: slot.keeping >= Keeping::Memory,
+        permanent: slot.keeping == Keeping::Stored,
         // What is passed on unread by our own wish may be readable.
-        secret: slot.keeping != Keeping::Nothing && opaque,
+        secret: slot.keeping != Keeping::Nothing && slot.document.standing().opaque,
     }
 }
 
@@ -147,7 +149,7 @@ impl State {
             unsaved: standing.failing,
             incomplete: standing.incomplete,
             opaque: standing.opaque,
-            volatile: slot.keeping == Keeping::Memory,
+            volatile: slot.keeping != Keeping::Stored,
             parked: self.parked(slot.link, id).or_else(|| standing.withheld.map(words)),
         }
     }
@@ -165,7 +167,7 @@ impl State {
             bytes: shelved.bytes,
             unsaved: false,
             incomplete: false,
-            opaque: false,
+            opaque: shelved.opaque,
             volatile: false,
             parked: self.parked(link, id),
         }

@@ -256,7 +256,7 @@ settings! {
         placeholder: "PATTERN",
         default_words: "documents that ELVA 0.37 encrypts",
         group: Group::Documents,
-        help: "Pass documents of this name on unread and keep nothing of them",
+        help: "Pass documents of this name on unread and keep what is said as it is",
         more: "For end-to-end encrypted ones; those of ELVA 0.37 are recognised without it. In \
                the pattern * stands for any text, ? for one character.",
     }

@@ -62,6 +62,8 @@ pub(crate) struct State {
 pub(crate) struct Shelved {
     pub(crate) bytes: u64,
     pub(crate) unconfirmed: bool,
+    /// It is encrypted.
+    pub(crate) opaque: bool,
     /// What the first client since the start asked for; nothing while there was none.
     pub(crate) visible: Option<bool>,
     /// When it was last noted that somebody has it open: milliseconds since 1970.
@@ -116,8 +118,8 @@ impl Client {
 impl State {
     pub(crate) fn new(stored: Vec<Stored>, above: Vec<Link>) -> Self {
         let shelved = |stored: Stored| {
-            let Stored { bytes, unconfirmed, opened_ms, .. } = stored;
-            let shelved = Shelved { bytes, unconfirmed, opened_ms, visible: None };
+            let Stored { bytes, unconfirmed, opaque, opened_ms, .. } = stored;
+            let shelved = Shelved { bytes, unconfirmed, opaque, opened_ms, visible: None };
             (stored.identifier, shelved)
         };
         Self {
@@ -217,12 +219,20 @@ impl State {
             Output::Send { peer, bytes } => self.send_to(relay, id, peer, bytes),
             Output::Ready { peer } => self.ready(relay, id, peer),
             Output::Append { seq, update, local } => {
-                self.grown_bytes += update.len();
-                match self.documents.get(id).filter(|slot| slot.keeping != Keeping::Stored) {
-                    Some(slot) => self.jobs.push(Job::Kept(id.clone(), slot.number, seq)),
-                    None => relay.store.append(id, seq, update, local),
+                if self.is_stored(id, seq, update.len()) {
+                    relay.store.append(id, seq, update, local);
                 }
             }
+            Output::AppendFrame { seq, frame, local } => {
+                if self.is_stored(id, seq, frame.len()) {
+                    relay.store.append_frame(id, seq, frame, local);
+                }
+            }
+            Output::ArchiveFull => tracing::warn!(
+                document = %id,
+                "its log is full: what is written from now on is passed on and not kept; to begin \
+                 it anew with what its programs hold, run yrelay delete while they have it open"
+            ),
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
             Output::Habit(habit) => self.link_event_of(relay, id, Event::Habit(habit)),
             Output::Lost => self.offer_all(relay, id),
@@ -256,6 +266,15 @@ impl State {
             }
             Output::WakeAt { at } => self.wake_at(relay, at, Sleeper::Document(id.clone())),
         }
+    }
+
+    /// Something of a document is to be kept. Returns whether in the store.
+    fn is_stored(&mut self, id: &DocumentId, seq: u64, bytes: usize) -> bool {
+        self.grown_bytes += bytes;
+        let volatile = self.documents.get(id).filter(|slot| slot.keeping != Keeping::Stored);
+        let Some(slot) = volatile else { return true };
+        self.jobs.push(Job::Kept(id.clone(), slot.number, seq));
+        false
     }
 
     pub(crate) fn wake_at(&mut self, relay: &Relay, at: u64, whom: Sleeper) {
@@ -372,8 +391,9 @@ impl State {
             self.close(relay, id, peer, CloseReason::Internal);
         }
         if slot.keeping == Keeping::Stored {
-            let Slot { visible, opened_ms, .. } = slot;
-            let shelved = Shelved { bytes: 0, unconfirmed: true, opened_ms, visible };
+            let Slot { document, visible, opened_ms, .. } = slot;
+            let opaque = document.standing().opaque;
+            let shelved = Shelved { bytes: 0, unconfirmed: true, opaque, opened_ms, visible };
             self.stored.insert(id.clone(), shelved);
             if let Some(link) = slot.link.and_then(|link| self.above.get_mut(link)) {
                 link.offers.later(clock::now_ms(), id);
@@ -406,8 +426,11 @@ impl State {
 }
 
 fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping, is_top: bool) -> Document {
-    let opaque = relay.opaque.matches(id) || keeping == Keeping::Nothing;
-    let document = if opaque { Document::opaque(seed()) } else { Document::new(seed()) };
+    let document = match keeping {
+        Keeping::Nothing => Document::passing(seed()),
+        _ if relay.opaque.matches(id) => Document::opaque(seed()),
+        _ => Document::new(seed()),
+    };
     let document = if is_top { document.at_the_top() } else { document };
     let is_volatile = relay.is_ephemeral || keeping != Keeping::Stored;
     if is_volatile { document.volatile() } else { document }

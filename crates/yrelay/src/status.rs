@@ -95,13 +95,15 @@ pub struct Document {
     /// The last attempt to save it failed; it is tried again.
     #[serde(default)]
     pub unsaved: bool,
-    /// Structs wait for others that have not arrived.
+    /// Structs wait for others that have not arrived; or, if it is encrypted, its log is full and
+    /// what comes now is not kept.
     #[serde(default)]
     pub incomplete: bool,
-    /// Encrypted by its clients: relayed, not stored.
+    /// Encrypted by its clients: its frames are passed on and kept unread.
     #[serde(default)]
     pub opaque: bool,
-    /// Kept in memory while somebody has it open, as its clients asked: "saved" means no more.
+    /// Kept in memory while somebody has it open, or not at all, as its clients asked: "saved"
+    /// means no more.
     #[serde(default)]
     pub volatile: bool,
     /// Why it is kept from the upstream.

@@ -218,7 +218,15 @@ impl Store {
     /// Queues an update. `seq` is above every earlier one of the document; `local` marks the document
     /// unconfirmed.
     pub fn append(&self, document: &DocumentId, seq: u64, update: Bytes, local: bool) {
-        let row = Row { seq, update, local };
+        self.append_row(document, Row { seq, update, local, is_frame: false });
+    }
+
+    /// Queues a frame of an encrypted document. It is one thereby, for as long as it is stored.
+    pub fn append_frame(&self, document: &DocumentId, seq: u64, frame: Bytes, local: bool) {
+        self.append_row(document, Row { seq, update: frame, local, is_frame: true });
+    }
+
+    fn append_row(&self, document: &DocumentId, row: Row) {
         self.queue(|Queue { backlog, tail }| {
             if let Some(tail) = tail {
                 tail.append(document, &row);

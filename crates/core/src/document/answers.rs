@@ -21,7 +21,7 @@ impl Document {
 
     /// About what it takes in memory, what waits for the disk or was there lately included.
     pub fn memory_bytes(&self) -> usize {
-        self.replica.bytes() + self.log.memory_bytes()
+        self.replica.bytes() + self.log.memory_bytes() + self.archive.memory_bytes()
     }
 
     /// Whether the upstream has shown on this very link that it holds all of it.
@@ -93,7 +93,7 @@ impl Document {
         let due = match client.stage {
             Stage::Answering { complete } => !complete,
             Stage::Waiting { .. } => false,
-            Stage::Joining { .. } | Stage::Live => return,
+            Stage::Joining { .. } | Stage::Replaying { .. } | Stage::Live => return,
         };
         let chunk = if due && is_beyond_gaps(&client.want, &self.replica) {
             None

@@ -17,6 +17,7 @@ impl Document {
         self.reckon_audience();
         self.schedule(live_at);
         if self.kind == Kind::Opaque {
+            self.attach_to_opaque(peer);
             return;
         }
         self.send(now, peer, wire::sync_step1(&self.replica.state_vector().encode()));
@@ -28,6 +29,9 @@ impl Document {
     pub(super) fn attach_link(&mut self, peer: PeerId, dialect: Dialect) {
         let link = self.links.entry(peer).or_insert_with(|| Downlink::new(dialect));
         link.announce(self.awareness.living_not_from(peer));
+        if self.kind == Kind::Opaque {
+            self.attach_link_to_opaque(peer);
+        }
     }
 
     /// Whether whoever is above, to the top, has all.
@@ -44,16 +48,15 @@ impl Document {
         self.uplink = Some(uplink);
         self.uplink_ready = false;
         if self.kind == Kind::Opaque {
-            // What it missed is on no disk and in no set: only its clients can catch up.
-            for peer in self.everyone.clone().iter() {
-                self.close(now, *peer, CloseReason::Resync);
-            }
+            self.attach_opaque_upstream(now);
         }
     }
 
     pub(super) fn detach(&mut self, now: Millis, peer: PeerId) {
         self.left_out.remove(&peer);
-        if self.uplink.take_if(|up| up.peer == peer).is_some() {
+        self.end_opening(now, peer);
+        if let Some(uplink) = self.uplink.take_if(|up| up.peer == peer) {
+            self.detach_opaque_upstream(now, &uplink);
             self.awareness.detach(now, peer, Role::Upstream);
             self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
             self.answer_waiting(now);

@@ -19,7 +19,8 @@ impl Document {
 
     pub(super) fn fellow_message(&mut self, now: Millis, peer: PeerId, message: Message) {
         if self.kind == Kind::Opaque {
-            return; // nobody here knows what it holds
+            self.fellow_of_opaque(peer, message);
+            return;
         }
         let is_above = self.uplink.as_ref().is_some_and(|uplink| uplink.peer == peer);
         match message {
@@ -30,16 +31,20 @@ impl Document {
                 self.out.push(Output::Refused { reason });
             }
             Message::Ask { version } if !is_above && self.has_all_of(peer) => {
-                let (after, is_saved) = (self.log.last_seq(), self.log.is_saved());
-                if let Some(link) = self.links.get_mut(&peer) {
-                    link.question(version, after);
-                    if is_saved {
-                        link.saved(after);
-                    }
-                }
+                self.link_asks(peer, version);
             }
             // A leave is the shell's, frames are told elsewhere; the rest is for the other direction.
             _ => {}
+        }
+    }
+
+    pub(super) fn link_asks(&mut self, peer: PeerId, version: u64) {
+        let (after, is_saved) = (self.log.last_seq(), self.log.is_saved());
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.question(version, after);
+            if is_saved {
+                link.saved(after);
+            }
         }
     }
 
@@ -87,6 +92,7 @@ impl Document {
     /// How well it is kept here and above, once it is saved.
     pub(super) fn kept(&self) -> Kept {
         let on_a_disk = !self.is_volatile || !(self.is_top || self.unconfirmed);
+        let on_a_disk = on_a_disk && (self.kind != Kind::Opaque || self.archive.takes_all());
         match (on_a_disk, self.has_above()) {
             (false, _) => Kept::Memory,
             (true, false) => Kept::Disk,
@@ -94,7 +100,7 @@ impl Document {
         }
     }
 
-    fn upstream_saved(&mut self, version: u64, kept: Kept) {
+    pub(super) fn upstream_saved(&mut self, version: u64, kept: Kept) {
         let Some(uplink) = &mut self.uplink else { return };
         let last = self.log.last_seq();
         let answer = uplink.saved(version);

@@ -13,10 +13,7 @@ use crate::replica::{Applied, Want};
 use crate::state_vector::StateVector;
 use crate::update::Update;
 use crate::wire::{self, Message};
-use crate::{Millis, fellow, limits};
-
-/// How the tokens of ELVA's end-to-end encryption (Fernet) begin.
-const FERNET: &[u8] = b"gAAAA";
+use crate::{Millis, fellow, fernet, limits};
 
 impl From<DecodeError> for CloseReason {
     fn from(error: DecodeError) -> Self {
@@ -38,20 +35,33 @@ impl Document {
             self.plain_frame(now, peer, role, frame);
             return;
         }
+        use fellow::Message::{Archive, Aside, Opaque};
         match fellow::decode(frame) {
             Ok(None) => self.plain_frame(now, peer, role, frame),
-            Ok(Some(fellow::Message::Opaque(frame))) => self.plain_frame(now, peer, role, &frame),
+            Ok(Some(message @ (Opaque(_) | Aside(_) | Archive { .. })))
+                if self.kind != Kind::Yjs =>
+            {
+                if self.kind == Kind::Unknown {
+                    self.is_opaque();
+                }
+                match message {
+                    Opaque(frame) => self.opaque_frame(now, peer, role, &frame, false),
+                    Aside(frame) => self.opaque_frame(now, peer, role, &frame, true),
+                    message => self.fellow_of_opaque(peer, message),
+                }
+            }
+            Ok(Some(Opaque(frame) | Aside(frame))) => self.plain_frame(now, peer, role, &frame),
             Ok(Some(message)) => self.fellow_message(now, peer, message),
             Err(error) => self.close(now, peer, error.into()),
         }
     }
 
     fn plain_frame(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
-        if self.kind == Kind::Unknown && role != Role::Upstream && frame.starts_with(FERNET) {
-            self.kind = Kind::Opaque;
+        if self.kind == Kind::Unknown && role != Role::Upstream && fernet::is_token(frame) {
+            self.is_opaque();
         }
         if self.kind == Kind::Opaque {
-            self.pass_on(now, peer, role, frame);
+            self.opaque_frame(now, peer, role, frame, false);
             return;
         }
         for message in wire::messages(frame) {
@@ -74,21 +84,6 @@ impl Document {
             return Some(Role::Link);
         }
         self.uplink.as_ref().filter(|up| up.peer == peer).map(|_| Role::Upstream)
-    }
-
-    fn pass_on(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
-        self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
-        for (link_peer, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
-            if !link.forward(frame.clone()) {
-                // What it would miss nobody can tell it later but the programs behind it.
-                self.out.push(Output::Close { peer: *link_peer, reason: CloseReason::TooSlow });
-            }
-        }
-        let refused = role != Role::Upstream
-            && self.uplink.as_mut().is_some_and(|up| !up.forward(frame.clone()));
-        if refused {
-            self.close(now, peer, CloseReason::Backlogged);
-        }
     }
 
     fn message(
@@ -168,7 +163,7 @@ impl Document {
     }
 
     /// A client that writes more than can be saved is sent away.
-    fn admit(&self, peer: PeerId, role: Role) -> Result<(), CloseReason> {
+    pub(super) fn admit(&self, peer: PeerId, role: Role) -> Result<(), CloseReason> {
         let slow = self.clients.get(&peer).is_some_and(|client| client.acks.is_full());
         match role {
             Role::Client if slow => Err(CloseReason::TooSlow),

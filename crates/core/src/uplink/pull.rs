@@ -34,9 +34,6 @@ impl Uplink {
         awareness: &Awareness,
         version: u64,
     ) -> Option<Bytes> {
-        if let Some(frame) = self.frames.pop() {
-            return Some(if self.is_fellow() { fellow::opaque(&frame) } else { frame });
-        }
         if std::mem::take(&mut self.ask) {
             self.gap = false;
             if self.is_fellow() {

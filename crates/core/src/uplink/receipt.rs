@@ -35,6 +35,18 @@ impl Uplink {
         self.receipt = Receipt::Due;
     }
 
+    /// A yrelay has said which frames of an encrypted document it keeps.
+    pub(crate) fn keeps_frames(&mut self) {
+        (self.answered, self.trusted) = (true, true);
+        self.stage = Stage::Live;
+        self.receipt = Receipt::Due;
+    }
+
+    /// There is more to be saved there than was asked about.
+    pub(crate) fn has_news(&mut self) {
+        self.receipt.is_outdated();
+    }
+
     /// All is saved there that came before the question with this version. Returns whether that is
     /// all there is; nothing if nobody has asked, as when the document was another one then.
     pub(crate) fn saved(&mut self, version: u64) -> Option<bool> {

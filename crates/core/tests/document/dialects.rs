@@ -1,6 +1,6 @@
 //! Upstreams of other kinds: how they say what they hold, and what that proves.
 
-use yrelay_core::event::{Dialect, Habit};
+use yrelay_core::event::{Dialect, Habit, Withheld};
 use yrelay_core::limits;
 
 use crate::script::{A, NOTHING, Script, aware, delete, insert, merged, step1, step2, update};
@@ -191,6 +191,10 @@ fn a_greeting_does_not_spoil_an_encrypted_document() {
     t.attach(A);
     t.frame(A, "gAAAAtoken");
     assert!(t.standing().opaque);
+    // Such a server takes nothing that it cannot read.
+    assert_eq!(t.standing().withheld, Some(Withheld::Encrypted));
+    t.wait(10_000);
+    t.expect_up(&[]);
 }
 
 #[test]

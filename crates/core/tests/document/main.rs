@@ -13,6 +13,7 @@ mod join;
 mod loading;
 mod model;
 mod opaque;
+mod opaque_links;
 mod random;
 mod returning;
 mod script;

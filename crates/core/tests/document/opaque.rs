@@ -1,10 +1,11 @@
-//! End-to-end encrypted documents are relayed unread.
+//! End-to-end encrypted documents are relayed unread, and their frames kept.
 
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
+use yrelay_core::event::Input;
 use yrelay_core::limits;
 
-use crate::script::{A, B, C, Script, aware, insert, step1, update};
+use crate::script::{A, B, C, Script, aware, insert, show, step1, update};
 
 fn opaque() -> Script {
     let mut t = Script::new();
@@ -19,23 +20,301 @@ fn opaque() -> Script {
 #[test]
 fn a_first_frame_that_is_a_fernet_token_makes_a_document_opaque() {
     let mut t = opaque();
-    assert!(t.standing().opaque && t.standing().confirmed.is_none());
+    assert!(t.standing().opaque && t.confirmed() == Some(false));
     t.expect(A, &[]);
     t.expect(B, &["gAAAAone"]);
     t.frame(B, "gAAAAtwo");
     t.expect(A, &["gAAAAtwo"]);
-    assert!(t.appended.is_empty() && !t.document.is_stored());
+    assert!(t.appended.is_empty() && t.document.is_stored());
+    assert_eq!(t.frames, [("gAAAAone".into(), true), ("gAAAAtwo".into(), true)]);
 }
 
 #[test]
-fn a_joiner_of_an_opaque_document_is_asked_nothing() {
+fn a_joiner_of_an_opaque_document_is_asked_nothing_and_told_all() {
     let mut t = opaque();
     t.attach(C);
     t.expect(C, &[]);
+    t.frame(A, "gAAAAmeanwhile");
+    t.expect(C, &[]);
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone", "gAAAAmeanwhile"]);
     t.frame(A, "gAAAAlive at once");
     t.expect(C, &["gAAAAlive at once"]);
     t.wait(limits::KEEP_ALIVE_MS);
     t.expect(C, &["aware nobody"]);
+}
+
+/// A joiner's own frames do not come back to it, wherever they stand.
+#[test]
+fn who_writes_while_it_is_told_all_gets_the_rest_once_and_in_order() {
+    let mut t = Script::with_frames(&[], &["gAAAA1", "gAAAA2", "gAAAA3"]);
+    assert!(t.standing().opaque && t.standing().saved);
+    t.attach(A);
+    t.attach(B);
+    t.room(A);
+    t.frame(A, "gAAAAown");
+    t.frame(B, "gAAAAb");
+    while t.room(A) || t.room(B) {}
+    t.frame(B, "gAAAAlater");
+    t.expect(A, &["gAAAA1", "gAAAA2", "gAAAA3", "gAAAAb", "gAAAAlater"]);
+    t.expect(B, &["gAAAA1", "gAAAA2", "gAAAA3", "gAAAAown"]);
+}
+
+#[test]
+fn what_is_kept_outlives_the_process() {
+    let mut t = opaque();
+    t.save();
+    t.frame(B, "gAAAAnot on the disk");
+    t.restart();
+    assert!(t.standing().opaque);
+    t.attach(C);
+    // Whatever comes first: it is known to be encrypted.
+    t.frame(C, step1(&[]));
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone"]);
+    assert!(t.standing().opaque && t.standing().saved);
+}
+
+#[test]
+fn a_frame_that_comes_again_is_kept_and_passed_on_once() {
+    let mut t = opaque();
+    t.link_up();
+    t.attach(A);
+    t.attach(B);
+    t.take(B);
+    t.frame(A, "gAAAAone");
+    assert_eq!(t.frames.len(), 1);
+    t.expect(B, &[]);
+    // Over a server that keeps nothing it may be a question that is asked again, however often.
+    for _ in 0..2 {
+        t.tell("gAAAAone");
+        t.expect(B, &["gAAAAone"]);
+    }
+    assert_eq!(t.frames.len(), 1);
+}
+
+/// A token as ELVA's programs send them: made at this second, of about so many bytes of text.
+fn token(second: u64, number: usize, blocks: usize) -> Bytes {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let head = 0x80_u128 << 64 | u128::from(second);
+    let head = (0..12).rev().map(|at| DIGITS[(head >> (6 * at)) as usize % 64]);
+    let length = (1 + 8 + 16 + 16 * blocks + 32_usize).div_ceil(3) * 4;
+    let rest = format!("{number:A>width$}", width = length - 12);
+    head.chain(rest.bytes()).collect::<Vec<u8>>().into()
+}
+
+const NOW: u64 = 1_764_000_000;
+
+#[test]
+fn of_an_opening_the_state_is_kept_and_passed_on_and_the_rest_passed_on_only() {
+    let mut t = Script::new();
+    t.attach(A);
+    t.attach(B);
+    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    for frame in &opening {
+        t.take(B);
+        t.frame(A, frame.clone());
+        assert_eq!(t.take(B), std::slice::from_ref(frame));
+    }
+    assert_eq!(t.frames, [(opening[2].clone(), true)]);
+    let update = token(NOW, 4, 1);
+    t.frame(A, update.clone());
+    assert_eq!(t.frames.len(), 2, "it is over");
+    t.attach(C);
+    while t.room(C) {}
+    assert_eq!(t.take(C), [opening[2].clone(), update]);
+}
+
+/// Somebody has opened a document of which three frames are kept, and is told them.
+fn told() -> (Script, [Bytes; 3]) {
+    let mut t = Script::with_frames(&[], &["gAAAA1", "gAAAA2", "gAAAA3"]);
+    t.attach(A);
+    while t.room(A) {}
+    t.take(A);
+    t.attach(C);
+    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    opening.iter().for_each(|frame| t.frame(C, frame.clone()));
+    while t.room(C) {}
+    t.expect(C, &["gAAAA1", "gAAAA2", "gAAAA3"]);
+    t.save();
+    assert_eq!(t.take(A), opening);
+    (t, opening)
+}
+
+/// ELVA's programs say each change that is news to them once more. Their answer to their own
+/// question holds all of that.
+#[test]
+fn what_a_joiner_repeats_is_not_kept_where_it_says_the_same_as_one() {
+    let (mut t, [_, question, _]) = told();
+    for echo in ["gAAAAecho of 1", "gAAAAwritten meanwhile", "gAAAAecho of 3"] {
+        t.wait(limits::QUIET_MS / 2);
+        t.frame(C, echo);
+    }
+    t.expect(A, &[]);
+    assert!(t.frames.len() == 4 && !t.standing().saved);
+    t.wait(limits::QUIET_MS);
+    assert_eq!(t.take(C), [question], "its own");
+    t.frame(C, "gAAAAall that is new to it");
+    t.expect(A, &["gAAAAall that is new to it"]);
+    assert!(!t.standing().saved);
+    t.save();
+    t.wait(limits::QUIET_MS);
+    assert!(t.frames.len() == 5 && t.standing().saved);
+    t.frame(C, "gAAAAat once");
+    t.expect(A, &["gAAAAat once"]);
+    t.wait(60_000);
+    t.expect(C, &["aware nobody", "aware nobody", "aware nobody"]);
+    t.detach(C);
+    assert_eq!(t.frames.len(), 6);
+}
+
+#[test]
+fn what_a_joiner_says_is_kept_where_it_does_not_say_it_as_one() {
+    let all = ["gAAAAone", "gAAAAtwo"];
+    let says = || {
+        let (mut t, _) = told();
+        all.iter().for_each(|frame| t.frame(C, *frame));
+        t.expect(A, &[]);
+        t
+    };
+    // It does not answer, ...
+    let mut t = says();
+    t.wait(limits::QUIET_MS + limits::ANSWER_MS);
+    t.expect(A, &all);
+    assert_eq!(t.frames.len(), 6);
+    // ... it leaves before that, or before it is sure that the answer has come, ...
+    let mut t = says();
+    t.detach(C);
+    t.expect(A, &all);
+    let mut t = says();
+    t.wait(limits::QUIET_MS);
+    t.frame(C, "gAAAAanswer, or not");
+    t.detach(C);
+    t.expect(A, &["gAAAAanswer, or not", "gAAAAone", "gAAAAtwo"]);
+    // ... or the process ends.
+    let mut t = says();
+    t.handle(Input::Stop);
+    t.expect(A, &all);
+    // Who is never quiet is asked all the same, and then all is kept.
+    let mut t = says();
+    let mut asked = 0;
+    for number in 0..200 {
+        t.wait(100);
+        t.frame(C, format!("gAAAA-{number}"));
+        asked += t.take(C).len();
+    }
+    assert_eq!((asked, t.frames.len()), (1, 4 + 2 + 200));
+    assert_eq!(t.take(A).len(), 202);
+}
+
+#[test]
+fn what_a_joiner_says_goes_up_at_once_where_it_may_be_the_answer_to_somebody() {
+    let (mut t, [_, question, _]) = told();
+    t.link_up();
+    while t.pull().is_some() {}
+    t.tell("gAAAAsomebody asks");
+    t.frame(C, "gAAAAan answer");
+    t.expect_up(&["gAAAAan answer"]);
+    t.wait(limits::QUIET_MS);
+    assert_eq!(t.take(C), [Bytes::from("gAAAAsomebody asks"), question]);
+}
+
+/// What is here from the beginning is told nothing, and waits for nothing.
+#[test]
+fn who_is_told_nothing_is_kept_at_once() {
+    let (mut t, _) = told();
+    t.wait(limits::QUIET_MS);
+    t.expect(C, &[]);
+    t.frame(C, "gAAAAat once");
+    assert_eq!(t.frames.len(), 5);
+}
+
+#[test]
+fn of_what_only_looks_like_an_opening_all_is_kept_in_order() {
+    let at = |second: u64, number, blocks| token(NOW + second, number, blocks);
+    for (frames, why) in [
+        ([at(0, 1, 1), at(0, 2, 3), at(0, 3, 2)], "a state vector longer than its state"),
+        ([at(0, 1, 1), at(2, 2, 1), at(2, 3, 2)], "it was not made at once"),
+        ([at(0, 1, 1), at(0, 2, 1), at(5, 3, 2)], "it was not made at once"),
+        ([at(0, 1, 1), at(0, 2, 1), "gAAAAodd".into()], "no token of Fernet"),
+    ] {
+        let mut t = Script::new();
+        t.attach(A);
+        frames.iter().for_each(|frame| t.frame(A, frame.clone()));
+        let kept: Vec<Bytes> = t.frames.iter().map(|(frame, _)| frame.clone()).collect();
+        assert_eq!(kept, frames, "{why}");
+    }
+}
+
+#[test]
+fn an_opening_that_is_not_gone_on_with_is_kept() {
+    let [first, second, third] = [1, 2, 3].map(|number| token(NOW, number, 1));
+    let begun = || {
+        let mut t = Script::new();
+        t.attach(A);
+        t.frame(A, first.clone());
+        t.frame(A, second.clone());
+        assert!(t.frames.is_empty());
+        t
+    };
+    let mut t = begun();
+    t.wait(limits::OPENING_MS);
+    assert_eq!(t.frames.len(), 2);
+    t.frame(A, third.clone());
+    assert_eq!(t.frames.len(), 3);
+    let mut t = begun();
+    t.detach(A);
+    assert_eq!(t.frames.len(), 2);
+    let mut t = begun();
+    t.handle(Input::Stop);
+    assert_eq!(t.frames.len(), 2);
+}
+
+#[test]
+fn a_log_at_its_bound_ends_and_says_so_while_all_is_passed_on() {
+    let mut t = Script::named_opaque();
+    t.attach(A);
+    t.attach(B);
+    let frame = |number: u32| {
+        let mut frame = vec![b'x'; limits::ARCHIVE_BYTES_MAX / 4];
+        frame[..4].copy_from_slice(&number.to_be_bytes());
+        Bytes::from(frame)
+    };
+    for number in 0..4 {
+        t.frame(A, frame(number));
+        t.save();
+    }
+    assert!(t.standing().saved && !t.standing().incomplete && t.full == 0);
+    t.frame(A, "gAAAAtoo much");
+    t.frame(A, "gAAAAmuch too much");
+    t.save();
+    assert_eq!(t.full, 1);
+    let standing = t.standing();
+    assert!(standing.incomplete && !standing.saved);
+    assert_eq!(t.take(B).len(), 6);
+    assert_eq!(t.frames.len(), 5, "four, and the mark");
+    assert!(t.document.memory_bytes() < limits::ARCHIVE_BYTES_MAX + 10_000);
+    t.restart();
+    assert!(t.standing().incomplete);
+    t.attach(C);
+    t.frame(C, "gAAAAagain");
+    while t.room(C) {}
+    assert_eq!(t.take(C).len(), 4);
+    assert_eq!((t.frames.len(), t.full), (5, 1));
+}
+
+#[test]
+fn what_is_not_to_be_kept_is_passed_on() {
+    let mut t = Script::passing();
+    t.attach(A);
+    t.attach(B);
+    for _ in 0..2 {
+        t.frame(A, update(&insert(1, 0, "a")));
+        t.expect(B, &["update 1:0..1"]);
+    }
+    t.attach(C);
+    t.expect(C, &[]);
+    assert!(t.frames.is_empty() && !t.document.is_stored() && !t.is_ready(C));
 }
 
 #[test]
@@ -50,6 +329,8 @@ fn plaintext_in_an_opaque_document_is_passed_on_and_changes_nothing() {
     assert_eq!(t.take(B).len(), 1);
     assert!(t.standing().opaque && t.appended.is_empty() && t.closed.is_empty());
     t.expect(A, &[]);
+    let kept: Vec<Bytes> = t.frames.iter().map(|(frame, _)| frame.clone()).collect();
+    assert_eq!(kept[1..], [update(&insert(1, 0, "a")), Bytes::from_static(&[0, 2, 9])]);
 }
 
 #[test]
@@ -91,12 +372,12 @@ fn the_upstream_gets_the_frames_unread_and_no_question() {
 }
 
 #[test]
-fn too_many_frames_for_the_upstream_close_the_writer() {
-    let mut t = Script::new();
+fn too_many_frames_that_are_not_kept_close_the_writer() {
+    let mut t = Script::passing();
     t.link_up();
     t.attach(A);
-    for _ in 0..limits::OPAQUE_FRAMES_MAX {
-        t.frame(A, "gAAAAx");
+    for number in 0..limits::OPAQUE_FRAMES_MAX {
+        t.frame(A, format!("gAAAA{number}"));
     }
     assert!(t.closed.is_empty());
     t.frame(A, "gAAAAx");
@@ -109,11 +390,76 @@ fn too_many_frames_for_the_upstream_close_the_writer() {
 }
 
 #[test]
-fn clients_of_an_opaque_document_come_anew_when_the_upstream_is_back() {
+fn what_is_kept_waits_for_the_upstream_however_much_it_is() {
+    let mut t = Script::new();
+    t.link_up();
+    t.attach(A);
+    let all: Vec<String> =
+        (0..2 * limits::OPAQUE_FRAMES_MAX).map(|number| format!("gAAAA{number}")).collect();
+    all.iter().for_each(|frame| t.frame(A, frame.clone()));
+    assert!(t.closed.is_empty() && !t.standing().sent);
+    t.expect_up(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(t.standing().sent && t.standing().confirmed.is_none());
+}
+
+/// Whoever is behind it answers the questions that the clients asked when they came, and is sent
+/// what was written here meanwhile. Nobody has to come anew.
+#[test]
+fn an_upstream_that_is_back_is_asked_once_more_and_sent_what_it_lacks() {
+    let mut t = Script::with_frames(&["gAAAAfrom above"], &["gAAAAold"]);
+    t.attach(A);
+    while t.room(A) {}
+    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    opening.iter().for_each(|frame| t.frame(A, frame.clone()));
+    t.link_up();
+    let (question, state) = (show(&opening[1]), show(&opening[2]));
+    t.expect_up(&[&question, "gAAAAold", &state]);
+    assert!(t.closed.is_empty());
+    t.tell("gAAAAan answer");
+    assert_eq!(t.frames.last(), Some(&("gAAAAan answer".into(), false)));
+    // What went up just before the link was lost may not have arrived.
+    t.link_down();
+    t.link_up();
+    t.expect_up(&[&question, "gAAAAold", &state]);
+    t.wait(limits::DELIVERED_MS);
+    t.frame(A, "gAAAAlate");
+    t.expect_up(&["gAAAAlate"]);
+    t.link_down();
+    t.frame(A, "gAAAAwhile it is away");
+    t.link_up();
+    t.expect_up(&[&question, "gAAAAlate", "gAAAAwhile it is away"]);
+    t.wait(limits::DELIVERED_MS);
+    t.link_down();
+    t.link_up();
+    t.expect_up(&[&question]);
+}
+
+#[test]
+fn where_nothing_is_kept_all_come_anew_when_the_upstream_is_back() {
+    let ups: [fn(&mut Script); 2] = [Script::link_up, Script::fellow_up];
+    for up in ups {
+        let mut t = Script::passing();
+        up(&mut t);
+        t.attach(A);
+        let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+        opening.iter().for_each(|frame| t.frame(A, frame.clone()));
+        t.attach(B);
+        t.frame(A, "gAAAAat once");
+        t.expect(B, &["gAAAAat once"]);
+        t.link_down();
+        t.frame(A, "gAAAAwhile it is away");
+        up(&mut t);
+        assert_eq!(t.closed.get(&A), Some(&CloseReason::Resync));
+    }
+}
+
+#[test]
+fn who_has_not_been_seen_to_ask_comes_anew_when_the_upstream_is_back() {
     let mut t = opaque();
     t.link_up();
     assert_eq!(t.closed.get(&A), Some(&CloseReason::Resync));
     assert_eq!(t.closed.get(&B), Some(&CloseReason::Resync));
+    t.expect_up(&["gAAAAone"]);
     t.attach(C);
     t.frame(C, "gAAAAall that C has");
     assert_eq!(t.pull().unwrap(), "gAAAAall that C has");
@@ -132,5 +478,5 @@ fn a_document_that_is_named_opaque_is_so_from_its_first_frame() {
     assert_eq!(t.take(A), ["looks like nothing"]);
     assert_eq!(t.take(B).len(), 1);
     assert!(t.pull().is_some() && t.pull().is_some() && t.pull().is_none());
-    assert!(t.appended.is_empty() && t.standing().opaque);
+    assert!(t.appended.is_empty() && t.standing().opaque && t.frames.len() == 2);
 }

@@ -40,6 +40,12 @@ pub(crate) struct Script {
     pub(crate) lost: usize,
     /// Updates given to the store: bytes, and whether they were written below.
     pub(crate) appended: Vec<(Bytes, bool)>,
+    /// Frames given to the store, and whether they were written below.
+    pub(crate) frames: Vec<(Bytes, bool)>,
+    /// The numbers of these.
+    frame_seqs: Vec<u64>,
+    /// Times that no more frames were said to be kept.
+    pub(crate) full: usize,
     /// All that was given to the store.
     stored: Replica,
     last_seq: u64,
@@ -61,6 +67,25 @@ impl Script {
     /// A document that is being loaded.
     pub(crate) fn loading() -> Self {
         Self::seeded(1)
+    }
+
+    /// A document whose frames are passed on and not kept.
+    pub(crate) fn passing() -> Self {
+        let mut script = Self { document: Document::passing(1), ..Self::loading() };
+        script.loaded(&[], false);
+        script
+    }
+
+    /// An encrypted document of which these frames are stored, the first of them from above.
+    pub(crate) fn with_frames(from_above: &[&'static str], local: &[&'static str]) -> Self {
+        let mut script = Self::loading();
+        let stored = |frames: &[&'static str], local: bool| -> Vec<(Bytes, bool)> {
+            frames.iter().map(move |frame| (Bytes::from_static(frame.as_bytes()), local)).collect()
+        };
+        script.frames = [stored(from_above, false), stored(local, true)].concat();
+        script.frame_seqs = (1..=script.frames.len() as u64).collect();
+        script.loaded(&[], false);
+        script
     }
 
     /// A new document that was named as end-to-end encrypted.
@@ -85,6 +110,9 @@ impl Script {
             habit: None,
             lost: 0,
             appended: Vec::new(),
+            frames: Vec::new(),
+            frame_seqs: Vec::new(),
+            full: 0,
             stored: Replica::default(),
             last_seq: 0,
             saved_seq: 0,
@@ -121,7 +149,7 @@ impl Script {
 
     /// Hands over what is on disk; the log counts so many rows behind its snapshot.
     pub(crate) fn load(&mut self, updates: usize) {
-        self.last_seq = (self.first.len() + self.appended.len()) as u64;
+        self.last_seq = (self.first.len() + self.appended.len() + self.frames.len()) as u64;
         self.saved_seq = self.last_seq;
         self.confirmed_seq = self.confirmed_seq.map(|seq| seq.min(self.last_seq));
         let rows = self.first.iter().map(Vec::as_slice);
@@ -135,7 +163,14 @@ impl Script {
             || unproved.into_iter().any(|(seq, (_, local))| *local && seq > confirmed);
         let log = LogSize { last_seq: self.last_seq, snapshot_bytes: 0, updates, bytes: 0 };
         let replica = Box::new(self.stored.clone());
-        self.handle(Input::Loaded { replica, log, tail: Vec::new(), unconfirmed });
+        let unconfirmed = unconfirmed
+            || self
+                .frames
+                .iter()
+                .zip(&self.frame_seqs)
+                .any(|((_, local), seq)| *local && *seq > confirmed);
+        let (tail, frames) = (Vec::new(), self.frames.clone());
+        self.handle(Input::Loaded { replica, log, tail, frames, unconfirmed });
     }
 
     /// The process is killed and starts again: what was not on disk is gone, and so is everybody.
@@ -147,7 +182,10 @@ impl Script {
         self.unsaved.clear();
         self.frozen = None;
         self.loading = true;
-        self.appended.truncate(self.saved_seq as usize - self.first.len());
+        let saved = self.frame_seqs.iter().filter(|seq| **seq <= self.saved_seq).count();
+        self.frames.truncate(saved);
+        self.frame_seqs.truncate(saved);
+        self.appended.truncate(self.saved_seq as usize - self.first.len() - saved);
         self.load(self.appended.len());
     }
 
@@ -217,6 +255,14 @@ impl Script {
                 }
                 self.appended.push((update, local));
             }
+            Output::AppendFrame { seq, frame, local } => {
+                assert_eq!(seq, self.last_seq + 1);
+                assert!(self.frames.iter().all(|(kept, _)| *kept != frame), "it is kept once");
+                self.last_seq = seq;
+                self.frames.push((frame, local));
+                self.frame_seqs.push(seq);
+            }
+            Output::ArchiveFull => self.full += 1,
             Output::Habit(habit) => self.habit = Some(habit),
             Output::Lost => self.lost += 1,
             Output::Confirmed { seq } => self.confirmed_seq = Some(seq),
@@ -324,6 +370,12 @@ impl Script {
     pub(crate) fn fellow_joins(&mut self, peer: PeerId) {
         self.inboxes.insert(peer, VecDeque::new());
         self.handle(Input::AttachLink { peer, dialect: Dialect::Own });
+    }
+
+    /// A relay joins from below that speaks as ELVA does.
+    pub(crate) fn elva_joins(&mut self, peer: PeerId) {
+        self.inboxes.insert(peer, VecDeque::new());
+        self.handle(Input::AttachLink { peer, dialect: Dialect::Elva });
     }
 
     pub(crate) fn link_down(&mut self) {

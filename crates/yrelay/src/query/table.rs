@@ -92,7 +92,7 @@ fn rows(documents: &[&Document]) -> String {
             "{name:width$}  {:>7}  {:5}  {:9}  {:>8}  {}",
             document.clients,
             // Of what is not stored, nothing can be unsaved.
-            word((!document.opaque && !document.volatile).then_some(document.saved)),
+            word((!document.volatile).then_some(document.saved)),
             word(document.confirmed),
             ByteSize::b(document.bytes).display().si().to_string(),
             remarks(document),
@@ -120,10 +120,16 @@ fn remarks(document: &Document) -> String {
     let remarks = [
         document.unsaved.then(|| "cannot be saved: is the disk full?".to_owned()),
         parked.map(|why| format!("kept from the server: {}", printable(why))),
-        document.incomplete.then(|| "incomplete: a part has not arrived".to_owned()),
+        document.incomplete.then(|| match document.opaque {
+            false => "incomplete: a part has not arrived".to_owned(),
+            true => "its log is full: what comes now is not kept".to_owned(),
+        }),
         unsent.then(|| "not sent yet".to_owned()),
-        document.opaque.then(|| "passed on unread: not stored".to_owned()),
-        document.volatile.then(|| "in memory only: not stored".to_owned()),
+        document.opaque.then(|| match document.volatile {
+            true => "passed on unread: not stored".to_owned(),
+            false => "encrypted: kept unread".to_owned(),
+        }),
+        (document.volatile && !document.opaque).then(|| "in memory only: not stored".to_owned()),
     ];
     remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

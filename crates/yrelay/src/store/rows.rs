@@ -4,21 +4,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use yrelay_core::id::DocumentId;
 
-use super::work::{Compaction, Row, Work};
+use super::work::{Compaction, Work};
 use super::writer::{Probe, Step};
 use super::{LoadError, Loaded};
 
-/// `updates.kind`: an update as it was appended.
-const LOG: u8 = 0;
-/// `updates.kind`: a piece of the snapshot.
-const SNAPSHOT: u8 = 1;
-/// `updates.kind`: updates of consecutive numbers that were moved together, the length of each before
-/// it as four bytes, little-endian. `seq` is that of the last.
-const GROUP: u8 = 2;
+mod packed;
 
-/// Updates share a row while it is no longer than this: a row costs as much as some hundred bytes,
-/// and is lost as a whole.
-const GROUP_BYTES: usize = 1 << 15;
+use packed::{FRAMES, GROUP, SNAPSHOT, groups, unpack, unpack_frames};
 
 /// Why rows were not written.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +21,8 @@ pub(super) enum Fault {
     Order(u64),
     #[error("nothing is stored up to update {0}")]
     Nothing(u64),
+    #[error("it is encrypted: there is nothing to compact")]
+    Opaque,
     #[error("a snapshot row reads back otherwise than it was written")]
     ReadBack,
     #[error("the file of the store is gone: restart yrelay")]
@@ -90,12 +84,13 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         let local = work.rows.iter().rfind(|row| row.local).map(|row| row.seq.cast_signed());
         let id: i64 = tx
             .prepare_cached(
-                "INSERT INTO documents (identifier, seq, bytes, unconfirmed, opened)
-                 VALUES (?1, ?2, ?3, ?4, unixepoch() * 1000)
+                "INSERT INTO documents (identifier, seq, bytes, unconfirmed, opened, opaque)
+                 VALUES (?1, ?2, ?3, ?4, unixepoch() * 1000, ?6)
                  ON CONFLICT (identifier) DO UPDATE SET
                      seq = excluded.seq,
                      bytes = bytes + excluded.bytes,
-                     unconfirmed = coalesce(excluded.unconfirmed, unconfirmed)
+                     unconfirmed = coalesce(excluded.unconfirmed, unconfirmed),
+                     opaque = max(opaque, excluded.opaque)
                      WHERE seq < ?5
                  RETURNING id",
             )?
@@ -105,7 +100,8 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
                     last.seq.cast_signed(),
                     bytes as i64,
                     local,
-                    first.seq.cast_signed()
+                    first.seq.cast_signed(),
+                    work.rows.iter().any(|row| row.is_frame)
                 ],
                 |row| row.get(0),
             )
@@ -133,46 +129,6 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
     Ok(())
 }
 
-/// The rows to be written, their kinds, and of each the number of its last update.
-fn groups(work: &Work) -> Vec<(u64, u8, Bytes)> {
-    let mut groups = Vec::new();
-    let mut rest = &work.rows[..];
-    while let Some(first) = rest.first() {
-        let mut bytes = 0;
-        let follows = |(row, seq): &(&Row, u64)| {
-            bytes += 4 + row.update.len();
-            bytes <= GROUP_BYTES && row.seq == *seq
-        };
-        let count = rest.iter().zip(first.seq..).take_while(follows).count().max(1);
-        let (group, others) = rest.split_at(count);
-        groups.push(match group {
-            [row] => (row.seq, LOG, row.update.clone()),
-            _ => (first.seq + count as u64 - 1, GROUP, pack(group)),
-        });
-        rest = others;
-    }
-    groups
-}
-
-fn pack(rows: &[Row]) -> Bytes {
-    let mut packed = Vec::with_capacity(rows.iter().map(|row| 4 + row.update.len()).sum());
-    for row in rows {
-        packed.extend((row.update.len() as u32).to_le_bytes());
-        packed.extend(&row.update);
-    }
-    packed.into()
-}
-
-fn unpack(mut packed: Bytes) -> Option<Vec<Bytes>> {
-    let mut updates = Vec::new();
-    while !packed.is_empty() {
-        let length = 4 + u32::from_le_bytes(*packed.first_chunk()?) as usize;
-        let update = (packed.len() >= length).then(|| packed.split_to(length))?;
-        updates.push(update.slice(4..));
-    }
-    Some(updates)
-}
-
 fn forget(tx: &Transaction<'_>, document: &DocumentId) -> rusqlite::Result<()> {
     let rows = "DELETE FROM updates
                 WHERE document = (SELECT id FROM documents WHERE identifier = ?1)";
@@ -196,6 +152,13 @@ fn insert(
     )?
     .execute(params![id, seq, part, kind, crc, bytes])?;
     Ok(())
+}
+
+/// Marks the documents that have frames.
+pub(super) fn mark_opaque(tx: &Connection) -> rusqlite::Result<()> {
+    let mark = "UPDATE documents SET opaque = 1
+                WHERE id IN (SELECT document FROM updates WHERE kind = ?1)";
+    tx.execute(mark, [FRAMES]).map(drop)
 }
 
 /// Writes a row as it was found elsewhere, once. How many that makes?
@@ -229,6 +192,10 @@ pub(super) fn compact(
     let (Some(id), false) = (id, compaction.snapshot.is_empty()) else {
         return Err(Fault::Nothing(compaction.upto));
     };
+    let frames = "SELECT 1 FROM updates WHERE document = ?1 AND kind = ?2";
+    if tx.prepare_cached(frames)?.exists(params![id, FRAMES])? {
+        return Err(Fault::Opaque);
+    }
     // A group that goes beyond stays.
     let freed: Option<i64> = tx
         .prepare_cached("SELECT sum(length(bytes)) FROM updates WHERE document = ?1 AND seq <= ?2")?
@@ -348,6 +315,10 @@ fn read(
         if kind == SNAPSHOT {
             loaded.snapshot_bytes += bytes.len() as u64;
             loaded.updates.push(bytes);
+        } else if kind == FRAMES {
+            loaded.frames.extend(unpack_frames(bytes).ok_or_else(|| {
+                LoadError::damaged(document, format!("the frames up to {seq} are none"))
+            })?);
         } else {
             let updates = if kind == GROUP { unpack(bytes) } else { Some(vec![bytes]) };
             let updates = updates.ok_or_else(|| {
@@ -376,12 +347,16 @@ pub(super) fn add((mut loaded, mut mark): (Loaded, Option<u64>), works: Vec<Work
         let stored = loaded.seq;
         for row in work.rows.into_iter().filter(|row| row.seq > stored) {
             loaded.seq = row.seq;
-            loaded.log_updates += 1;
-            loaded.log_bytes += row.update.len() as u64;
-            loaded.updates.push(row.update);
             if row.local {
                 mark = Some(row.seq);
             }
+            if row.is_frame {
+                loaded.frames.push((row.update, row.local));
+                continue;
+            }
+            loaded.log_updates += 1;
+            loaded.log_bytes += row.update.len() as u64;
+            loaded.updates.push(row.update);
         }
         if work.unconfirmed {
             mark = Some(loaded.seq);

@@ -261,7 +261,7 @@ fn described(values: &[Value]) -> Option<(DocumentId, Known)> {
         return None;
     };
     let opened = match rest {
-        [Value::Number(opened)] => *opened,
+        [Value::Number(opened), ..] => *opened,
         _ => unix_ms().cast_signed(),
     };
     Some((DocumentId::new(name).ok()?, Known { seq: *seq, bytes: *bytes, opened }))
@@ -331,6 +331,7 @@ fn end(
         [],
     )?;
     tx.execute("UPDATE documents SET unconfirmed = seq", [])?;
+    rows::mark_opaque(tx)?;
     let mut incomplete = 0;
     for (document, known) in documents.values().flatten() {
         let Some(known) = known else { continue };

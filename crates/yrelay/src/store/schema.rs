@@ -62,12 +62,15 @@ const TABLES: &str = "
 ///    What was never noted counts from now.
 /// 3. Several updates may share a row, of a kind of its own. What format 2 noted of deletions is
 ///    noted for each document.
+/// 4. Frames of encrypted documents are in rows of a kind of their own, and `documents.opaque` says
+///    whether there are any.
 const CHANGES: &[&str] = &[
     "
     ALTER TABLE documents ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
     UPDATE documents SET opened = unixepoch() * 1000;
     ",
     "DELETE FROM meta WHERE key = 'tail_since';",
+    "ALTER TABLE documents ADD COLUMN opaque INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Which database.
@@ -313,7 +316,7 @@ fn documents(connection: &Connection, path: &Path) -> Result<Vec<Stored>, StoreE
     let failed = |error: rusqlite::Error| StoreError::sqlite(path, &error);
     let mut statement = connection
         .prepare(
-            "SELECT identifier, bytes, unconfirmed IS NOT NULL, opened FROM documents
+            "SELECT identifier, bytes, unconfirmed IS NOT NULL, opened, opaque FROM documents
              ORDER BY identifier",
         )
         .map_err(failed)?;
@@ -328,8 +331,9 @@ fn documents(connection: &Connection, path: &Path) -> Result<Vec<Stored>, StoreE
         let bytes: i64 = row.get(1).map_err(failed)?;
         let unconfirmed = row.get(2).map_err(failed)?;
         let opened: i64 = row.get(3).map_err(failed)?;
+        let opaque = row.get(4).map_err(failed)?;
         let (bytes, opened_ms) = (bytes.cast_unsigned(), opened.cast_unsigned());
-        documents.push(Stored { identifier, bytes, unconfirmed, opened_ms });
+        documents.push(Stored { identifier, bytes, unconfirmed, opaque, opened_ms });
     }
     Ok(documents)
 }

@@ -27,7 +27,7 @@ use crate::clock::unix_ms;
 
 mod records;
 
-use records::{FORGOTTEN, LOCAL_ROW, ROW, Record};
+use records::{FORGOTTEN, FRAME, LOCAL_FRAME, LOCAL_ROW, ROW, Record};
 
 /// So much of a file stays for the next turn. Files that are written over cost the disk least.
 const KEPT_BYTES: u64 = 4 << 20;
@@ -165,7 +165,12 @@ impl Tail {
 
     /// Takes a row.
     pub(super) fn append(&mut self, document: &DocumentId, row: &Row) {
-        let kind = if row.local { LOCAL_ROW } else { ROW };
+        let kind = match (row.is_frame, row.local) {
+            (false, false) => ROW,
+            (false, true) => LOCAL_ROW,
+            (true, false) => FRAME,
+            (true, true) => LOCAL_FRAME,
+        };
         self.put(kind, document, row.seq, &row.update);
     }
 

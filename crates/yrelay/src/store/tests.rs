@@ -11,6 +11,7 @@ mod closing;
 mod desk;
 mod faults;
 mod forgetting;
+mod frames;
 mod ledger;
 mod nth;
 mod opened;
@@ -50,7 +51,8 @@ fn loads_what_was_appended_in_order() {
     // Beside their own bytes, updates that share a row cost four each.
     let Stored { bytes, opened_ms, .. } = desk.documents[0];
     assert!((40..=60).contains(&bytes), "{bytes}");
-    let stored = Stored { identifier: id("a"), bytes, unconfirmed: false, opened_ms };
+    let stored =
+        Stored { identifier: id("a"), bytes, unconfirmed: false, opaque: false, opened_ms };
     assert_eq!(desk.documents, [stored]);
     assert_eq!(desk.store.load(&id("a")).unwrap(), expected);
 }

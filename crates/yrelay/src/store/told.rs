@@ -14,6 +14,8 @@ pub struct Stored {
     pub bytes: u64,
     /// Whether it holds changes that the upstream has not confirmed.
     pub unconfirmed: bool,
+    /// Whether it is encrypted: it has frames.
+    pub opaque: bool,
     /// When it was last noted that somebody has it open: milliseconds since 1970.
     pub opened_ms: u64,
 }
@@ -23,6 +25,8 @@ pub struct Stored {
 pub struct Loaded {
     /// The snapshot in its pieces, then the updates since, in the order they were appended.
     pub updates: Vec<Bytes>,
+    /// Frames, if it is encrypted, in the order they were appended, and whether they are local.
+    pub frames: Vec<(Bytes, bool)>,
     /// The highest sequence number.
     pub seq: u64,
     /// Bytes of the snapshot.

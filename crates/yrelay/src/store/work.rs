@@ -5,12 +5,13 @@ use bytes::Bytes;
 /// What an update costs in memory beside its bytes, so that the bounds hold for tiny ones too.
 const ROW_OVERHEAD_BYTES: u64 = 64;
 
-/// One update to store.
+/// One update to store, or a frame of an encrypted document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seq: u64,
     pub(super) update: Bytes,
     pub(super) local: bool,
+    pub(super) is_frame: bool,
 }
 
 impl Row {

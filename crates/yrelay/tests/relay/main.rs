@@ -26,6 +26,7 @@ mod login;
 #[cfg(target_os = "linux")]
 mod memory;
 mod moving;
+mod opaque;
 mod pages;
 mod parking;
 mod refusing;

@@ -137,12 +137,11 @@ fn what_is_kept_of_a_large_message_is_no_larger_than_itself() {
     assert!(grown < 32 * MIB, "{} KiB", grown >> 10);
 }
 
-/// Of a document that is passed on unread nothing else is kept.
+/// Of a document that is passed on only nothing else is kept.
 #[test]
 fn who_does_not_read_costs_its_queue_and_no_more() {
     const FROZEN: usize = 4;
-    let directory = TempDir::new().unwrap();
-    let program = Program::start(directory.path(), &["--opaque", "secret*"]);
+    let program = Program::serve(&["--broadcast-only"]);
     let grown = growth(&program, || {
         for number in 0..FROZEN {
             let path = format!("/secret{number}");
@@ -243,7 +242,7 @@ fn how_much_those_who_do_not_read_delay_others() {
         return;
     }
     let run = |count: usize| {
-        let program = Program::serve(&["--ephemeral", "--opaque", "secret"]);
+        let program = Program::serve(&["--broadcast-only"]);
         let frozen: Vec<Socket> =
             (0..count).map(|_| Socket::connect(program.address, "/secret")).collect();
         let (half, most) = latencies(&program);

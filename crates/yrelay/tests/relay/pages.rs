@@ -26,7 +26,7 @@ fn the_list_and_the_status_show_each_document() {
     let room = |identifier: &str, clients: u64, secret: bool| {
         json!({
             "identifier": identifier, "clients": clients,
-            "persistent": !secret, "permanent": !secret, "secret": secret,
+            "persistent": true, "permanent": true, "secret": secret,
         })
     };
     let rooms = [room("old", 0, false), room("plain", 2, false), room("secret", 1, true)];

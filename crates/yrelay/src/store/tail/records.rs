@@ -16,6 +16,9 @@ pub(super) const ROW: u8 = 0;
 pub(super) const LOCAL_ROW: u8 = 1;
 /// The document was deleted: what was said of it before does not count.
 pub(super) const FORGOTTEN: u8 = 2;
+/// A frame of an encrypted document.
+pub(super) const FRAME: u8 = 3;
+pub(super) const LOCAL_FRAME: u8 = 4;
 
 /// What was found in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +93,8 @@ fn take(bytes: &[u8]) -> Option<(Record, usize)> {
     let (name, update) = body.split_at_checked(u16::from_le_bytes(*length).into())?;
     let document = DocumentId::new(std::str::from_utf8(name).ok()?).ok()?;
     let update = Bytes::copy_from_slice(update);
-    let row = Row { seq: u64::from_le_bytes(*seq), update, local: *kind == LOCAL_ROW };
+    let local = matches!(*kind, LOCAL_ROW | LOCAL_FRAME);
+    let is_frame = matches!(*kind, FRAME | LOCAL_FRAME);
+    let row = Row { seq: u64::from_le_bytes(*seq), update, local, is_frame };
     Some((Record { turn, document, row: (*kind != FORGOTTEN).then_some(row) }, record.len()))
 }

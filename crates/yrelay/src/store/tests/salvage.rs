@@ -205,7 +205,7 @@ fn flipped_bits_beside_the_rows_cost_no_row() {
     let file = &STORE.0.0[FILE];
     let named: Vec<usize> =
         (0..file.len() - name.len()).filter(|at| of_name(&file[*at..at + name.len()])).collect();
-    assert_eq!(named.len(), 2, "in the table and in its index");
+    assert!(named.len() >= 2, "in the table, in its index, and where a page was split");
     let chance = (0..50).map(|_| beside[random.below(beside.len())] + random.below(PAGE_BYTES));
     for at in named.into_iter().chain([18, 19, 40, 57, 99, 101, 104]).chain(chance) {
         for bit in [0, 3] {

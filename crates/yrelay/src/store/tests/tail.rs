@@ -5,7 +5,7 @@ use super::*;
 const FILES: [&str; 2] = ["yrelay.db-tail0", "yrelay.db-tail1"];
 
 /// What a kill would leave now. (Nothing may be being committed.)
-fn killed(path: &Path) -> tempfile::TempDir {
+pub(super) fn killed(path: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in path.read_dir().unwrap() {
         let entry = entry.unwrap();
@@ -300,7 +300,7 @@ fn notes_of_deletions_go_once_no_file_can_bring_them_back() {
 fn a_sync_saves_nothing_of_a_later_life() {
     use crate::store::backlog::Group;
     let mut backlog = Backlog::new(LOGGED, now);
-    let row = || Row { seq: 1, update: update(1), local: false };
+    let row = || Row { seq: 1, update: update(1), local: false, is_frame: false };
     backlog.append(&id("a"), row());
     let Some(Group::Sync(group)) = backlog.take(true, now() + LOGGED.interval) else {
         panic!("it is due");

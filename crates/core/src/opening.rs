@@ -1,0 +1,198 @@
+//! How a program of ELVA opens an encrypted document.
+//!
+//! Its first three frames on a connection are who is there, what it asks for (its step 1), and all
+//! that it has (its step 2), within milliseconds. So the first two need not be kept: whoever is
+//! sent a step 1 later answers it, and what was once presence is none any more. That is seen by
+//! the order, the times that the tokens carry, and the lengths: no state is longer than what it is
+//! the state of. Where anything is otherwise, all is kept.
+//!
+//! Then it is told all that is kept, and says each change that is news to it once more, encrypted
+//! anew. To keep that would let the log grow by itself with each who joins. So what it says by then
+//! waits, and once it is quiet it is sent its own question again: the answer holds all that it has
+//! got or written since it came, in one frame. That is kept instead. If there is none, all is kept.
+
+use bytes::Bytes;
+
+use crate::{Millis, fernet, limits};
+
+/// The first frames of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    stage: Stage,
+    /// What has waited so far, and how long it is.
+    held: Vec<Bytes>,
+    bytes: usize,
+    /// What it asked for when it came.
+    question: Option<Bytes>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Stage {
+    /// Its first frames come. What is held has been passed on.
+    #[default]
+    Begins,
+    BegunAt(Millis),
+    /// It is told what is kept. What is held has not been passed on.
+    Told {
+        since: Millis,
+        /// When it last said something.
+        said_at: Millis,
+    },
+    /// It was asked its question again.
+    Asked {
+        at: Millis,
+        /// When it last said something after that.
+        said_at: Option<Millis>,
+    },
+    Over,
+}
+
+/// What to do with a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Pass it on. Whether it is kept shows later.
+    Pass,
+    /// Neither pass it on nor keep it, for now.
+    Wait,
+    /// These are to be kept before it.
+    Keep(Held),
+}
+
+/// What was held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) frames: Vec<Bytes>,
+    /// It has been passed on.
+    pub(crate) is_passed: bool,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// At this time, as far as is known.
+    At(Millis),
+    /// What was held is to be kept.
+    Keep(Held),
+    /// This is to be sent to the client.
+    Ask(Bytes),
+}
+
+impl Opening {
+    /// `is_told`: there is something that it is told, or may be.
+    pub(crate) fn take(&mut self, now: Millis, frame: &Bytes, is_told: bool) -> Next {
+        match &mut self.stage {
+            Stage::Begins | Stage::BegunAt(_) => self.begin(now, frame, is_told),
+            Stage::Told { said_at, .. } => {
+                *said_at = now;
+                self.bytes += frame.len();
+                self.held.push(frame.clone());
+                let is_much = self.bytes > limits::HELD_BYTES_MAX
+                    || self.held.len() > limits::ARCHIVE_FRAMES_MAX;
+                if !is_much {
+                    return Next::Wait;
+                }
+                self.held.pop();
+                Next::Keep(self.end())
+            }
+            Stage::Asked { said_at, .. } => {
+                *said_at = Some(now);
+                Next::Keep(Held::default())
+            }
+            Stage::Over => Next::Keep(Held::default()),
+        }
+    }
+
+    fn begin(&mut self, now: Millis, frame: &Bytes, is_told: bool) -> Next {
+        let first = self.held.first().unwrap_or(frame);
+        let goes_on = match (fernet::made_at(first), fernet::made_at(frame)) {
+            (Some(first), Some(this)) => this.abs_diff(first) <= 1 && !self.is_late(now),
+            _ => false,
+        };
+        if goes_on && self.held.len() < 2 {
+            if self.held.is_empty() {
+                self.stage = Stage::BegunAt(now);
+            }
+            self.held.push(frame.clone());
+            return Next::Pass;
+        }
+        let held = self.end();
+        match &held.frames[..] {
+            [_, question] if goes_on && question.len() <= frame.len() => {
+                self.question = Some(question.clone());
+                if is_told {
+                    self.stage = Stage::Told { since: now, said_at: now };
+                }
+                Next::Keep(Held::default())
+            }
+            _ => Next::Keep(held),
+        }
+    }
+
+    fn is_late(&self, now: Millis) -> bool {
+        matches!(self.stage, Stage::BegunAt(at) if now >= at + limits::OPENING_MS)
+    }
+
+    /// What is due now, or when; nothing if it is over. `told_at`: when it was last sent something;
+    /// `has_all`: that was the last of what is kept.
+    pub(crate) fn due(&mut self, now: Millis, told_at: Millis, has_all: bool) -> Option<Due> {
+        match &mut self.stage {
+            Stage::Begins | Stage::Over => None,
+            Stage::BegunAt(at) => {
+                let end = *at + limits::OPENING_MS;
+                Some(if now >= end { Due::Keep(self.end()) } else { Due::At(end) })
+            }
+            Stage::Told { since, .. } if !has_all => {
+                *since = now;
+                Some(Due::At(now + limits::QUIET_MS))
+            }
+            Stage::Told { since, said_at } => {
+                let quiet = told_at.max(*said_at) + limits::QUIET_MS;
+                let end = quiet.min(*since + limits::TOLD_MS);
+                if now < end {
+                    return Some(Due::At(end));
+                }
+                if self.held.is_empty() {
+                    self.stage = Stage::Over;
+                    return None;
+                }
+                self.stage = Stage::Asked { at: now, said_at: None };
+                self.question.clone().map(Due::Ask)
+            }
+            Stage::Asked { at, said_at } => {
+                let (end, quiet) =
+                    (*at + limits::ANSWER_MS, said_at.map(|at| at + limits::QUIET_MS));
+                if quiet.is_some_and(|quiet| now >= quiet) {
+                    // The answer holds it all.
+                    self.end();
+                    None
+                } else if now >= end {
+                    Some(Due::Keep(self.end()))
+                } else {
+                    Some(Due::At(quiet.map_or(end, |quiet| quiet.min(end))))
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Whether something waits that others do not have yet.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// It ends: what was held is to be kept.
+    pub(crate) fn end(&mut self) -> Held {
+        let is_passed = matches!(self.stage, Stage::Begins | Stage::BegunAt(_));
+        self.stage = Stage::Over;
+        self.bytes = 0;
+        Held { frames: std::mem::take(&mut self.held), is_passed }
+    }
+
+    /// What the client asked for when it came.
+    pub(crate) fn question(&self) -> Option<&Bytes> {
+        self.question.as_ref()
+    }
+}
