@@ -6,6 +6,7 @@ use bytes::Bytes;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Dialect, Habit, Input, Output};
 use yrelay_core::fellow::{self, Kept};
+use yrelay_core::history::History;
 use yrelay_core::id::PeerId;
 use yrelay_core::id_set::IdSet;
 use yrelay_core::replica::{Compaction, Replica};
@@ -202,7 +203,14 @@ impl Play {
                 0 => vec![(tape.bytes().to_vec().into(), tape.flag()); tape.below(3)],
                 _ => Vec::new(),
             };
-            self.handle(Input::Loaded { replica, log, tail, frames, unconfirmed });
+            self.handle(Input::Loaded {
+                replica,
+                log,
+                tail,
+                frames,
+                unconfirmed,
+                history: History::default(),
+            });
         }
         let here = self.here;
         self.attached.retain(|peer, _| here.contains(&Some(*peer)));
@@ -254,6 +262,7 @@ impl Play {
             Output::Rejected { peer, .. } | Output::Ready { peer } => {
                 assert!(self.attached.contains_key(&peer), "{peer} is attached");
             }
+            Output::Diverged | Output::Theirs { .. } | Output::History { .. } => {}
             Output::Compact { frozen, upto_seq } => {
                 assert_eq!(upto_seq, self.last_seq);
                 assert!(self.frozen.replace(frozen).is_none(), "one at a time");

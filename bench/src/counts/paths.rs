@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
+use yrelay_core::history::History;
 use yrelay_core::id::PeerId;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::state_vector::StateVector;
@@ -217,7 +218,14 @@ fn open(replica: Replica) -> Result<(Document, Vec<Output>)> {
     let (replica, log) = (Box::new(replica), LogSize { last_seq: 1, ..LogSize::default() });
     let mut out = Vec::new();
     let (tail, frames) = (Vec::new(), Vec::new());
-    let loaded = Input::Loaded { replica, log, tail, frames, unconfirmed: false };
+    let loaded = Input::Loaded {
+        replica,
+        log,
+        tail,
+        frames,
+        unconfirmed: false,
+        history: History::default(),
+    };
     document.handle(0, loaded, &mut out);
     for peer in (1..=CLIENTS).map(PeerId) {
         document.handle(0, Input::Attach { peer }, &mut out);

@@ -35,6 +35,8 @@ pub enum CloseReason {
     Internal,
     /// The document was deleted here.
     Deleted,
+    /// It was replaced by what the upstream has, and this peer brings what was given up.
+    Replaced,
     /// yrelay is stopping.
     GoingAway,
 }
@@ -52,6 +54,7 @@ impl CloseReason {
             Self::Resync => 1012,
             // y-websocket does not come back after it, and so does not bring the document back.
             Self::Deleted => 4404,
+            Self::Replaced => 4409,
             Self::GoingAway => 1001,
             Self::FramesLost => 4500,
         }
@@ -78,6 +81,7 @@ impl CloseReason {
             Self::Internal => "internal",
             Self::Resync => "resync",
             Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
             Self::GoingAway => "going_away",
         }
     }
@@ -121,6 +125,10 @@ impl fmt::Display for CloseReason {
             Self::Internal => f.write_str("internal error: reconnect"),
             Self::Resync => f.write_str("the upstream is back: reconnect to catch up"),
             Self::Deleted => f.write_str("the document was deleted"),
+            Self::Replaced => f.write_str(
+                "the document was replaced by what the server has: reload it, and do not bring \
+                 back what you have of it",
+            ),
             Self::GoingAway => f.write_str("shutting down"),
         }
     }

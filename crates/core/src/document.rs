@@ -10,6 +10,7 @@ mod audience;
 mod fellows;
 mod frames;
 mod gaps;
+mod guard;
 mod held;
 mod opaque;
 mod presence;
@@ -26,6 +27,7 @@ use crate::backoff::Random;
 use crate::close::CloseReason;
 use crate::downlink::Downlink;
 use crate::event::{Habit, Input, Output};
+use crate::history::History;
 use crate::id::PeerId;
 use crate::log::Log;
 use crate::peer::{Peer, Stage};
@@ -33,6 +35,8 @@ use crate::replica::Replica;
 use crate::update::Update;
 use crate::uplink::Uplink;
 use crate::{Millis, limits, wire};
+
+pub(crate) use guard::Guard;
 
 use gaps::LeftOut;
 use held::Held;
@@ -64,6 +68,9 @@ pub struct Document {
     habit: Option<Habit>,
     /// The upstream has not confirmed all.
     unconfirmed: bool,
+    history: History,
+    /// What the upstream holds is merged with what is here, whatever history it is of.
+    merges: bool,
     /// There never is an upstream.
     is_top: bool,
     /// What is saved does not outlive the process.
@@ -113,6 +120,8 @@ impl Document {
             uplink_ready: false,
             habit: None,
             unconfirmed: true, // until the store says otherwise
+            history: History::default(),
+            merges: false,
             is_top: false,
             is_volatile: false,
             above: false,
@@ -146,12 +155,22 @@ impl Document {
         Self { is_volatile: true, ..self }
     }
 
+    /// A document of which histories are merged, whatever comes of it.
+    #[must_use]
+    pub fn merging(self) -> Self {
+        Self { merges: true, ..self }
+    }
+
     /// The one entry point.
     pub fn handle(&mut self, now: Millis, input: Input, outputs: &mut Vec<Output>) {
         self.out = std::mem::take(outputs);
         match (&mut self.phase, input) {
-            (Phase::Loading(_), Input::Loaded { replica, log, tail, frames, unconfirmed }) => {
+            (
+                Phase::Loading(_),
+                Input::Loaded { replica, log, tail, frames, unconfirmed, history },
+            ) => {
                 self.archive.load(frames);
+                self.history = history;
                 self.loaded(now, *replica, Log::loaded(log, tail), unconfirmed);
             }
             (Phase::Loading(_), Input::LoadFailed) => self.load_failed(),
@@ -178,6 +197,11 @@ impl Document {
             Input::AttachUpstream { peer, habit, dialect } => {
                 self.habit = None;
                 self.attach_upstream(now, Uplink::new(peer, habit, dialect));
+            }
+            Input::AskForTheirs => self.ask_for_theirs(),
+            Input::Merge => {
+                self.history.known.clear();
+                self.out.push(Output::History { history: self.history.clone() });
             }
             Input::Granted { peer, read_only } => {
                 if let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.peer == peer) {
@@ -290,6 +314,8 @@ impl Document {
             return; // that one is still to come; asking for another would breed ticks
         }
         self.wake_at = None;
+        let guarded = self.tick_guard(now);
+        self.schedule(guarded.unwrap_or(Millis::MAX));
         if let Some(uplink) = &mut self.uplink {
             uplink.tick(now, &self.replica, &mut self.random);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::Millis;
 use crate::close::CloseReason;
+use crate::history::History;
 use crate::id::PeerId;
 use crate::log::LogSize;
 use crate::replica::{Pending, Replica};
@@ -26,6 +27,8 @@ pub enum Input {
         frames: Vec<(Bytes, bool)>,
         /// The upstream has not confirmed all of it.
         unconfirmed: bool,
+        /// What is remembered of its histories.
+        history: History,
     },
     /// The store could not load it. Never taken for an empty document.
     LoadFailed,
@@ -50,6 +53,10 @@ pub enum Input {
         /// How it speaks.
         dialect: Dialect,
     },
+    /// The upstream has another history: all that it holds is to be told ([`Output::Theirs`]).
+    AskForTheirs,
+    /// Somebody has decided that its history and ours are to be merged: it is attached anew next.
+    Merge,
     /// The upstream has said what we may do.
     Granted {
         /// Its number.
@@ -149,6 +156,19 @@ pub enum Output {
     Habit(Habit),
     /// The upstream lacks something of what it had. So it may of other documents.
     Lost,
+    /// The upstream has another history of this document: nothing goes up or comes down before
+    /// somebody decides.
+    Diverged,
+    /// What it holds, as it was asked for.
+    Theirs {
+        /// All of it.
+        update: Bytes,
+    },
+    /// Remember this.
+    History {
+        /// In place of what was remembered.
+        history: History,
+    },
     /// Compact this, elsewhere, and replace all rows up to `upto_seq` by the result.
     Compact {
         /// The replica as it is now.
@@ -256,6 +276,8 @@ pub enum Withheld {
     WideIds,
     /// It lets us read only.
     ReadOnly,
+    /// It has another history of the document.
+    Diverged,
     /// It is encrypted, and the server takes nothing that it cannot read.
     Encrypted,
 }

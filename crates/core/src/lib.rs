@@ -29,6 +29,8 @@ pub mod backoff;
 pub mod close;
 
 mod archive;
+pub mod history;
+
 mod downlink;
 mod fernet;
 mod fnv;

@@ -153,6 +153,13 @@ pub const PROOF_QUIET_MS: u64 = 2_000;
 /// While changes keep coming, the upstream is asked this often at most.
 pub const PROOF_BUSY_MS: u64 = 30_000;
 
+/// Clients that are remembered to tell one history of a document from another. A document has as
+/// many as there were times that somebody opened and changed it.
+pub const HISTORY_CLIENTS_MAX: usize = 4_096;
+
+/// A server that says that it has nothing of a document may not have loaded it yet.
+pub const EMPTY_GRACE_MS: u64 = 1_000;
+
 /// A server is asked what it holds of a document at least this often, though nothing changes.
 pub const AUDIT_MS: u64 = 300_000;
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::awareness::Awareness;
 use crate::backoff::Random;
+use crate::document::Guard;
 use crate::event::{Dialect, Habit, Withheld};
 use crate::frames::Frames;
 use crate::id::PeerId;
@@ -71,6 +72,10 @@ pub(crate) struct Uplink {
     wide: bool,
     /// It takes nothing from us.
     pub(crate) read_only: bool,
+    /// Whether it has the same history.
+    pub(crate) guard: Guard,
+    /// All that it holds is to be asked for.
+    ask_all: bool,
     proof: Proof,
 }
 
@@ -130,6 +135,8 @@ impl Uplink {
             receipt: Receipt::Due,
             wide: false,
             read_only: false,
+            guard: Guard::Passed,
+            ask_all: false,
             proof: Proof::default(),
         }
     }
@@ -145,6 +152,9 @@ impl Uplink {
 
     /// Whether its answer is worth waiting for before a client is told that there is nothing.
     pub(crate) fn may_answer(&self) -> bool {
+        if self.withheld() == Some(Withheld::Diverged) {
+            return false;
+        }
         if self.is_fellow() {
             return !self.answered;
         }
@@ -168,13 +178,28 @@ impl Uplink {
 
     /// Whether the document is kept from it. A server that only passes on reads no ids.
     pub(crate) fn withheld(&self) -> Option<Withheld> {
-        if self.read_only {
+        if let Guard::Diverged { .. } = self.guard {
+            Some(Withheld::Diverged)
+        } else if self.read_only {
             Some(Withheld::ReadOnly)
         } else if self.wide && self.dialect.garbles_wide_ids() && self.proves() {
             Some(Withheld::WideIds)
         } else {
             None
         }
+    }
+
+    /// What it has shown to hold waits until it is clear of which history that is.
+    pub(crate) fn is_guarded(&self) -> bool {
+        !matches!(self.guard, Guard::Passed)
+    }
+
+    pub(crate) fn ask_for_all(&mut self) {
+        self.ask_all = true;
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Whether it passes frames on that it cannot read.

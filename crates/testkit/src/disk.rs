@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use yrelay_core::event::Input;
+use yrelay_core::history::History;
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Replica, Want};
 use yrelay_core::update::Update;
@@ -140,7 +141,14 @@ impl Disk {
         let mut replica = Box::new(Replica::default());
         let Some(committed) = self.committed.get(id) else {
             let (log, tail, frames) = (LogSize::default(), Vec::new(), Vec::new());
-            return Input::Loaded { replica, log, tail, frames, unconfirmed: false };
+            return Input::Loaded {
+                replica,
+                log,
+                tail,
+                frames,
+                unconfirmed: false,
+                history: History::default(),
+            };
         };
         for update in committed.updates() {
             let update = Update::parse(update.clone()).expect("what is stored parses");
@@ -156,7 +164,7 @@ impl Disk {
         let rows = committed.rows.iter().map(|(_, update)| update.clone());
         let tail = rows.map(|row| Update::parse(row).expect("what is stored parses")).collect();
         let (frames, unconfirmed) = (Vec::new(), committed.unconfirmed.is_some());
-        Input::Loaded { replica, log, tail, frames, unconfirmed }
+        Input::Loaded { replica, log, tail, frames, unconfirmed, history: History::default() }
     }
 
     /// All that was ever committed of a document.

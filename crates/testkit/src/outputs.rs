@@ -50,6 +50,8 @@ impl Service {
             }
             Output::Habit(habit) => self.link_event(net, upstream::Event::Habit(habit)),
             Output::Lost => self.offer_all(net),
+            Output::Diverged | Output::Theirs { .. } => panic!("{id}: nobody makes anything anew"),
+            Output::History { .. } => {}
             Output::Compact { frozen, upto_seq } => {
                 let wait = net.random.upto(200);
                 self.after(net, wait, Timer::Compacted { id: id.clone(), frozen, upto_seq });

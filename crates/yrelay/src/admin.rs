@@ -16,6 +16,7 @@ use crate::documents::packed;
 use crate::http::{Response, json, plain, respond};
 use crate::moving::Fault;
 use crate::relay::Relay;
+use crate::resolve;
 use crate::run_file::Token;
 use crate::{clock, limits};
 
@@ -96,7 +97,13 @@ async fn of_document(
             relay.put(id, &update).await.map(|()| done())
         }
         Method::DELETE => relay.delete(id).await.map(|()| done()),
-        _ => Err(Fault::Other("only GET, PUT and DELETE".to_owned())),
+        Method::POST => {
+            let word = body(request, limits::WORD_BYTES_MAX).await?;
+            let asked = resolve::Request::read(&word);
+            let asked = asked.ok_or_else(|| Fault::Other("that is no decision".to_owned()))?;
+            Ok(respond(StatusCode::OK, BYTES, relay.resolve(id, asked).await?))
+        }
+        _ => Err(Fault::Other("only GET, PUT, POST and DELETE".to_owned())),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Commands that move documents in and out: `documents`, `import`, `export`, `delete`, `backup`.
+//! Commands that move documents in and out: `documents`, `import`, `export`, `delete`, `backup`,
+//! and `resolve`, which decides between two histories of one.
 //! The store may be in use by a running relay or by nobody; they do the same either way.
 
 mod child;
@@ -6,6 +7,7 @@ mod export;
 mod import;
 mod progress;
 pub(crate) mod render;
+pub(crate) mod resolve;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use crate::printable::printable;
 use crate::settings::gather::Settings;
 use export::Format;
 use progress::Progress;
+use resolve::Choice;
 
 /// Something was left out, and told of.
 const PARTLY: u8 = 3;
@@ -36,6 +39,7 @@ pub(crate) enum Command {
     Export { identifier: String, format: String, output: Option<PathBuf>, root: Option<String> },
     Delete { identifier: String, yes: bool },
     Backup { file: PathBuf },
+    Resolve { identifier: String, choice: Choice },
 }
 
 /// Does it with the documents of the data directory that the settings name.
@@ -65,6 +69,9 @@ async fn carry_out(documents: &Documents, command: Command) -> anyhow::Result<Ex
         }
         Command::Delete { identifier, yes } => delete(documents, &identifier, yes).await?,
         Command::Backup { file } => back_up(documents, &file).await?,
+        Command::Resolve { identifier, choice } => {
+            resolve::run(documents, &named(&identifier)?, choice).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

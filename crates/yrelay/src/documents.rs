@@ -8,6 +8,7 @@ use std::path::{self, Path};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use yrelay_core::id::DocumentId;
 use yrelay_core::update::Update;
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::moving::{Fault, Listed};
 use crate::origin::Rules;
 use crate::relay::Relay;
+use crate::resolve;
 use crate::run_file::{self, Run};
 use crate::shutdown;
 use crate::status::Role;
@@ -100,6 +102,22 @@ impl Documents {
         match &self.0 {
             Holder::Here { relay, .. } => relay.delete(id).await,
             Holder::Running(running) => running.delete(id).await,
+        }
+    }
+
+    /// Decides what becomes of one that the server has made anew. Returns what the server holds,
+    /// where that was asked for.
+    pub async fn resolve(
+        &self,
+        id: &DocumentId,
+        request: resolve::Request,
+    ) -> Result<Bytes, Fault> {
+        match &self.0 {
+            Holder::Here { .. } => Err(Fault::Other(
+                "no relay runs here, and only a connected one knows: start `yrelay service`"
+                    .to_owned(),
+            )),
+            Holder::Running(running) => running.resolve(id, request).await,
         }
     }
 

@@ -190,8 +190,16 @@ pub(crate) fn load_replica(store: &Store, id: &DocumentId) -> Result<Replica, St
 
 fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
     let loaded = store.load(id).map_err(|error| error.to_string())?;
-    let Loaded { updates, frames, seq, snapshot_bytes, log_bytes, log_updates, unconfirmed } =
-        loaded;
+    let Loaded {
+        updates,
+        frames,
+        seq,
+        snapshot_bytes,
+        log_bytes,
+        log_updates,
+        unconfirmed,
+        history,
+    } = loaded;
     let mut replica = Box::new(Replica::default());
     let mut tail = Vec::new();
     let snapshot_rows = updates.len() - log_updates as usize;
@@ -208,5 +216,5 @@ fn load(store: &Store, id: &DocumentId) -> Result<Input, String> {
         updates: log_updates as usize,
         bytes: log_bytes as usize,
     };
-    Ok(Input::Loaded { replica, log, tail, frames, unconfirmed })
+    Ok(Input::Loaded { replica, log, tail, frames, unconfirmed, history })
 }

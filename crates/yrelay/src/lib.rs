@@ -38,6 +38,7 @@ pub mod moving;
 pub mod new_file;
 pub mod relay;
 pub mod report;
+pub mod resolve;
 pub mod run_file;
 pub mod shutdown;
 pub mod status;

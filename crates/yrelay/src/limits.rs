@@ -46,6 +46,12 @@ pub const COUNT_MS: u64 = 10_000;
 /// says nothing for a minute.
 pub const UPSTREAM_KEEP_ALIVE_MS: u64 = 20_000;
 
+/// A word that a command says.
+pub const WORD_BYTES_MAX: usize = 64;
+
+/// A server that has made a document anew has so long to send what it holds of it.
+pub const THEIRS_MS: u64 = 30_000;
+
 /// Documents that a server of Hocuspocus may be looking at the tokens of: with more than a hundred
 /// it closes the connection.
 pub const ENTRIES_AT_ONCE: usize = 50;

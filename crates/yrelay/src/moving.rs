@@ -176,7 +176,7 @@ impl Relay {
     /// Forgets a document: its clients are sent away, and nothing of it stays in memory or in the
     /// store. Whoever else holds it can bring it back.
     pub(crate) async fn delete(self: &Rc<Self>, id: &DocumentId) -> Result<(), Fault> {
-        if !self.with(|state, relay| state.forget(relay, id)) {
+        if !self.with(|state, relay| state.forget(relay, id, CloseReason::Deleted)) {
             return Err(Fault::Unknown(id.to_string()));
         }
         tracing::info!(document = %id, "deleted");
@@ -213,12 +213,12 @@ impl State {
 
     /// Drops a document from memory and store, and sends its clients away; false if there is none.
     /// From here on what they still say finds nothing that it could be for.
-    fn forget(&mut self, relay: &Relay, id: &DocumentId) -> bool {
+    pub(crate) fn forget(&mut self, relay: &Relay, id: &DocumentId, reason: CloseReason) -> bool {
         let slot = self.drop_document(relay, id);
         let stored = self.stored.remove(id);
         let is_known = slot.is_some() || stored.is_some();
         for peer in slot.into_iter().flat_map(|slot| slot.clients) {
-            self.close(relay, id, peer, CloseReason::Deleted);
+            self.close(relay, id, peer, reason);
         }
         // Relays below hold it, too: what they say of it next brings it back.
         self.links.forget(id);

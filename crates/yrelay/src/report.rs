@@ -116,6 +116,10 @@ fn words(withheld: Withheld) -> String {
         Withheld::Encrypted => {
             "it is encrypted, and this kind of server takes nothing that it cannot read"
         }
+        Withheld::Diverged => {
+            "diverged: the server has made it anew, and to merge that would double it; work goes on \
+             here, and `yrelay resolve` decides"
+        }
         Withheld::ReadOnly => "the server lets us read only: what is written here stays here",
     }
     .to_owned()

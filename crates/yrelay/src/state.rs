@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Input, Output};
@@ -45,6 +45,8 @@ pub(crate) struct State {
     /// Who is to be woken when.
     pub(crate) timers: BinaryHeap<Reverse<(u64, Sleeper)>>,
     refusals: Refusals,
+    /// Who waits to hear what servers hold of documents that have diverged.
+    pub(crate) asking: Vec<(DocumentId, oneshot::Sender<Bytes>)>,
     /// So many bytes of documents may still be loaded for servers' sake until the next look at the
     /// memory.
     pub(crate) offer_bytes: u64,
@@ -130,6 +132,7 @@ impl State {
             clients: FxHashMap::default(),
             timers: BinaryHeap::new(),
             refusals: Refusals::default(),
+            asking: Vec::new(),
             offer_bytes: limits::OFFER_BYTES,
             grown_bytes: 0,
             peers: 0,
@@ -165,7 +168,7 @@ impl State {
             let above = link.and_then(|link| self.above.get(link));
             let slot = Slot {
                 number: self.slots,
-                document: new_document(relay, id, keeping, link.is_none()),
+                document: new_document(relay, id, keeping, above),
                 keeping,
                 visible: visible.or(Some(relay.policies.visible.decide(asked.visible))),
                 clients: Vec::new(),
@@ -236,6 +239,18 @@ impl State {
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
             Output::Habit(habit) => self.link_event_of(relay, id, Event::Habit(habit)),
             Output::Lost => self.offer_all(relay, id),
+            Output::Diverged => tracing::warn!(
+                document = %id,
+                "the server has made it anew: to merge that would double it. Nothing of it goes up \
+                 or comes down until somebody runs yrelay resolve"
+            ),
+            Output::Theirs { update } => self.tell_theirs(id, &update),
+            Output::History { history } => {
+                let slot = self.documents.get(id);
+                if slot.is_some_and(|slot| slot.keeping == Keeping::Stored) {
+                    relay.store.note_history(id, history);
+                }
+            }
             Output::Compact { frozen, upto_seq } => {
                 let Some(slot) = self.documents.get(id) else { return };
                 let (id, number) = (id.clone(), slot.number);
@@ -425,13 +440,22 @@ impl State {
     }
 }
 
-fn new_document(relay: &Relay, id: &DocumentId, keeping: Keeping, is_top: bool) -> Document {
+fn new_document(
+    relay: &Relay,
+    id: &DocumentId,
+    keeping: Keeping,
+    above: Option<&Link>,
+) -> Document {
     let document = match keeping {
         Keeping::Nothing => Document::passing(seed()),
         _ if relay.opaque.matches(id) => Document::opaque(seed()),
         _ => Document::new(seed()),
     };
-    let document = if is_top { document.at_the_top() } else { document };
+    let document = match above {
+        None => document.at_the_top(),
+        Some(link) if link.merges() => document.merging(),
+        Some(_) => document,
+    };
     let is_volatile = relay.is_ephemeral || keeping != Keeping::Stored;
     if is_volatile { document.volatile() } else { document }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use yrelay_core::history::History;
 use yrelay_core::id::DocumentId;
 
 mod backlog;
@@ -256,6 +257,11 @@ impl Store {
     /// Notes that somebody has the document open at this time: milliseconds since 1970.
     pub fn note_opened(&self, document: &DocumentId, unix_ms: u64) {
         self.queue(|queue| queue.backlog.note_opened(document, unix_ms));
+    }
+
+    /// Remembers this of a document's histories, whatever is stored of it.
+    pub fn note_history(&self, document: &DocumentId, history: History) {
+        self.queue(|queue| queue.backlog.note_history(document, history));
     }
 
     /// Deletes all that is stored of a document, and what is queued of it. Its next sequence number

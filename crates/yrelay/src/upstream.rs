@@ -20,7 +20,7 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::offers::Offers;
 use yrelay_core::upstream::{Action, Connections, Event, LineEvent, LinkState, Upstream};
 
-use crate::config::{self, Messages};
+use crate::config::{self, Messages, OnReset};
 use crate::connector::Connector;
 use crate::jobs::Job;
 use crate::relay::Relay;
@@ -89,6 +89,11 @@ impl Link {
             Some(line) => line.send(message),
             None => self.shared.send(prefix, message),
         }
+    }
+
+    /// Whether documents that it has made anew are merged with what is here.
+    pub(crate) fn merges(&self) -> bool {
+        self.upstream.on_reset == OnReset::Merge
     }
 
     /// A word of a program, for others behind a server of Hocuspocus.
@@ -295,6 +300,14 @@ impl State {
         if let Some(peer) = slot.and_then(|slot| slot.upstream.take()) {
             self.input(relay, id, Input::Detach { peer });
         }
+    }
+
+    /// A document that stays in memory begins anew with its server.
+    pub(crate) fn attach_anew(&mut self, relay: &Relay, id: &DocumentId) {
+        let Some(number) = self.documents.get(id).and_then(|slot| slot.link) else { return };
+        self.leave_upstream(relay, id);
+        self.forget_upstream(relay, id, number);
+        self.attach_upstream(relay, id);
     }
 
     /// A document that stays in memory is kept off its server.

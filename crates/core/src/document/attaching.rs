@@ -1,6 +1,7 @@
 //! Peers come and go.
 
-use super::{Document, Kind};
+use super::guard::Waiting;
+use super::{Document, Guard, Kind};
 use crate::close::CloseReason;
 use crate::downlink::Downlink;
 use crate::event::{Dialect, Output};
@@ -42,6 +43,9 @@ impl Document {
     pub(super) fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
         uplink.note_ids(self.replica.held());
+        if self.history.is_known() && !self.merges {
+            uplink.guard = Guard::Waits(Waiting::default());
+        }
         if self.kind == Kind::Yjs {
             uplink.wake(&self.awareness);
         }

@@ -114,6 +114,7 @@ impl Document {
                 // What came since came from there.
                 self.out.push(Output::Confirmed { seq: last });
                 self.unconfirmed = false;
+                self.learn_history();
                 self.above = kept == Kept::Top;
             }
             Some(false) => self.out.push(Output::Confirmed { seq: version }),

@@ -31,6 +31,9 @@ enum Arrival {
 impl Document {
     pub(super) fn frame(&mut self, now: Millis, peer: PeerId, frame: &Bytes) {
         let Some(role) = self.role(peer) else { return };
+        if role == Role::Upstream && self.kind != Kind::Opaque && self.guards(now, peer, frame) {
+            return;
+        }
         if !self.is_fellow(peer) {
             self.plain_frame(now, peer, role, frame);
             return;
@@ -76,6 +79,27 @@ impl Document {
         }
     }
 
+    /// The upstream holds all that is here.
+    pub(super) fn learn_history(&mut self) {
+        if self.history.learn(&self.replica.state_vector()) {
+            self.out.push(Output::History { history: self.history.clone() });
+        }
+    }
+
+    /// Whoever brings what was given up has not heard of that. The upstream may have it: then it
+    /// was not given up there.
+    fn is_abandoned(&mut self, role: Role, theirs: &StateVector) -> Result<(), CloseReason> {
+        if !self.history.is_abandoned(theirs) {
+            return Ok(());
+        }
+        if role != Role::Upstream {
+            return Err(CloseReason::Replaced);
+        }
+        self.history.abandoned.retain(|client| theirs.get(*client) == 0);
+        self.out.push(Output::History { history: self.history.clone() });
+        Ok(())
+    }
+
     fn role(&self, peer: PeerId) -> Option<Role> {
         if self.clients.contains_key(&peer) {
             return Some(Role::Client);
@@ -96,6 +120,7 @@ impl Document {
         match message {
             Message::SyncStep1(body) => {
                 let theirs = StateVector::decode(&body)?;
+                self.is_abandoned(role, &theirs)?;
                 // A server greets whatever the document may be.
                 if role != Role::Upstream {
                     self.is_yjs();
@@ -154,6 +179,7 @@ impl Document {
     fn take_proof(&mut self, proof: Option<bool>) {
         if proof == Some(true) {
             self.unconfirmed = false;
+            self.learn_history();
             // Above a server that is no yrelay there is nobody.
             self.above = true;
             self.out.push(Output::Confirmed { seq: self.log.last_seq() });
@@ -182,6 +208,11 @@ impl Document {
     ) -> Result<(), CloseReason> {
         let update = Update::parse(bytes)?;
         self.admit(peer, role)?;
+        if !self.history.abandoned.is_empty() {
+            let structs = update.structs();
+            let ends = structs.iter().map(|(client, range)| (client, range.end)).collect();
+            self.is_abandoned(role, &ends)?;
+        }
         self.is_yjs();
         let news = self.store(peer, role, &update);
         if let Some(link) = self.links.get_mut(&peer) {

@@ -3,6 +3,7 @@
 use super::{Document, Kind, Phase};
 use crate::downlink::Downlink;
 use crate::event::{Standing, Withheld};
+use crate::history::History;
 use crate::uplink::Uplink;
 
 impl Document {
@@ -50,6 +51,11 @@ impl Document {
     /// Whether the upstream has not confirmed all of it.
     pub fn is_unconfirmed(&self) -> bool {
         self.unconfirmed
+    }
+
+    /// What is remembered of its histories.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Whether the store has anything of it.

@@ -4,12 +4,17 @@ use bytes::Bytes;
 
 use super::{Asked, Receipt, Stage, Uplink};
 use crate::awareness::Awareness;
+use crate::document::Guard;
 use crate::replica::{Replica, Want};
+use crate::state_vector::StateVector;
 use crate::{Millis, fellow, wire};
 
 impl Uplink {
     /// Whether [`Uplink::pull`] has something to send.
     pub(crate) fn is_ready(&self) -> bool {
+        if let Guard::Diverged { .. } = self.guard {
+            return self.ask_all;
+        }
         self.ask
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
@@ -21,7 +26,7 @@ impl Uplink {
     }
 
     fn pushes(&self) -> bool {
-        self.stage == Stage::Live && self.withheld().is_none()
+        self.stage == Stage::Live && self.withheld().is_none() && !self.is_guarded()
     }
 
     /// The next message for the upstream: its link has room for one. `version`: what we have
@@ -34,6 +39,10 @@ impl Uplink {
         awareness: &Awareness,
         version: u64,
     ) -> Option<Bytes> {
+        if let Guard::Diverged { .. } = self.guard {
+            let asks = std::mem::take(&mut self.ask_all);
+            return asks.then(|| wire::sync_step1(&StateVector::default().encode()));
+        }
         if std::mem::take(&mut self.ask) {
             self.gap = false;
             if self.is_fellow() {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::document::Document;
 use yrelay_core::event::{Dialect, Habit, Input, Output, Standing};
+use yrelay_core::history::History;
 use yrelay_core::id::PeerId;
 use yrelay_core::replica::{Compaction, Replica, Want};
 use yrelay_core::wire::{self, Message};
@@ -61,6 +62,12 @@ pub(crate) struct Script {
     /// Of whom something was left out, as it was said.
     pub(crate) left_out: Vec<PeerId>,
     pub(crate) ignored: Vec<u64>,
+    /// What is remembered of the document's histories.
+    pub(crate) history: History,
+    /// Times that it was found to have diverged.
+    pub(crate) diverged: usize,
+    /// What an upstream with another history holds.
+    pub(crate) theirs: Option<Bytes>,
 }
 
 impl Script {
@@ -124,6 +131,9 @@ impl Script {
             rejected: 0,
             left_out: Vec::new(),
             ignored: Vec::new(),
+            history: History::default(),
+            diverged: 0,
+            theirs: None,
         }
     }
 
@@ -170,7 +180,8 @@ impl Script {
                 .zip(&self.frame_seqs)
                 .any(|((_, local), seq)| *local && *seq > confirmed);
         let (tail, frames) = (Vec::new(), self.frames.clone());
-        self.handle(Input::Loaded { replica, log, tail, frames, unconfirmed });
+        let history = self.history.clone();
+        self.handle(Input::Loaded { replica, log, tail, frames, unconfirmed, history });
     }
 
     /// The process is killed and starts again: what was not on disk is gone, and so is everybody.
@@ -223,6 +234,9 @@ impl Script {
     /// Carries out an output, and holds it against what must always be true.
     fn check(&mut self, author: Option<PeerId>, room: Option<PeerId>, output: Output) {
         match output {
+            Output::Diverged => self.diverged += 1,
+            Output::Theirs { update } => self.theirs = Some(update),
+            Output::History { history } => self.history = history,
             Output::Broadcast { to, except, bytes } => {
                 for peer in to.iter().filter(|peer| Some(**peer) != except) {
                     assert_ne!(*peer, self.up, "the upstream is sent what it has room for");

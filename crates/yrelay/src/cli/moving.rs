@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::{config_option, option};
 use crate::commands;
+use crate::commands::resolve::Choice;
 use crate::settings::DATA_DIR;
 
 const DOCUMENTS: &str = "List the documents that are stored.
@@ -42,8 +43,15 @@ The copy is of one moment, and a store itself: put it in an empty directory as y
 name that with --data-dir. Going back to an old copy is safe: what came later comes back from the \
 server above and from editors.";
 
+const RESOLVE: &str = "Decide what becomes of a document that the server has made anew.
+
+Some servers build documents anew, from a file perhaps: the same text, of another history. To merge \
+that would double it, so a relay keeps both apart, goes on locally, and shows the document as \
+diverged (`yrelay status`) until somebody decides. Programs that have what was given up are sent \
+away (close code 4409) until they reload.";
+
 /// The commands.
-pub(super) fn commands() -> [Command; 6] {
+pub(super) fn commands() -> [Command; 7] {
     let import = Command::new("import")
         .about("Read documents from files of ELVA and raw Yjs updates")
         .long_about(IMPORT)
@@ -78,10 +86,10 @@ pub(super) fn commands() -> [Command; 6] {
         .long_about(DELETE)
         .arg(identifier())
         .arg(switch("yes", "Do not ask").short('y'));
-    let placed = [documents, import, export(), delete, backup]
+    let placed = [documents, import, export(), delete, backup, resolve()]
         .map(|command| command.args([option(&DATA_DIR).help_heading(None), config_option()]));
-    let [documents, import, export, delete, backup] = placed;
-    [documents, import, export, delete, backup, render()]
+    let [documents, import, export, delete, backup, resolve] = placed;
+    [documents, import, export, delete, backup, resolve, render()]
 }
 
 fn export() -> Command {
@@ -104,6 +112,20 @@ fn export() -> Command {
         .long_about(EXPORT)
         .arg(identifier())
         .args([format, output, root])
+}
+
+fn resolve() -> Command {
+    let choices = [
+        switch("push", "What is here wins: it goes up, and what the server has is deleted there"),
+        switch("adopt", "What the server has wins: what is here is given up"),
+        switch("branch", "What the server has wins; what is here goes on as IDENTIFIER-branch"),
+    ];
+    Command::new("resolve")
+        .about("Decide what becomes of a document that the server has made anew")
+        .long_about(RESOLVE)
+        .arg(identifier())
+        .args(choices)
+        .group(ArgGroup::new("choice").args(["push", "adopt", "branch"]).required(true))
 }
 
 /// What `export` runs to read content. It is for nobody else.
@@ -147,6 +169,14 @@ pub(super) fn command(name: &str, matches: &ArgMatches) -> Option<commands::Comm
         "delete" => commands::Command::Delete {
             identifier: needed("identifier"),
             yes: matches.get_flag("yes"),
+        },
+        "resolve" => commands::Command::Resolve {
+            identifier: needed("identifier"),
+            choice: match (matches.get_flag("push"), matches.get_flag("adopt")) {
+                (true, _) => Choice::Push,
+                (_, true) => Choice::Adopt,
+                _ => Choice::Branch,
+            },
         },
         "backup" => commands::Command::Backup { file: path("file").unwrap_or_default() },
         _ => return None,

@@ -75,7 +75,7 @@ fn shown(path: &Path) -> String {
 
 /// All that does not stand behind a gap, as one update, and whether that is all. Yjs and others
 /// lose content where one update has gaps.
-fn one(updates: &[Update]) -> (Update, bool) {
+pub(super) fn one(updates: &[Update]) -> (Update, bool) {
     let replica = joined(updates);
     let settled = replica.state_vector();
     let mut want = Want::everything(&replica);

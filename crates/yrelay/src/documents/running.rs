@@ -12,6 +12,7 @@ use crate::admin::{BACKUP, DOCUMENTS, PREFIX};
 use crate::connector::Connector;
 use crate::limits;
 use crate::moving::{Fault, Listed};
+use crate::resolve;
 use crate::run_file::Run;
 use crate::target::Target;
 
@@ -50,6 +51,16 @@ impl Running {
     pub(super) async fn delete(&self, id: &DocumentId) -> Result<(), Fault> {
         let ms = limits::PUT_MS + limits::ANSWER_GRACE_MS;
         self.of(Method::DELETE, id, Bytes::new(), ms).await.map(drop)
+    }
+
+    pub(super) async fn resolve(
+        &self,
+        id: &DocumentId,
+        request: resolve::Request,
+    ) -> Result<Bytes, Fault> {
+        let word = Bytes::from_static(request.word().as_bytes());
+        let ms = limits::THEIRS_MS + limits::ANSWER_GRACE_MS;
+        self.of(Method::POST, id, word, ms).await
     }
 
     pub(super) async fn back_up(&self, path: &str) -> Result<(), Fault> {

@@ -233,6 +233,7 @@ impl Backlog {
         }
         entry.work.unconfirmed |= work.unconfirmed;
         entry.work.opened_ms = entry.work.opened_ms.or(work.opened_ms);
+        entry.work.history = entry.work.history.take().or(work.history);
         let has_rows = !entry.work.rows.is_empty();
         if !has_rows && !entry.work.unconfirmed && !entry.work.forgotten {
             // A confirmation may be late: it goes with the next group.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use yrelay_core::history::{self, History};
 use yrelay_core::id::DocumentId;
 
 use super::work::{Compaction, Work};
@@ -120,6 +121,11 @@ pub(super) fn write(tx: &Transaction<'_>, document: &DocumentId, work: &Work) ->
         let opened = opened_ms.cast_signed();
         tx.prepare_cached(note)?.execute(params![document.as_str(), opened])?;
     }
+    if let Some(History { known, abandoned }) = &work.history {
+        let note = "REPLACE INTO histories (identifier, known, abandoned) VALUES (?1, ?2, ?3)";
+        let (known, abandoned) = (history::encode(known), history::encode(abandoned));
+        tx.prepare_cached(note)?.execute(params![document.as_str(), known, abandoned])?;
+    }
     if let Some(seq) = work.confirmed {
         tx.prepare_cached(
             "UPDATE documents SET unconfirmed = NULL WHERE identifier = ?1 AND unconfirmed <= ?2",
@@ -135,7 +141,20 @@ fn forget(tx: &Transaction<'_>, document: &DocumentId) -> rusqlite::Result<()> {
     tx.prepare_cached(rows)?.execute([document.as_str()])?;
     tx.prepare_cached("DELETE FROM documents WHERE identifier = ?1")?
         .execute([document.as_str()])?;
+    tx.prepare_cached("DELETE FROM histories WHERE identifier = ?1")?
+        .execute([document.as_str()])?;
     Ok(())
+}
+
+fn history(tx: &Connection, document: &DocumentId) -> rusqlite::Result<History> {
+    let stored: Option<(Vec<u8>, Vec<u8>)> = tx
+        .prepare_cached("SELECT known, abandoned FROM histories WHERE identifier = ?1")?
+        .query_row([document.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (known, abandoned) = stored.unwrap_or_default();
+    // What cannot be read is not remembered: nothing of a document depends on it.
+    let clients = |bytes: &[u8]| history::decode(bytes).unwrap_or_default();
+    Ok(History { known: clients(&known), abandoned: clients(&abandoned) })
 }
 
 fn insert(
@@ -263,9 +282,11 @@ pub(super) fn load(
         if is_there {
             return Err(LoadError::damaged(document, "the index does not know it"));
         }
-        return Ok((Loaded::default(), None));
+        let history = history(&tx, document).map_err(failed)?;
+        return Ok((Loaded { history, ..Loaded::default() }, None));
     };
-    let mut loaded = Loaded::default();
+    let history = history(&tx, document).map_err(failed)?;
+    let mut loaded = Loaded { history, ..Loaded::default() };
     let read_bytes = read(&tx, document, id, &mut loaded)?;
     if loaded.seq != seq.cast_unsigned() || read_bytes != bytes.cast_unsigned() {
         return Err(LoadError::damaged(
@@ -343,6 +364,9 @@ pub(super) fn add((mut loaded, mut mark): (Loaded, Option<u64>), works: Vec<Work
     for work in works {
         if work.forgotten {
             (loaded, mark) = (Loaded::default(), None);
+        }
+        if let Some(history) = work.history {
+            loaded.history = history;
         }
         let stored = loaded.seq;
         for row in work.rows.into_iter().filter(|row| row.seq > stored) {

@@ -64,6 +64,8 @@ const TABLES: &str = "
 ///    noted for each document.
 /// 4. Frames of encrypted documents are in rows of a kind of their own, and `documents.opaque` says
 ///    whether there are any.
+/// 5. `histories`: of which clients the upstream once held all (`known`), and those of histories
+///    that were given up (`abandoned`).
 const CHANGES: &[&str] = &[
     "
     ALTER TABLE documents ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
@@ -71,6 +73,13 @@ const CHANGES: &[&str] = &[
     ",
     "DELETE FROM meta WHERE key = 'tail_since';",
     "ALTER TABLE documents ADD COLUMN opaque INTEGER NOT NULL DEFAULT 0;",
+    "
+    CREATE TABLE histories (
+        identifier TEXT PRIMARY KEY,
+        known BLOB NOT NULL,
+        abandoned BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Which database.
@@ -303,6 +312,7 @@ fn keep_upstream(connection: &mut Connection, upstream: Option<&str>) -> rusqlit
     match upstream {
         Some(upstream) => {
             tx.execute("UPDATE documents SET unconfirmed = seq", [])?;
+            tx.execute("UPDATE histories SET known = x''", [])?;
             set_meta(&tx, "upstream", upstream)?;
         }
         None => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use yrelay_core::history::History;
 use yrelay_core::id::DocumentId;
 
 /// One document that the store holds.
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub log_updates: u64,
     /// Whether it holds changes that the upstream has not confirmed.
     pub unconfirmed: bool,
+    /// What is remembered of its histories.
+    pub history: History,
 }
 
 /// What became of a document's writes since the last [`super::Store::outcomes`]: the latest word only.

@@ -1,6 +1,7 @@
 //! What one document has to write.
 
 use bytes::Bytes;
+use yrelay_core::history::History;
 
 /// What an update costs in memory beside its bytes, so that the bounds hold for tiny ones too.
 const ROW_OVERHEAD_BYTES: u64 = 64;
@@ -46,6 +47,8 @@ pub(super) struct Work {
     pub(super) compaction: Option<Compaction>,
     /// Somebody has it open at this time.
     pub(super) opened_ms: Option<u64>,
+    /// What is to be remembered of its histories.
+    pub(super) history: Option<History>,
     /// All that was written of it before goes first.
     pub(super) forgotten: bool,
 }
@@ -68,6 +71,7 @@ impl Work {
             && self.rows.is_empty()
             && self.confirmed.is_none()
             && self.opened_ms.is_none()
+            && self.history.is_none()
             && !self.unconfirmed
             && self.compaction.is_none()
     }

@@ -81,7 +81,7 @@ impl Shared {
 }
 
 impl Link {
-    pub(super) fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         match self.upstream.speaks {
             Messages::Yjs => Dialect::Yjs,
             Messages::Hocuspocus => Dialect::Hocuspocus,

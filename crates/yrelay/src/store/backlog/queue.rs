@@ -1,5 +1,6 @@
 //! What is given to the store waits here.
 
+use yrelay_core::history::History;
 use yrelay_core::id::DocumentId;
 
 use super::Backlog;
@@ -52,6 +53,15 @@ impl Backlog {
         self.queue(document, 0, Wish::Whenever, |entry| {
             entry.work.opened_ms = Some(unix_ms);
         })
+    }
+
+    /// Queues what is to be remembered of a document's histories; whether the writer must look again.
+    pub(in crate::store) fn note_history(
+        &mut self,
+        document: &DocumentId,
+        history: History,
+    ) -> bool {
+        self.queue(document, 0, Wish::Moved, |entry| entry.work.history = Some(history))
     }
 
     /// Queues a compaction, in place of one that still waits; whether the writer must look again.
