@@ -79,7 +79,11 @@ impl Document {
         match &mut uplink.guard {
             Guard::Passed => return false,
             Guard::Diverged { asked } => {
-                let theirs = wire::messages(frame).filter_map(Result::ok).find_map(content);
+                let mut messages = wire::messages(frame).filter_map(Result::ok);
+                let theirs = messages.find_map(|message| match message {
+                    Message::SyncStep2(update) => Some(update),
+                    _ => None,
+                });
                 if let Some(update) = theirs.filter(|_| std::mem::take(asked)) {
                     self.out.push(Output::Theirs { update });
                 }

@@ -9,6 +9,7 @@ mod fellows;
 mod follow;
 mod gaps;
 mod greet;
+mod histories;
 mod join;
 mod loading;
 mod model;
