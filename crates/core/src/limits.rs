@@ -119,8 +119,8 @@ pub const OPENING_MS: u64 = 1_000;
 pub const QUIET_MS: u64 = 1_000;
 /// While somebody writes, it never is: after this long it is asked all the same.
 pub const TOLD_MS: u64 = 5_000;
-/// The answer to its own question has come once it is quiet, within this time, or it never will.
-pub const ANSWER_MS: u64 = 10_000;
+/// Its own question it answers within this time; what comes later may be something else.
+pub const ANSWER_MS: u64 = 500;
 
 /// What went over a link so long before its end has arrived: one that is dead is found sooner.
 pub const DELIVERED_MS: u64 = 60_000;

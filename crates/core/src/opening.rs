@@ -9,7 +9,9 @@
 //! Then it is told all that is kept, and says each change that is news to it once more, encrypted
 //! anew. To keep that would let the log grow by itself with each who joins. So what it says by then
 //! waits, and once it is quiet it is sent its own question again: the answer holds all that it has
-//! got or written since it came, in one frame. That is kept instead. If there is none, all is kept.
+//! got or written since it came, in one frame. That is kept instead. It is asked twice, and what it
+//! says is taken for the answers only if that is one frame each time, at once, and of one length: it
+//! may have been no question. Otherwise all is kept.
 
 use bytes::Bytes;
 
@@ -41,8 +43,10 @@ enum Stage {
     /// It was asked its question again.
     Asked {
         at: Millis,
-        /// When it last said something after that.
-        said_at: Option<Millis>,
+        /// What it has said since: how many frames, when the last one, and how long that was.
+        said: (usize, Millis, usize),
+        /// It was asked before, and this was the length of its answer.
+        before: Option<usize>,
     },
     Over,
 }
@@ -94,8 +98,8 @@ impl Opening {
                 self.held.pop();
                 Next::Keep(self.end())
             }
-            Stage::Asked { said_at, .. } => {
-                *said_at = Some(now);
+            Stage::Asked { said, .. } => {
+                *said = (said.0 + 1, now, frame.len());
                 Next::Keep(Held::default())
             }
             Stage::Over => Next::Keep(Held::default()),
@@ -155,23 +159,30 @@ impl Opening {
                     self.stage = Stage::Over;
                     return None;
                 }
-                self.stage = Stage::Asked { at: now, said_at: None };
-                self.question.clone().map(Due::Ask)
+                self.ask(now, None)
             }
-            Stage::Asked { at, said_at } => {
-                let (end, quiet) =
-                    (*at + limits::ANSWER_MS, said_at.map(|at| at + limits::QUIET_MS));
-                if quiet.is_some_and(|quiet| now >= quiet) {
-                    // The answer holds it all.
-                    self.end();
-                    None
-                } else if now >= end {
-                    Some(Due::Keep(self.end()))
-                } else {
-                    Some(Due::At(quiet.map_or(end, |quiet| quiet.min(end))))
+            Stage::Asked { at, .. } if now < *at + limits::QUIET_MS => {
+                Some(Due::At(*at + limits::QUIET_MS))
+            }
+            Stage::Asked { at, said: (1, answered_at, length), before }
+                if *answered_at <= *at + limits::ANSWER_MS
+                    && before.is_none_or(|before| before == *length) =>
+            {
+                if before.is_none() {
+                    let length = *length;
+                    return self.ask(now, Some(length));
                 }
+                // The answers hold it all.
+                self.end();
+                None
             }
+            Stage::Asked { .. } => Some(Due::Keep(self.end())),
         }
+    }
+
+    fn ask(&mut self, now: Millis, before: Option<usize>) -> Option<Due> {
+        self.stage = Stage::Asked { at: now, said: (0, now, 0), before };
+        self.question.clone().map(Due::Ask)
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -287,7 +287,7 @@ impl Document {
                 Some(Due::Keep(held)) => self.keep_held(now, *peer, held),
                 Some(Due::Ask(question)) => {
                     self.send(now, *peer, question);
-                    next = next.min(now + limits::ANSWER_MS);
+                    next = next.min(now + limits::QUIET_MS);
                 }
             }
         }

@@ -153,19 +153,51 @@ fn what_a_joiner_repeats_is_not_kept_where_it_says_the_same_as_one() {
     t.expect(A, &[]);
     assert!(t.frames.len() == 4 && !t.standing().saved);
     t.wait(limits::QUIET_MS);
-    assert_eq!(t.take(C), [question], "its own");
-    t.frame(C, "gAAAAall that is new to it");
-    t.expect(A, &["gAAAAall that is new to it"]);
-    assert!(!t.standing().saved);
-    t.save();
-    t.wait(limits::QUIET_MS);
-    assert!(t.frames.len() == 5 && t.standing().saved);
+    for answer in ["gAAAAall that is new", "gAAAAthe same again."] {
+        assert_eq!(t.take(C), std::slice::from_ref(&question), "its own");
+        t.frame(C, answer);
+        t.expect(A, &[answer]);
+        assert!(!t.standing().saved);
+        t.save();
+        t.wait(limits::QUIET_MS);
+    }
+    assert!(t.frames.len() == 6 && t.standing().saved);
     t.frame(C, "gAAAAat once");
     t.expect(A, &["gAAAAat once"]);
     t.wait(60_000);
     t.expect(C, &["aware nobody", "aware nobody", "aware nobody"]);
     t.detach(C);
-    assert_eq!(t.frames.len(), 6);
+    assert_eq!(t.frames.len(), 7);
+}
+
+/// It may be that it was no question: then what it says next is something else.
+#[test]
+fn what_may_be_no_answer_lets_nothing_be_left_out() {
+    let long = "gAAAAlonger than the first";
+    let answers: [(&[(u64, &str)], &str); 6] = [
+        (&[], "none"),
+        (&[(600, "gAAAAfirst")], "late"),
+        (&[(0, "gAAAAfirst"), (100, "gAAAAagain")], "two"),
+        (&[(0, "gAAAAfirst")], "none the second time"),
+        (&[(0, "gAAAAfirst"), (1_000, long)], "of another length"),
+        (&[(0, "gAAAAfirst"), (1_600, "gAAAAagain")], "late the second time"),
+    ];
+    for (said, why) in answers {
+        let (mut t, _) = told();
+        t.frame(C, "gAAAAwritten meanwhile");
+        t.wait(limits::QUIET_MS);
+        let mut waited = 0;
+        for (at, frame) in said {
+            t.wait(at - waited);
+            waited = *at;
+            t.frame(C, *frame);
+        }
+        t.wait(5_000);
+        assert_eq!(t.frames.len(), 4 + said.len() + 1, "{why}");
+        assert_eq!(t.take(A).len(), said.len() + 1, "{why}");
+        t.frame(C, "gAAAAat once");
+        assert_eq!(t.take(A).len(), 1, "{why}");
+    }
 }
 
 #[test]
@@ -179,7 +211,7 @@ fn what_a_joiner_says_is_kept_where_it_does_not_say_it_as_one() {
     };
     // It does not answer, ...
     let mut t = says();
-    t.wait(limits::QUIET_MS + limits::ANSWER_MS);
+    t.wait(2 * limits::QUIET_MS);
     t.expect(A, &all);
     assert_eq!(t.frames.len(), 6);
     // ... it leaves before that, or before it is sure that the answer has come, ...
