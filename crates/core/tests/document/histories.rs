@@ -189,8 +189,7 @@ fn what_is_decided_to_be_merged_is() {
 
 #[test]
 fn a_document_that_merges_always_is_not_guarded() {
-    let mut t = Script::loading();
-    t.document = yrelay_core::document::Document::new(1).merging();
+    let mut t = Script::loading().merging();
     t.history = History { known: [1, 2].into(), ..History::default() };
     t.loaded(&ours(), false);
     t.attach_above(Habit::Unknown, Dialect::Yjs);

@@ -64,6 +64,8 @@ pub(crate) struct Script {
     pub(crate) ignored: Vec<u64>,
     /// What is remembered of the document's histories.
     pub(crate) history: History,
+    /// They are merged, whatever comes of it.
+    merges: bool,
     /// Times that it was found to have diverged.
     pub(crate) diverged: usize,
     /// What an upstream with another history holds.
@@ -132,9 +134,15 @@ impl Script {
             left_out: Vec::new(),
             ignored: Vec::new(),
             history: History::default(),
+            merges: false,
             diverged: 0,
             theirs: None,
         }
+    }
+
+    /// The same, of which all histories are merged.
+    pub(crate) fn merging(self) -> Self {
+        Self { document: Document::new(self.now).merging(), merges: true, ..self }
     }
 
     /// A document of which nothing is stored.
@@ -187,6 +195,9 @@ impl Script {
     /// The process is killed and starts again: what was not on disk is gone, and so is everybody.
     pub(crate) fn restart(&mut self) {
         self.document = Document::new(self.now);
+        if self.merges {
+            self.document = Document::new(self.now).merging();
+        }
         self.timers.clear();
         self.inboxes.clear();
         self.ready.clear();
