@@ -7,6 +7,7 @@ mod acks;
 mod answers;
 mod attaching;
 mod audience;
+mod compaction;
 mod fellows;
 mod frames;
 mod gaps;
@@ -285,28 +286,6 @@ impl Document {
                 }
             }
         }
-    }
-
-    fn compact_if_worth(&mut self) {
-        if self.log.wants_compaction() && self.kind != Kind::Opaque {
-            self.log.freeze();
-            let frozen = Box::new(self.replica.clone());
-            self.out.push(Output::Compact { frozen, upto_seq: self.log.last_seq() });
-        }
-    }
-
-    fn compacted(&mut self, result: Option<(Box<Replica>, usize)>) {
-        assert!(self.log.is_compacting(), "what ends a compaction was asked for");
-        let Some((replica, snapshot_bytes)) = result else {
-            self.log.abandon_compaction();
-            return;
-        };
-        self.replica = *replica;
-        for update in self.log.thaw(snapshot_bytes) {
-            self.replica.apply(&update);
-        }
-        // As much may have come meanwhile; it may be the last for long.
-        self.compact_if_worth();
     }
 
     fn tick(&mut self, now: Millis) {

@@ -164,6 +164,11 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<WildMatch>);
 
+/// A text as one value of a query.
+pub(crate) fn value_encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, params::VALUE).to_string()
+}
+
 impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut patterns = self.0.iter().map(ToString::to_string);

@@ -49,6 +49,9 @@ pub const UPSTREAM_KEEP_ALIVE_MS: u64 = 20_000;
 /// A word that a command says.
 pub const WORD_BYTES_MAX: usize = 64;
 
+/// What an endpoint for tokens may answer.
+pub const TICKET_BYTES_MAX: usize = 64 << 10;
+
 /// A server that has made a document anew has so long to send what it holds of it.
 pub const THEIRS_MS: u64 = 30_000;
 

@@ -9,6 +9,7 @@ mod offering;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -105,6 +105,11 @@ impl Upstream {
         Some(self.params.onto(&self.target.of_document(&name), token))
     }
 
+    /// Whether it is a y-sweet, by where its documents are or where it has tokens from.
+    pub(crate) fn is_y_sweet(&self) -> bool {
+        self.token_url.is_some() || self.target.path.contains("/d/{identifier}/ws/")
+    }
+
     /// Path and query for all documents.
     pub(crate) fn path(&self, token: Option<&str>) -> String {
         self.params.onto(&self.target.path, token)

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Failure;
 
+use super::ticket;
 use crate::config::{Messages, Upstream};
 use crate::connector::{Call, ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
@@ -81,6 +82,14 @@ impl Door {
     /// A connection for this document.
     pub(crate) async fn open_document(&mut self, id: &DocumentId) -> Result<Opened, Closed> {
         let token = self.token().await?;
+        if let Some(endpoint) = self.upstream.token_url.clone() {
+            let upstream = self.upstream.clone();
+            let ticket = ticket::ask(&upstream, &endpoint, id, token.as_ref()).await;
+            let ticket = ticket.inspect_err(|closed| {
+                self.stale |= closed.failure == Failure::Unauthorized;
+            })?;
+            return self.call_there(ticket.connector.as_ref(), &ticket.path).await;
+        }
         let shown = token.as_ref().map(|token| token.expose_secret());
         let Some(path) = self.upstream.path_of(id, shown) else {
             let reason = "it can have no name there".to_owned();
@@ -105,11 +114,21 @@ impl Door {
 
     /// Two requests at most: the second one if the first shows that the login is wanted.
     async fn call(&mut self, path: &str) -> Result<Opened, Closed> {
+        self.call_there(None, path).await
+    }
+
+    /// The same, at another server perhaps.
+    async fn call_there(
+        &mut self,
+        elsewhere: Option<&Connector>,
+        path: &str,
+    ) -> Result<Opened, Closed> {
+        let connector = elsewhere.unwrap_or(&self.connector).clone();
         let offers_own = self.upstream.speaks == Messages::Elva;
         let mut login = if self.login_wanted { self.header().await } else { None };
         let sent = login.as_ref().and_then(|login| login.as_ref().ok());
         let call = Call { path, offers_own, authorization: sent };
-        let mut opened = self.connector.call(&call).await;
+        let mut opened = connector.call(&call).await;
         if let Err(ConnectError::Refused(refused)) = &opened
             && refused.basic
             && login.is_none()
@@ -118,7 +137,7 @@ impl Door {
             login = self.header().await;
             if let Some(Ok(header)) = &login {
                 let call = Call { path, offers_own, authorization: Some(header) };
-                opened = self.connector.call(&call).await;
+                opened = connector.call(&call).await;
             }
         }
         self.stale = false;
@@ -178,7 +197,7 @@ impl Door {
         {
             return true;
         }
-        if !login.may_change() {
+        if !login.may_change() || !self.login_wanted {
             return false;
         }
         let header = authorization(login.clone(), Need::News).await.ok();

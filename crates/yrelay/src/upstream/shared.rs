@@ -83,6 +83,7 @@ impl Shared {
 impl Link {
     pub(crate) fn dialect(&self) -> Dialect {
         match self.upstream.speaks {
+            Messages::Yjs if self.upstream.is_y_sweet() => Dialect::YSweet,
             Messages::Yjs => Dialect::Yjs,
             Messages::Hocuspocus => Dialect::Hocuspocus,
             Messages::Elva => {

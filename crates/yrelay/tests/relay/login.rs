@@ -163,10 +163,13 @@ fn a_login_may_be_withdrawn_while_the_link_stands() {
     let relay = Relay::with_login(&server, jane(Source::Text("secret".into())));
     online(&relay, &server, 1);
     server.with(|state| state.close(4401));
+    // A fresh login is tried, once.
+    online(&relay, &server, 2);
+    server.with(|state| state.close(4401));
     relay.pages.until_upstream_is("unauthorized");
     let next_try = relay.pages.upstream()["next_try"].as_u64().unwrap();
     assert!(next_try > clock::unix_ms() + 60_000, "it is not tried again at once");
-    assert_eq!(requests(&server).len(), 2);
+    assert_eq!(requests(&server).len(), 3);
 }
 
 #[test]

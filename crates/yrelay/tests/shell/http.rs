@@ -71,13 +71,6 @@ fn upgrades_that_lead_nowhere_are_refused_with_a_line() {
     };
     let all = without("none of them");
     for (path, headers, status_expected, line) in [
-        ("/", &all, 403, "missing identifier: connect to ws://HOST:PORT/<identifier>\n"),
-        (
-            "/?client=elva",
-            &all,
-            403,
-            "missing identifier: connect to ws://HOST:PORT/<identifier>\n",
-        ),
         ("/-/status", &all, 400, "identifiers beginning with \"-/\" are reserved\n"),
         ("/%2d/status", &all, 400, "identifiers beginning with \"-/\" are reserved\n"),
         ("/a%0Ab", &all, 400, "identifier holds a control character\n"),
