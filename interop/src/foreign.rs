@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::y_sweet::y_sweet;
-use crate::{install, port};
+use crate::{Kind, install, port};
 
 /// How long a server may take to stop; y-sweet and Hocuspocus store first.
 const STOP_MAX: Duration = Duration::from_secs(15);
@@ -45,6 +45,16 @@ impl Software {
     /// The versions of Hocuspocus.
     pub const HOCUSPOCUS: [Software; 3] =
         [Software::Hocuspocus2, Software::Hocuspocus3, Software::Hocuspocus4];
+
+    /// The kind of client that is at home there.
+    pub fn native(self) -> Kind {
+        match self {
+            Software::Hocuspocus2 => Kind::Hocuspocus2,
+            Software::Hocuspocus3 => Kind::Hocuspocus3,
+            Software::Hocuspocus4 => Kind::Hocuspocus4,
+            _ => Kind::YWebsocket3,
+        }
+    }
 }
 
 /// A running server with data of its own.
@@ -84,6 +94,22 @@ impl Server {
         let data = directory();
         let process = launch(software, keys.as_ref(), port, data.path());
         Server { software, keys, port, data, process }
+    }
+
+    /// Which one it is.
+    pub fn software(&self) -> Software {
+        self.software
+    }
+
+    /// What it speaks, and its address, as a relay is told them.
+    pub fn for_relays(&self) -> (&'static str, String) {
+        match self.software {
+            software if Software::HOCUSPOCUS.contains(&software) => ("hocuspocus", self.url()),
+            Software::YSweet => {
+                ("yjs", format!("{}d/{{identifier}}/ws/{{identifier}}", self.url()))
+            }
+            _ => ("yjs", self.url()),
+        }
     }
 
     /// Where it listens; for y-sweet, before the rest of the path.

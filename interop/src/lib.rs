@@ -21,7 +21,7 @@
 //! - A relay on a laptop has a wall clock of its own that jumps while it sleeps
 //!   ([`clocks_ready`], Linux only).
 //! - A [`Runner`] runs the cases of the Autobahn testsuite, which make a [`Report`].
-//! - A [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
+//! - A [`Site`] is a relay below a server, a [`Pair`] is two people on two relays. [`side_by_side`] lets long waits overlap.
 //! - [`eventually`], [`within`] and [`converge`] wait for conditions; nothing sleeps.
 //!
 //! Children are killed with their process group when dropped. When a test fails, the last lines
@@ -41,6 +41,8 @@ mod port;
 mod process;
 mod proxy;
 mod relay;
+mod secret_file;
+mod site;
 mod state;
 mod tap;
 mod wait;
@@ -62,6 +64,8 @@ pub use pair::{Pair, side_by_side};
 pub use port::free as free_port;
 pub use proxy::Proxy;
 pub use relay::{Relay, settings, yrelay};
+pub use secret_file::SecretFile;
+pub use site::Site;
 pub use state::State;
 pub use tap::{Frame, Tap};
 pub use wait::{converge, eventually, eventually_eq, steady, within};

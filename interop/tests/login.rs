@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use yrelay_interop::{
-    Client, Document, Elva33Server, Gate, Keeping, Kind, Pair, Proxy, Relay, converge, eventually,
-    eventually_eq, ready, within,
+    Client, Document, Elva33Server, Gate, Keeping, Kind, Pair, Proxy, Relay, SecretFile, converge,
+    eventually, eventually_eq, ready, within,
 };
 
 /// A password file is looked at every 2 s; a little for a busy machine.
@@ -16,29 +16,7 @@ const LOOKED_AT: Duration = Duration::from_secs(8);
 struct Site {
     pair: Pair,
     gate: Gate,
-    password: Password,
-}
-
-/// A file that holds a password.
-struct Password(TempDir);
-
-impl Password {
-    fn new(text: &str) -> Password {
-        let password = Password(TempDir::new().expect("temporary directories can be made"));
-        password.write(text);
-        password
-    }
-
-    fn write(&self, text: &str) {
-        // It is read at any time: the file is replaced, not rewritten.
-        let fresh = self.0.path().join("fresh");
-        let written = fs::write(&fresh, format!("{text}\n"));
-        written.and_then(|()| fs::rename(fresh, self.path())).expect("homes are writable");
-    }
-
-    fn path(&self) -> String {
-        self.0.path().join("password").to_str().expect("a plain path").to_owned()
-    }
+    password: SecretFile,
 }
 
 impl Site {
@@ -46,7 +24,7 @@ impl Site {
     fn build(accepted: &str, known: &str, more: &[&str]) -> Site {
         let server = Elva33Server::start(Keeping::Disk);
         let gate = Gate::start(&server.url(), "anna", accepted);
-        let password = Password::new(known);
+        let password = SecretFile::new(known);
         let proxies = [gate.port(), server.port()].map(Proxy::start);
         let path = password.path();
         let url = proxies[0].url();
@@ -137,7 +115,7 @@ fn a_wrong_password_is_tried_once_and_the_right_one_as_soon_as_it_is_there() {
     let log_path = log.to_str().expect("a plain path");
     let server = Elva33Server::start(Keeping::Disk);
     let gate = Gate::start(&server.url(), "anna", "canary-right");
-    let password = Password::new("canary-wrong");
+    let password = SecretFile::new("canary-wrong");
     let path = password.path();
     let url = gate.url();
     let arguments =
@@ -172,7 +150,7 @@ fn a_login_may_be_written_in_any_script() {
     let server = Elva33Server::start(Keeping::Disk);
     let (user, password) = ("zoë", "päss: ☂ слово ");
     let gate = Gate::start(&server.url(), user, password);
-    let file = Password::new(password);
+    let file = SecretFile::new(password);
     let path = file.path();
     let url = gate.url();
     let relay = Relay::start(&["-s", &url, "-u", user, "--password-file", &path]);

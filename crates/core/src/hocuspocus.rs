@@ -156,19 +156,15 @@ pub fn query_awareness() -> Bytes {
 
 /// Something for programs.
 pub fn stateless(payload: &[u8]) -> Bytes {
-    body_of(STATELESS, payload)
-}
-
-/// "I leave this document", or "it is closed".
-pub fn close(reason: &str) -> Bytes {
-    body_of(CLOSE, reason.as_bytes())
-}
-
-fn body_of(kind: u64, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(body.len() + 6);
-    put_varuint(&mut out, kind);
-    put_var_bytes(&mut out, body);
+    let mut out = Vec::with_capacity(payload.len() + 6);
+    put_varuint(&mut out, STATELESS);
+    put_var_bytes(&mut out, payload);
     out.into()
+}
+
+/// "I leave this document", as its programs say it.
+pub fn leave() -> Bytes {
+    Bytes::from_static(&[CLOSE as u8])
 }
 
 /// "What you sent is saved", or "it is not taken".
@@ -213,7 +209,7 @@ mod tests {
             (granted(false), Message::Granted { read_only: false }),
             (denied("no"), Message::Denied { reason: "no".into() }),
             (stateless(b"{}"), Message::Stateless(Bytes::from_static(b"{}"))),
-            (close("gone"), Message::Closed { reason: "gone".into() }),
+            (leave(), Message::Closed { reason: String::new() }),
             (sync_status(true), Message::SyncStatus(true)),
             (sync_status(false), Message::SyncStatus(false)),
             (query_awareness(), Message::Yjs(query_awareness())),
@@ -222,7 +218,7 @@ mod tests {
             assert_eq!(read(&message), Ok(meaning));
         }
         assert_eq!(read(&[4, 1, 2, 0, 0]), Ok(Message::Yjs(wire::sync_step2(&[0, 0]))));
-        assert_eq!(read(&[7]), Ok(Message::Closed { reason: String::new() }));
+        assert_eq!(read(b"\x07\x04gone"), Ok(Message::Closed { reason: "gone".into() }));
         assert_eq!(read(&[2, 0]), Ok(Message::Token(String::new())));
         assert_eq!(read(&[6, 1, 0]), Ok(Message::Unknown(6)));
         for broken in [&[][..], &[2], &[2, 3], &[5], &[2, 0, 5, b'a'], &[8]] {

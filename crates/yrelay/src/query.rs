@@ -203,6 +203,7 @@ mod tests {
     fn the_way_up_counts() {
         for (state, expected) in [
             (UpstreamState::None, Verdict::InSync),
+            (UpstreamState::Idle, Verdict::InSync),
             (UpstreamState::Online, Verdict::InSync),
             (UpstreamState::Connecting, Verdict::Behind),
             (UpstreamState::Offline, Verdict::Behind),

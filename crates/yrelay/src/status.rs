@@ -127,8 +127,8 @@ pub struct Room {
 
 impl UpstreamState {
     /// All there are.
-    pub const ALL: [Self; 5] =
-        [Self::None, Self::Connecting, Self::Online, Self::Offline, Self::Unauthorized];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Connecting, Self::Idle, Self::Online, Self::Offline, Self::Unauthorized];
 
     /// In a word.
     pub fn word(self) -> &'static str {
@@ -265,9 +265,9 @@ mod tests {
         for upstream in ["{}", r#"{"state": "asleep"}"#, r#"{"state": "Online"}"#] {
             assert!(read(upstream, "").is_err(), "{upstream}");
         }
-        for state in UpstreamState::ALL {
-            let read = read(&format!(r#"{{"state": "{}"}}"#, state.word()), "").unwrap();
-            assert_eq!(read.upstream.state, state);
+        for word in ["none", "connecting", "idle", "online", "offline", "unauthorized"] {
+            let read = read(&format!(r#"{{"state": "{word}"}}"#), "").unwrap();
+            assert_eq!(read.upstream.state.word(), word);
         }
     }
 }

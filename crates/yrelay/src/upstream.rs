@@ -104,6 +104,15 @@ impl Link {
         }
     }
 
+    /// Whether another login may get further, and is to be looked for.
+    pub(crate) fn wants_another_login(&self) -> bool {
+        match self.machine.state() {
+            LinkState::Unauthorized { .. } => true,
+            // A program that prints tokens may print another one each time.
+            _ => self.shared.is_restricted() && !self.door.has_costly_token(),
+        }
+    }
+
     /// Whether it has no connection at all.
     pub(crate) fn is_down(&self) -> bool {
         self.shared.peer().is_none() && self.lines.values().all(|line| line.peer().is_none())
@@ -203,6 +212,15 @@ impl State {
         self.plan_offers(relay, number);
     }
 
+    /// There is another login for a server.
+    pub(crate) fn login_changed(&mut self, relay: &Relay, number: usize) {
+        let is_restricted = self.above.get(number).is_some_and(|it| it.shared.is_restricted());
+        self.link_event(relay, number, Event::LoginChanged);
+        if is_restricted && let Some(link) = self.above.get(number) {
+            link.shared.close_for_token();
+        }
+    }
+
     /// Something happens to the way to the server of a document.
     pub(crate) fn link_event_of(&mut self, relay: &Relay, id: &DocumentId, event: Event) {
         if let Some(number) = relay.routes.of(id) {
@@ -254,7 +272,7 @@ impl State {
         let Some(link) = self.above.get_mut(number) else { return };
         if link.shared.was_denied(&document) {
             // Older servers of Hocuspocus remember that for as long as the connection lasts.
-            link.shared.close_for_denied();
+            link.shared.close_for_token();
             return;
         }
         link.offers.again(&document);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use yrelay_core::upstream::{Event, LinkState};
+use yrelay_core::upstream::Event;
 
 use crate::relay::Relay;
 use crate::{clock, limits};
@@ -30,7 +30,8 @@ impl Clocks {
 
 impl Relay {
     /// Wakes the link where there is a reason that it cannot see. Costs a look at two clocks every
-    /// other second, and at a file while the login is refused.
+    /// other second, and at a file while the login is refused, or is
+    /// good for little.
     pub(crate) async fn watch(self: Rc<Self>) {
         let mut before = Clocks::read();
         loop {
@@ -42,7 +43,7 @@ impl Relay {
             } else {
                 for number in self.links_with_another_login().await {
                     tracing::info!("there is another password to try");
-                    self.link_event(number, Event::LoginChanged);
+                    self.with(|state, relay| state.login_changed(relay, number));
                 }
             }
             before = now;
@@ -50,12 +51,11 @@ impl Relay {
     }
 
     async fn links_with_another_login(&self) -> Vec<usize> {
-        let refused = |state: LinkState| matches!(state, LinkState::Unauthorized { .. });
         let doors: Vec<_> = {
             let state = self.state.borrow();
             let links = state.above.iter().enumerate();
-            let refused = links.filter(|(_, link)| refused(link.machine.state()));
-            refused.map(|(number, link)| (number, link.door.clone())).collect()
+            let wanting = links.filter(|(_, link)| link.wants_another_login());
+            wanting.map(|(number, link)| (number, link.door.clone())).collect()
         };
         let mut changed = Vec::new();
         for (number, door) in doors {

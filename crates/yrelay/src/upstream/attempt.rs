@@ -15,7 +15,7 @@ use super::ticket;
 use crate::config::{Messages, Upstream};
 use crate::connector::{Call, ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
-use crate::secret::Need;
+use crate::secret::{Need, Secret};
 use crate::{clock, limits};
 
 /// What is known of a server and its login.
@@ -105,6 +105,12 @@ impl Door {
         let fresh = token.fetch(self.need()).await.map_err(|error| Closed::without(&error))?;
         self.tried.token = Some(fresh.text.expose_secret().to_owned());
         Ok(Some(fresh.text))
+    }
+
+    /// Whether a token is got from a program.
+    pub(super) fn has_costly_token(&self) -> bool {
+        let login = self.upstream.login.as_ref();
+        login.and_then(Login::token).is_some_and(Secret::is_costly)
     }
 
     /// How good must be what it is shown.

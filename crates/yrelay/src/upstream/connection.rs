@@ -74,7 +74,7 @@ impl Connection {
     fn say_leave(&mut self, name: &str) {
         match self.dialect {
             Dialect::Hocuspocus => {
-                self.send(&hocuspocus::prefix(name), &hocuspocus::close(""));
+                self.send(&hocuspocus::prefix(name), &hocuspocus::leave());
             }
             _ => {
                 self.send(&link::prefix(name), &fellow::leave());

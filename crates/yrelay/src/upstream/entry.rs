@@ -29,6 +29,8 @@ pub(super) struct Entries {
     waiting: VecDeque<DocumentId>,
     asked: BTreeSet<DocumentId>,
     denied: BTreeSet<DocumentId>,
+    /// It takes nothing of these from us.
+    only_read: BTreeSet<DocumentId>,
 }
 
 impl Entries {
@@ -57,8 +59,14 @@ impl Shared {
         self.connection.as_ref().is_some_and(|it| it.entries.denied.contains(id))
     }
 
+    /// Whether another token may do more.
+    pub(super) fn is_restricted(&self) -> bool {
+        let entries = self.connection.as_ref().map(|connection| &connection.entries);
+        entries.is_some_and(|it| !it.denied.is_empty() || !it.only_read.is_empty())
+    }
+
     /// It is opened anew.
-    pub(super) fn close_for_denied(&self) {
+    pub(super) fn close_for_token(&self) {
         if let Some(connection) = &self.connection {
             connection.outbox.close(Close::new(1000, "another token is to be tried"));
         }
@@ -136,10 +144,17 @@ impl State {
     }
 
     fn granted(&mut self, relay: &Relay, number: usize, id: &DocumentId, read_only: bool) {
-        let peer = self.above.get(number).and_then(|link| link.shared.peer());
-        if let Some(peer) = peer {
-            self.input(relay, id, Input::Granted { peer, read_only });
+        let link = self.above.get_mut(number);
+        let Some(connection) = link.and_then(|link| link.shared.connection.as_mut()) else {
+            return;
+        };
+        if read_only {
+            connection.entries.only_read.insert(id.clone());
+        } else {
+            connection.entries.only_read.remove(id);
         }
+        let peer = connection.peer;
+        self.input(relay, id, Input::Granted { peer, read_only });
     }
 
     fn denied(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: &str) {
