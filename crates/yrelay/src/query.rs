@@ -186,7 +186,8 @@ mod tests {
 
     pub(super) fn status(state: UpstreamState, documents: Vec<Document>) -> Status {
         let url = Some("wss://elva.example.org/".into());
-        let upstream = Upstream { state, url, reason: None, since: None, next_try: None };
+        let upstream =
+            Upstream { state, url, reason: None, since: None, next_try: None, advice: None };
         let (role, routes) = (Role::Service, Vec::new());
         Status { version: "0.1.0".into(), role, upstream, routes, store: None, documents }
     }

@@ -197,6 +197,7 @@ impl Link {
             state,
             url: Some(self.door.connector.target().to_string()),
             reason: self.machine.reason().map(str::to_owned),
+            advice: self.advice.map(str::to_owned),
             since: Some(self.told.since_ms),
             next_try,
         }

@@ -48,6 +48,9 @@ pub struct Upstream {
     pub since: Option<u64>,
     /// When it is tried again: milliseconds since 1970.
     pub next_try: Option<u64>,
+    /// What to do, where it shows that it wants to be spoken to otherwise.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// How the upstream stands.
@@ -160,7 +163,14 @@ impl<'de> Deserialize<'de> for UpstreamState {
 impl Upstream {
     /// For a relay without one.
     pub fn none() -> Self {
-        Self { state: UpstreamState::None, url: None, reason: None, since: None, next_try: None }
+        Self {
+            state: UpstreamState::None,
+            url: None,
+            reason: None,
+            since: None,
+            next_try: None,
+            advice: None,
+        }
     }
 }
 
@@ -196,6 +206,7 @@ mod tests {
                 reason: Some("HTTP status 401".into()),
                 since: Some(1_700_000_000_000),
                 next_try: None,
+                advice: None,
             },
             routes: Vec::new(),
             store: Some("damaged".into()),
@@ -210,6 +221,7 @@ mod tests {
                 "reason": "HTTP status 401",
                 "since": 1_700_000_000_000_u64,
                 "next_try": null,
+                "advice": null,
             },
             "routes": [],
             "store": "damaged",

@@ -45,6 +45,8 @@ pub(crate) struct Link {
     /// Documents that are loaded for this server's sake, while it takes them.
     pub(crate) offers: Offers,
     is_offered: bool,
+    /// What it showed to want, if that is not what it is spoken to in.
+    pub(crate) advice: Option<&'static str>,
     pub(crate) told: Told,
 }
 
@@ -72,6 +74,7 @@ impl Link {
             lines: HashMap::new(),
             offers: Offers::new(seed()),
             is_offered: false,
+            advice: None,
             told: Told { state, since_ms: clock::unix_ms(), reason: None },
         }
     }

@@ -55,11 +55,7 @@ fn wait(headers: &HeaderMap) -> Option<u64> {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self.status {
-            // So does a server of ELVA 0.37, which has a page at that address.
-            200..=299 => {
-                "it answers with a page: a server with one connection for each document, as ELVA \
-                 0.37's, cannot be connected to yet"
-            }
+            200..=299 => "it answers with a page",
             300..=399 => "it leads elsewhere, and is not followed: give the address itself",
             401 if self.basic => "it wants a login: give --user and --password-file",
             401 => "it wants a login of another kind than HTTP Basic",

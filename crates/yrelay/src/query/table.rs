@@ -67,6 +67,9 @@ fn above(upstream: &Upstream, now: u64) -> String {
     if let (false, Some(reason)) = (upstream.state == UpstreamState::Online, &upstream.reason) {
         text += &format!("  {}\n", printable(reason));
     }
+    if let Some(advice) = &upstream.advice {
+        text += &format!("  {}\n", printable(advice));
+    }
     text
 }
 
@@ -166,6 +169,7 @@ mod tests {
             reason: Some(reason.into()).filter(|reason: &String| !reason.is_empty()),
             since: Some(NOW - ago_ms),
             next_try: (in_ms > 0).then_some(NOW + in_ms),
+            advice: None,
         }
     }
 
@@ -309,7 +313,14 @@ mod tests {
         let reason = Some(evil.to_owned());
         let state = UpstreamState::Offline;
         let documents = vec![Document { parked: reason.clone(), ..document(evil) }];
-        let upstream = Upstream { state, url: reason.clone(), reason, since: None, next_try: None };
+        let upstream = Upstream {
+            state,
+            url: reason.clone(),
+            reason,
+            since: None,
+            next_try: None,
+            advice: None,
+        };
         let text = table(
             &Status { upstream, version: evil.into(), ..status(UpstreamState::None, documents) },
             NOW,

@@ -189,9 +189,25 @@ impl Door {
         Closed { failure, reason }
     }
 
-    /// Why it is closed, and whether it would open to other messages.
+    /// Why it is closed, and to which messages it may open.
     fn advise(&self, error: &ConnectError) -> String {
-        error.to_string()
+        let ConnectError::Refused(refused) = error else { return error.to_string() };
+        let advice = match (self.upstream.speaks, refused.status) {
+            // ELVA 0.37's has a list of its rooms there.
+            (Messages::Elva, 200..=299 | 403 | 404) => {
+                "; if it has one connection for each document, as ELVA 0.37's and y-websocket's, \
+                 write --messages yjs"
+            }
+            (Messages::Yjs, 200..=299 | 403 | 404) => {
+                "; it may not allow this identifier, or, if it has one connection for all \
+                 documents, want --messages elva (ELVA 0.33, yrelay) or hocuspocus"
+            }
+            (Messages::Hocuspocus, 200..=299 | 403 | 404) => {
+                "; if it is no Hocuspocus, write --messages yjs or elva"
+            }
+            _ => "",
+        };
+        format!("{error}{advice}")
     }
 
     /// Whether there is something to send now that was not tried.

@@ -10,6 +10,7 @@ use yrelay_core::event::{Dialect, Habit, Input};
 use yrelay_core::fellow;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
+use yrelay_core::wire::{self, Message};
 use yrelay_core::{hocuspocus, link};
 
 use super::attempt::Token;
@@ -218,12 +219,34 @@ impl Relay {
                 }
             }
             // Whatever comes is asked for when it is attached again.
-            Ok((None, _)) => self.metrics.unknown_documents.count(),
+            Ok((None, _)) => {
+                self.metrics.unknown_documents.count();
+                self.advise(number, frame);
+            }
             Err(error) => {
                 self.metrics.reject("link_frame");
-                tracing::warn!(%error, "refused a frame of the upstream");
+                if !self.advise(number, frame) {
+                    tracing::warn!(%error, "refused a frame of the upstream");
+                }
             }
         }
+    }
+
+    /// What a server says that greets in plain Yjs shows that it wants to be spoken to so.
+    fn advise(&self, number: usize, frame: &Bytes) -> bool {
+        let greets = matches!(wire::messages(frame).next(), Some(Ok(Message::SyncStep1(_))));
+        if !greets {
+            return false;
+        }
+        let mut state = self.state.borrow_mut();
+        let Some(link) = state.above.get_mut(number) else { return true };
+        let words =
+            "it speaks plain Yjs, with a connection for each document: write --messages yjs";
+        if link.advice.replace(words).is_none() {
+            let upstream = link.door.connector.target();
+            tracing::warn!(%upstream, "{words}");
+        }
+        true
     }
 }
 
