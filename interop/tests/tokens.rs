@@ -111,17 +111,18 @@ fn elva_is_given_flags() {
     if !ready() {
         return;
     }
-    let hiding = Site::build(Software::Elva37, &["--upstream-params", "visible=0"]);
-    let url = hiding.server.url();
-    let showing = Relay::start(&["--server", &url, "--messages", "yjs"]);
-    let (_one, hidden) = hiding.at_relay(Kind::YWebsocket3, "hidden");
-    hidden.append("hidden");
-    hiding.confirmed("hidden");
-    let client = Client::start(Kind::YWebsocket3, &showing.url());
-    client.open("shown").append("shown");
-    let confirmed = || showing.document("shown")["confirmed"].clone();
+    // It lists no room unless it is asked to.
+    let showing = Site::build(Software::Elva37, &["--upstream-params", "visible=1"]);
+    let url = showing.server.url();
+    let hiding = Relay::start(&["--server", &url, "--messages", "yjs"]);
+    let client = Client::start(Kind::YWebsocket3, &hiding.url());
+    client.open("hidden").append("hidden");
+    let confirmed = || hiding.document("hidden")["confirmed"].clone();
     eventually_eq("confirmed", confirmed, &Value::Bool(true));
-    let rooms = elva37_rooms(hiding.server.port());
+    let (_one, shown) = showing.at_relay(Kind::YWebsocket3, "shown");
+    shown.append("shown");
+    showing.confirmed("shown");
+    let rooms = elva37_rooms(showing.server.port());
     assert!(rooms.contains("shown") && !rooms.contains("hidden"), "{rooms}");
 }
 

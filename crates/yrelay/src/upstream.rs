@@ -265,21 +265,21 @@ impl State {
                 tracing::warn!(%document, reason, "kept off the upstream");
                 self.leave_upstream(relay, &document);
             }
-            Action::Unpark { document } => self.unpark(relay, number, document),
+            Action::Unpark { document } => self.unpark(relay, number, &document),
             Action::Line { document, action } => self.act_on_line(relay, number, document, action),
             Action::WakeAt { at } => self.wake_at(relay, at, Sleeper::Link(number)),
         }
     }
 
-    fn unpark(&mut self, relay: &Relay, number: usize, document: DocumentId) {
+    fn unpark(&mut self, relay: &Relay, number: usize, document: &DocumentId) {
         let Some(link) = self.above.get_mut(number) else { return };
-        if link.shared.was_denied(&document) {
+        if link.shared.was_denied(document) {
             // Older servers of Hocuspocus remember that for as long as the connection lasts.
             link.shared.close_for_token();
             return;
         }
-        link.offers.again(&document);
-        self.attach_upstream(relay, &document);
+        link.offers.again(document);
+        self.attach_upstream(relay, document);
         self.offer_next(relay);
     }
 
