@@ -96,6 +96,8 @@ impl Link {
             connection.entries.leave(id);
             let leave = match self.dialect {
                 Dialect::Own => [&link::prefix(&name)[..], &fellow::leave()].concat(),
+                // Version 2 ends a connection with its last document.
+                Dialect::Hocuspocus if self.names.is_empty() => return was_attached,
                 Dialect::Hocuspocus => {
                     [&hocuspocus::prefix(&name)[..], &hocuspocus::close("")].concat()
                 }

@@ -98,7 +98,11 @@ impl World<'_> {
             Event::Client(client, Timer::Connect | Timer::Check) => self.clients[*client].service,
             Event::Service(service, ..) => *service,
             Event::ServiceReturns(service) | Event::LoginChanges(service) => *service,
-            Event::Server(_) | Event::ServerReturns | Event::Step(_) | Event::Wakes(_) | Event::Speeds(_) => {
+            Event::Server(_)
+            | Event::ServerReturns
+            | Event::Step(_)
+            | Event::Wakes(_)
+            | Event::Speeds(_) => {
                 return None;
             }
         };

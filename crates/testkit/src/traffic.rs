@@ -1,8 +1,8 @@
 //! Counts of what arrives.
 
 use bytes::Bytes;
-use yrelay_core::wire::{self, Message};
 use yrelay_core::fellow;
+use yrelay_core::wire::{self, Message};
 
 /// What arrived since this was last reset.
 #[derive(Debug, Default)]

@@ -39,6 +39,8 @@ const SILENCE_MS: Millis = 60_000;
 const EVENTS_MAX: u64 = 400_000;
 /// And one more for so much time.
 const EVENT_MS: Millis = 20;
+/// Longer than any server or document is left alone.
+const CONNECTED_MS: Millis = 3_600_000;
 /// Whoever is there is seen after this time, the next look included.
 const SEEN_MS: Millis = 35_000 + client::CHECK_MS;
 
@@ -109,8 +111,10 @@ impl<'a> World<'a> {
     /// All are connected again, all documents at the server, too, and a little later all see each
     /// other.
     fn see_each_other(&mut self) {
+        let latest = self.net.now + CONNECTED_MS;
         loop {
             while self.services.iter().any(Service::is_parked) || !self.is_connected() {
+                assert!(self.net.now < latest, "somebody is kept out for ever");
                 self.run_until(self.net.now + 1_000);
             }
             self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
@@ -224,8 +228,9 @@ impl<'a> World<'a> {
 
     /// What a frame says, without the name of the document.
     fn body(&self, end: End, frame: &Bytes) -> Bytes {
-        let is_hocuspocus = self.script.server.is_some_and(|it| it.dialect() == Dialect::Hocuspocus)
-            && self.net.is_between(end, Party::Server);
+        let is_hocuspocus =
+            self.script.server.is_some_and(|it| it.dialect() == Dialect::Hocuspocus)
+                && self.net.is_between(end, Party::Server);
         match is_hocuspocus {
             true => hocuspocus::split(frame).map_or_else(|_| frame.clone(), |parts| parts.message),
             false => link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body),

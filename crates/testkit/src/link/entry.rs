@@ -83,7 +83,9 @@ impl Service {
         loop {
             let link = self.memory().link.as_mut();
             let connection = link.and_then(|link| link.connection.as_mut());
-            let Some(entries) = connection.map(|connection| &mut connection.entries) else { return };
+            let Some(entries) = connection.map(|connection| &mut connection.entries) else {
+                return;
+            };
             if entries.asked.len() >= ENTRIES_AT_ONCE {
                 return;
             }

@@ -113,7 +113,7 @@ impl Link {
             LinkState::Connecting => assert_eq!((opening, open), (1, 0), "one tries"),
             LinkState::Idle => assert_eq!((opening, open), (0, 0), "nobody needs it"),
             LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
-                assert_eq!(open, 0, "away, and connected");
+                // (One that is busy may have let in others before.)
                 assert!(next_try >= now, "nobody tries at {now}");
             }
         }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::{Dialect, Habit, Input};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::{hocuspocus, link};
 use yrelay_core::upstream::Event;
+use yrelay_core::{hocuspocus, link};
 
 use super::Link;
 use crate::garbage::{Fate, Garbage};

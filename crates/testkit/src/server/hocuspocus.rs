@@ -20,7 +20,10 @@ pub(super) struct Socket {
 /// How far one document has come on a connection.
 enum Entry {
     /// It waits for the token, or for what becomes of it.
-    Waiting { asked: bool, frames: Vec<Bytes> },
+    Waiting {
+        asked: bool,
+        frames: Vec<Bytes>,
+    },
     Open,
     /// Whatever comes is swallowed.
     Denied,
