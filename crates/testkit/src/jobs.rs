@@ -151,7 +151,11 @@ impl Service {
             net.note(|| format!("{id} leaves memory"));
             let Some(slot) = self.drop_document(net, &id) else { continue };
             if slot.document.is_stored() {
-                self.memory().stored.insert(id, slot.document.is_unconfirmed());
+                let unconfirmed = slot.document.is_unconfirmed();
+                if unconfirmed && self.has_lines() {
+                    self.memory().offers.later(now, &id);
+                }
+                self.memory().stored.insert(id, unconfirmed);
             }
         }
     }

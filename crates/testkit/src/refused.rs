@@ -19,7 +19,9 @@ impl Refused {
             Event::Failed { failure, .. } => self.refuse(now, *failure),
             Event::Closed { code, .. } => self.closed(now, *code),
             Event::LoginChanged => {
-                self.until.take_if(|(_, failure)| *failure == Failure::Unauthorized);
+                self.until.take_if(|(_, failure)| {
+                    matches!(failure, Failure::Unauthorized | Failure::Refused)
+                });
             }
             Event::Woke => self.until = None,
             Event::Connected => {

@@ -51,6 +51,9 @@ impl State {
             } else if slot.document.is_stored() && slot.keeping == Keeping::Stored {
                 let bytes = slot.document.standing().bytes as u64;
                 let unconfirmed = slot.document.is_unconfirmed();
+                if unconfirmed {
+                    self.offer_later(&id, slot.link);
+                }
                 let Slot { visible, opened_ms, .. } = slot;
                 self.stored.insert(id, Shelved { bytes, unconfirmed, opened_ms, visible });
             }
