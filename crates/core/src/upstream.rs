@@ -193,7 +193,9 @@ impl Upstream {
 
     fn connect(&mut self, now: Millis, actions: &mut Vec<Action>) {
         self.retry.tries(now);
-        if self.lines.is_some() {
+        if let Some(lines) = &mut self.lines {
+            // The server itself is in question: what single documents waited for counts no more.
+            lines.end_delays(Millis::MAX);
             self.open_lines(now, actions);
         } else {
             actions.push(Action::Connect);

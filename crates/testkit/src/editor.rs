@@ -92,6 +92,12 @@ impl Editor {
         self.doc.transact().encode_state_as_update_v1(&vector)
     }
 
+    /// The same, without what stands beyond gaps.
+    pub(crate) fn whole_difference(&self, vector: &[u8]) -> Vec<u8> {
+        let vector = StateVector::decode_v1(vector).expect("a sound state vector");
+        self.doc.transact().encode_diff_v1(&vector)
+    }
+
     /// Takes an update. Returns what it changed, as an update.
     pub(crate) fn apply(&self, update: &[u8]) -> Option<Bytes> {
         let update = Update::decode_v1(update).expect("a sound update");

@@ -4,7 +4,7 @@ use yrelay_core::Millis;
 use yrelay_core::upstream::Failure;
 
 use crate::garbage::Garbage;
-use crate::network::Event;
+use crate::network::{End, Event};
 use crate::server::Return;
 use crate::service::{Refusal, Timer};
 use crate::world::World;
@@ -31,6 +31,10 @@ pub(crate) enum Fault {
     KillServer { down_ms: Millis, late_ms: Millis, back: Return },
     /// A frame gets lost, as no sound network loses one.
     Lose { way: Way },
+    /// The server lets nobody into a document for a while.
+    Deny { document: usize, ms: Millis },
+    /// It closes a document that goes over a connection with others.
+    LetGo { document: usize },
     /// The machine sleeps, with the clients on it.
     Suspend { ms: Millis, meanwhile: Meanwhile },
 }
@@ -55,18 +59,18 @@ pub(crate) enum Meanwhile {
 
 impl World<'_> {
     pub(crate) fn inflict(&mut self, service: usize, fault: Fault) {
+        let ends = self.struck(service, fault);
         let net = &mut self.net;
         let now = net.now;
-        let end = self.services[service].link();
         match fault {
-            Fault::Cut { late_ms } => self.cut_link(service, late_ms),
+            Fault::Cut { late_ms } => {
+                ends.iter().for_each(|end| net.cut(end.connection, late_ms));
+            }
             Fault::HalfOpen { ours_ms, theirs_ms } => {
-                if let Some(end) = end {
-                    net.sever(end.connection, [ours_ms, theirs_ms]);
-                }
+                ends.iter().for_each(|end| net.sever(end.connection, [ours_ms, theirs_ms]));
             }
             Fault::Freeze { way, ms } => {
-                if let Some(end) = end {
+                for end in ends {
                     if way != Way::Down {
                         net.stall(end, now + ms);
                     }
@@ -76,22 +80,23 @@ impl World<'_> {
                 }
             }
             Fault::Trickle { slow_ms, ms } => {
-                if let Some(end) = end {
+                for end in ends {
                     net.slow(end.connection, Some(slow_ms));
                     net.after(ms, Event::Speeds(end.connection));
                 }
             }
             Fault::Litter(garbage) => self.litter(service, garbage),
             Fault::Close { code } => {
-                if let (Some(server), Some(end)) = (&mut self.server, end) {
-                    server.kick(net, end.other(), code);
-                } else if let Some(end) = end {
-                    net.hang_up(end.other(), code);
+                for end in ends {
+                    match &mut self.server {
+                        Some(server) => server.kick(net, end.other(), code),
+                        None => net.hang_up(end.other(), code),
+                    }
                 }
             }
             Fault::Refuse { failure, ms } => {
                 self.services[service].refusal = Some(Refusal { failure, until: now + ms });
-                self.cut_link(service, 1_000);
+                ends.iter().for_each(|end| net.cut(end.connection, 1_000));
             }
             Fault::Login { ms } => {
                 let refusal = Refusal { failure: Failure::Unauthorized, until: now + ms };
@@ -106,23 +111,48 @@ impl World<'_> {
                 }
             }
             Fault::Lose { way } => {
-                if let Some(end) = end {
+                for end in ends {
                     let to = if way == Way::Up { end.other() } else { end };
                     net.lose(to);
+                }
+            }
+            Fault::Deny { document, ms } => {
+                if let Some(server) = &mut self.server {
+                    server.deny(net, self.documents[document].to_encoded(), now + ms);
+                }
+            }
+            Fault::LetGo { document } => {
+                let name = self.documents[document].to_encoded();
+                for end in ends {
+                    if let Some(server) = &mut self.server {
+                        server.let_go(net, end.other(), &name);
+                    }
                 }
             }
             Fault::Suspend { ms, meanwhile } => self.suspend(service, ms, meanwhile),
         }
     }
 
-    fn cut_link(&mut self, service: usize, late_ms: Millis) {
-        if let Some(end) = self.services[service].link() {
-            self.net.cut(end.connection, late_ms);
+    /// Our ends of the connections that a fault strikes: where each document has its own, all or
+    /// any one of them.
+    fn struck(&mut self, service: usize, fault: Fault) -> Vec<End> {
+        let ends = self.services[service].ends_up();
+        let strikes_all = matches!(fault, Fault::Refuse { .. } | Fault::Login { .. });
+        if ends.len() < 2 || strikes_all || self.net.random.upto(1) == 0 {
+            return ends;
         }
+        let at = self.net.random.upto(ends.len() as u64 - 1) as usize;
+        vec![ends[at]]
     }
 
     /// The server sends garbage, about a document that is in memory there if one is.
     fn litter(&mut self, service: usize, garbage: Garbage) {
+        if self.services[service].has_lines() {
+            for end in self.services[service].ends_up() {
+                self.net.litter(end.other(), garbage.message());
+            }
+            return;
+        }
         let Some(end) = self.services[service].link() else { return };
         let id = &self.documents[self.net.random.upto(self.documents.len() as u64 - 1) as usize];
         self.net.note(|| format!("the server sends {garbage:?} to service {service}"));

@@ -38,7 +38,7 @@ impl Service {
         let failed = matches!(input, Input::LoadFailed);
         self.input(net, id, input);
         if failed {
-            self.memory().drop_document(net, id);
+            self.drop_document(net, id);
         } else {
             self.memory().stored.remove(id);
         }
@@ -46,6 +46,13 @@ impl Service {
         self.memory().offers.loaded(now, id, failed);
         self.offer_next(net);
         self.resume(net);
+    }
+
+    fn drop_document(&mut self, net: &mut Network, id: &DocumentId) -> Option<Slot> {
+        let slot = self.memory().drop_document(net, id);
+        self.unwant_line(net, id);
+        self.enter_next(net);
+        slot
     }
 
     pub(crate) fn resume(&mut self, net: &mut Network) {
@@ -142,9 +149,13 @@ impl Service {
             .collect();
         for id in gone {
             net.note(|| format!("{id} leaves memory"));
-            let Some(slot) = self.memory().drop_document(net, &id) else { continue };
+            let Some(slot) = self.drop_document(net, &id) else { continue };
             if slot.document.is_stored() {
-                self.memory().stored.insert(id, slot.document.is_unconfirmed());
+                let unconfirmed = slot.document.is_unconfirmed();
+                if unconfirmed && self.has_lines() {
+                    self.memory().offers.later(now, &id);
+                }
+                self.memory().stored.insert(id, unconfirmed);
             }
         }
     }

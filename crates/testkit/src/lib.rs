@@ -39,6 +39,6 @@ mod tests;
 
 pub mod node;
 
-pub use server::Mode;
+pub use server::{Foreign, Mode};
 pub use simulation::{Summary, simulate};
 pub use sweep::{Stride, sweep};

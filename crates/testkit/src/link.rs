@@ -1,5 +1,7 @@
 //! A service's link to the server: the core's `Upstream`, driven as yrelay's shell drives it.
 
+mod entry;
+mod lines;
 mod packets;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,7 @@ use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Action, Connections, Event, Failure, LinkState, Upstream};
 use yrelay_core::wire;
-use yrelay_core::{Millis, limits, link};
+use yrelay_core::{Millis, hocuspocus, limits, link};
 
 use crate::account::Account;
 use crate::network::{self, End, Network};
@@ -18,9 +20,20 @@ use crate::refused::Refused;
 use crate::server::Mode;
 use crate::service::{Service, Timer};
 
+use entry::Entries;
+use lines::Line;
+
+pub(crate) use lines::Which;
+
 pub(crate) struct Link {
     pub(crate) machine: Upstream,
+    dialect: Dialect,
+    /// The connection for all documents.
     connection: Option<Connection>,
+    /// Those for one each.
+    lines: BTreeMap<DocumentId, Line>,
+    /// Documents are offered over them.
+    is_offered: bool,
     names: BTreeMap<String, DocumentId>,
     attempts: u64,
     /// The attempt to connect that is under way.
@@ -38,17 +51,27 @@ struct Connection {
     room_due: bool,
     counts: Counts,
     accounts: BTreeMap<DocumentId, Account>,
+    /// Who is let in, where that is asked for each document.
+    entries: Entries,
+    /// When something was last sent.
+    spoke_at: Millis,
 }
 
 /// Small, so that documents wait for their turn.
 const OUTBOX_MESSAGES_MAX: usize = 2;
 
 impl Link {
-    pub(crate) fn new(now: Millis, seed: u64) -> Self {
-        let machine = Upstream::new(now, seed, Connections::Shared);
+    pub(crate) fn new(now: Millis, seed: u64, server: Mode) -> Self {
+        let connections = match server.has_lines() {
+            true => Connections::Separate,
+            false => Connections::Shared,
+        };
         Self {
-            machine,
+            machine: Upstream::new(now, seed, connections),
+            dialect: server.dialect(),
             connection: None,
+            lines: BTreeMap::new(),
+            is_offered: false,
             names: BTreeMap::new(),
             attempts: 0,
             attempt: None,
@@ -69,11 +92,20 @@ impl Link {
         let name = id.to_encoded();
         let was_attached = self.names.remove(&name).is_some();
         if let Some(connection) = &mut self.connection {
-            let is_elvas = connection.accounts.remove(id).is_some();
-            if was_attached && !is_elvas {
+            connection.accounts.remove(id);
+            connection.entries.leave(id);
+            let leave = match self.dialect {
+                Dialect::Own => [&link::prefix(&name)[..], &fellow::leave()].concat(),
+                // Version 2 ends a connection with its last document.
+                Dialect::Hocuspocus if self.names.is_empty() => return was_attached,
+                Dialect::Hocuspocus => {
+                    [&hocuspocus::prefix(&name)[..], &hocuspocus::leave()].concat()
+                }
+                Dialect::Elva | Dialect::Yjs | Dialect::YSweet => return was_attached,
+            };
+            if was_attached {
                 connection.counts.sent();
-                let frame = [&link::prefix(&name)[..], &fellow::leave()].concat();
-                net.send(connection.end, frame.into());
+                net.send(connection.end, leave.into());
             }
         }
         was_attached
@@ -91,15 +123,17 @@ impl Link {
 
     /// What stood before a long sleep is not trusted after it.
     pub(crate) fn assert_anew_since(&self, woke_at: Millis) {
-        let opened_at = self.connection.as_ref().map(|connection| connection.opened_at);
-        assert!(
-            opened_at >= Some(woke_at) || opened_at.is_none(),
-            "woke at {woke_at}, and goes on"
-        );
+        let shared = self.connection.iter().map(|connection| connection.opened_at);
+        for opened_at in shared.chain(self.lines.values().filter_map(Line::opened_at)) {
+            assert!(opened_at >= woke_at, "woke at {woke_at}, and goes on");
+        }
     }
 
     /// What it says of itself is so.
     pub(crate) fn assert_truthful(&self, now: Millis) {
+        if self.dialect == Dialect::Yjs {
+            return self.assert_lines_truthful(now);
+        }
         let (state, reason) = (self.machine.state(), self.machine.reason());
         let found = (self.connection.is_some(), self.attempt.is_some());
         let expected = match state {
@@ -128,7 +162,7 @@ impl Connection {
 }
 
 impl Service {
-    /// Its end of the link.
+    /// Its end of the connection for all documents.
     pub(crate) fn link(&self) -> Option<End> {
         self.memory.as_ref()?.link.as_ref()?.end()
     }
@@ -153,16 +187,38 @@ impl Service {
         };
         let (peer, opened_at) = (self.next_peer(), net.now);
         let Some(link) = &mut self.memory().link else { return };
-        let (accounts, counts) = (BTreeMap::new(), Counts::default());
-        let room_due = false;
-        link.connection = Some(Connection { peer, end, opened_at, room_due, counts, accounts });
+        link.connection = Some(Connection {
+            peer,
+            end,
+            opened_at,
+            room_due: false,
+            counts: Counts::default(),
+            accounts: BTreeMap::new(),
+            entries: Entries::default(),
+            spoke_at: opened_at,
+        });
         self.link_event(net, Event::Connected);
     }
 
-    /// Whether it waits for this attempt to connect.
-    pub(crate) fn awaits(&self, attempt: u64) -> bool {
+    /// Whether it waits for this attempt to connect, and to what.
+    pub(crate) fn awaits(&self, attempt: u64) -> Option<Which> {
+        self.memory.as_ref()?.link.as_ref()?.attempt_of(attempt)
+    }
+
+    /// Its ends of all connections upwards.
+    pub(crate) fn ends_up(&self) -> Vec<End> {
         let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
-        link.is_some_and(|link| link.attempt == Some(attempt))
+        link.map(Link::ends).unwrap_or_default()
+    }
+
+    /// Whether all that is to be there stands: nothing for what does not.
+    pub(crate) fn ways_up(&self) -> Vec<Option<End>> {
+        let Some(memory) = &self.memory else { return vec![None] };
+        let Some(link) = &memory.link else { return Vec::new() };
+        if link.has_lines() {
+            return memory.documents.keys().map(|id| link.end_of(id)).collect();
+        }
+        vec![link.end().filter(|_| !link.is_entering())]
     }
 
     /// Another login is there: where the last one was refused, it is tried at once.
@@ -170,7 +226,9 @@ impl Service {
         let Some(link) = &self.memory().link else { return };
         let refused = matches!(link.machine.state(), LinkState::Unauthorized { .. });
         self.link_event(net, Event::LoginChanged);
-        let tries = self.memory().link.as_ref().is_some_and(|link| link.attempt.is_some());
+        let Some(link) = &self.memory().link else { return };
+        // (With a connection for each document: if any needs one.)
+        let tries = link.attempt.is_some() || link.has_lines();
         assert!(!refused || tries, "another login is there, and nobody tries it");
     }
 
@@ -180,7 +238,9 @@ impl Service {
         if !matches!(event, Event::Room | Event::Ready { .. }) {
             net.note(|| format!("link of service {number} < {event:?}"));
         }
-        link.refused.note(now, &event);
+        if !link.has_lines() {
+            link.refused.note(now, &event);
+        }
         let mut actions = Vec::new();
         link.machine.handle(now, event, &mut actions);
         if actions.contains(&Action::Connect) {
@@ -190,6 +250,7 @@ impl Service {
             self.act(net, action);
         }
         self.plan_room(net);
+        self.plan_offers(net);
     }
 
     /// Room is given as soon as the queue has some, but not in the same turn.
@@ -241,7 +302,7 @@ impl Service {
                 self.offer_begin(net);
             }
             Action::Detach => self.detach_upstream(net),
-            Action::Line { .. } => panic!("all documents share one connection"),
+            Action::Line { document, action } => self.act_on_line(net, &document, action),
             Action::Pull { document } => {
                 if let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) {
                     // As fast or slow as the link may be.
@@ -252,12 +313,19 @@ impl Service {
             Action::Park { document } => {
                 net.note(|| format!("{document} is parked"));
                 let Some(link) = &mut self.memory().link else { return };
+                if link.has_lines() {
+                    self.detach_line(net, &document);
+                    return;
+                }
                 let Some(peer) = link.peer() else { return };
                 if link.forget(net, &document) {
                     self.input(net, &document, Input::Detach { peer });
                 }
             }
             Action::Unpark { document } => {
+                if self.hangs_up_for_denied(net, &document) {
+                    return;
+                }
                 self.attach_upstream(net, &document);
                 self.memory().offers.again(&document);
                 self.offer_next(net);
@@ -275,10 +343,17 @@ impl Service {
         let dialect = self.dialect();
         let memory = self.memory();
         let Some(link) = &mut memory.link else { return };
-        let Some(connection) = &mut link.connection else { return };
         if link.machine.parked_because(id).is_some() || !memory.documents.contains_key(id) {
             return;
         }
+        if link.has_lines() {
+            self.want_line(net, id);
+            return;
+        }
+        if !link.enters(net, id) {
+            return;
+        }
+        let Some(connection) = &mut link.connection else { return };
         link.names.insert(id.to_encoded(), id.clone());
         if dialect == Dialect::Elva {
             connection.accounts.insert(id.clone(), Account::new(link.machine.habit(), keeps));
@@ -308,10 +383,12 @@ impl Service {
         let memory = self.memory();
         let slot = memory.documents.get(id).expect("it has just been given room");
         let incomplete = slot.document.standing().incomplete;
-        let Some(connection) = memory.link.as_mut().and_then(|link| link.connection.as_mut())
-        else {
-            return;
-        };
+        let Some(link) = memory.link.as_mut() else { return };
+        if link.has_lines() {
+            return link.send_line(net, id, message);
+        }
+        let dialect = link.dialect;
+        let Some(connection) = &mut link.connection else { return };
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
         assert!(messages.next().is_none(), "servers read one message of a frame");
@@ -329,7 +406,12 @@ impl Service {
             net.send(end, count);
         }
         connection.counts.sent();
-        let frame = [&link::prefix(&id.to_encoded())[..], message].concat();
-        net.send(end, frame.into());
+        connection.spoke_at = now;
+        let name = id.to_encoded();
+        let prefix = match dialect {
+            Dialect::Hocuspocus => hocuspocus::prefix(&name),
+            _ => link::prefix(&name),
+        };
+        net.send(end, [&prefix[..], message].concat().into());
     }
 }

@@ -55,6 +55,6 @@ impl Memory {
     }
 
     pub(crate) fn is_upstream(&self, peer: PeerId) -> bool {
-        self.link.as_ref().and_then(Link::peer) == Some(peer)
+        self.link.as_ref().is_some_and(|link| link.is_peer(peer))
     }
 }

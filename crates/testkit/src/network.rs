@@ -6,7 +6,7 @@ use bytes::Bytes;
 use yrelay_core::Millis;
 use yrelay_core::backoff::Random;
 
-use crate::{client, service};
+use crate::{client, server, service};
 
 /// What is due at some time.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Client(usize, client::Timer),
     /// A timer of a service in its so many-th life.
     Service(usize, u32, service::Timer),
+    /// The server does something.
+    Server(server::Timer),
     /// A service, or the server, is started again.
     ServiceReturns(usize),
     ServerReturns,
@@ -182,6 +184,11 @@ impl Network {
 
     pub(crate) fn party(&self, end: End) -> Party {
         self.connections[end.connection].parties[end.side]
+    }
+
+    /// Whether the connection of this end leads to that party.
+    pub(crate) fn is_between(&self, end: End, party: Party) -> bool {
+        self.party(end) == party || self.party(end.other()) == party
     }
 
     pub(crate) fn send(&mut self, from: End, frame: Bytes) {

@@ -14,6 +14,19 @@ impl Service {
         self.offer_next(net);
     }
 
+    /// Where each document has a connection of its own, they are offered while the server takes them.
+    pub(crate) fn plan_offers(&mut self, net: &mut Network) {
+        let Some(link) = &mut self.memory().link else { return };
+        if !link.has_lines() || !link.begins_or_ends_offers() {
+            return;
+        }
+        if link.machine.takes_offers() {
+            self.offer_begin(net);
+        } else {
+            self.memory().offers.end();
+        }
+    }
+
     /// The server has lost something: nothing that is stored is taken for confirmed any more.
     pub(crate) fn offer_all(&mut self, net: &mut Network) {
         let memory = self.memory.as_mut().expect("the service runs");
@@ -32,7 +45,10 @@ impl Service {
 
     /// Loads the next document of those that the server may lack.
     pub(crate) fn offer_next(&mut self, net: &mut Network) {
-        if self.link().is_none() {
+        let Some(link) = &self.memory().link else { return };
+        if (link.has_lines() && !link.machine.takes_offers())
+            || (!link.has_lines() && link.end().is_none())
+        {
             return;
         }
         let now = self.now(net);

@@ -104,7 +104,9 @@ impl Service {
             let Want { structs, deletes } = if is_own { &slot.local } else { &slot.appended };
             let deletes = deletes.intersection(structs);
             let proven = Want { structs: structs.clone(), deletes };
-            self.proofs.push((id.clone(), proven));
+            let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+            let end = link.and_then(|link| link.end_of(id));
+            self.proofs.push((id.clone(), proven, end));
         }
     }
 
@@ -137,6 +139,8 @@ impl Service {
             let end = client.end;
             let at = net.room_at(end, OUTBOX_ROOM);
             net.at(at, Event::Room(end));
+        } else if self.memory().is_upstream(peer) && self.has_lines() {
+            self.line_ready(net, id);
         } else if self.memory().is_upstream(peer) {
             let open = self.memory().documents.get(id).is_some_and(|s| !s.clients.is_empty());
             self.link_event(net, upstream::Event::Ready { document: id.clone(), open });
@@ -150,6 +154,10 @@ impl Service {
         let Some(memory) = &self.memory else { return };
         if memory.link.as_ref().and_then(Link::end) == Some(end) {
             self.link_room(net, end);
+            return;
+        }
+        if let Some(id) = memory.link.as_ref().and_then(|link| link.line_at(end)) {
+            self.line_room(net, &id);
             return;
         }
         if memory.below.has(end) {

@@ -9,7 +9,7 @@ use yrelay_core::replica::Want;
 
 use crate::client::{Client, Mood, Style};
 use crate::editor::Image;
-use crate::server::Server;
+use crate::server::{Mode, Server};
 use crate::service::Service;
 use crate::world::World;
 
@@ -173,7 +173,7 @@ impl World<'_> {
         } else if self.server_keeps() && !standing.incomplete {
             assert_eq!(standing.confirmed, Some(true), "service {number} {id}: {standing:?}");
             assert!(!marked, "service {number} {id}: still marked unconfirmed on disk");
-        } else if self.server.is_some() && !self.server_keeps() {
+        } else if self.server.is_some() && !self.server_keeps() && self.script.tells_apart() {
             assert_eq!(standing.confirmed, None, "service {number} {id}: {standing:?}");
         }
         assert!(self.server.is_none() || standing.sent, "service {number} {id}: {standing:?}");
@@ -185,8 +185,8 @@ impl World<'_> {
         if !is_here(client) {
             return;
         }
-        // ELVA's keeping server passes no awareness on.
-        let together = self.is_one_world() && !self.server_keeps();
+        let passes = self.server.as_ref().is_none_or(Server::passes_awareness);
+        let together = self.is_one_world() && passes;
         let there: BTreeSet<u64> = self
             .living()
             .filter(|other| is_here(other) && other.document == client.document)
@@ -200,7 +200,12 @@ impl World<'_> {
         let traffic = &self.traffic;
         // An incomplete document is asked for and offered for ever, once in a minute.
         let incomplete = self.standings().filter(|standing| standing.incomplete).count();
-        let (asked, offered) = (4 * incomplete, 4 * incomplete);
+        let audits = match self.script.server.and_then(Mode::foreign) {
+            // Once in a long while: a question, and an answer that may come with one.
+            Some(_) => 2 * self.services.len() * self.documents.len(),
+            None => 0,
+        };
+        let (asked, offered) = (4 * incomplete + audits, 4 * incomplete + audits);
         assert!(traffic.updates <= offered, "updates travel at rest: {traffic:?}");
         assert!(traffic.step_1s <= asked, "questions travel at rest: {traffic:?}");
         // Each wakes for what expires, for who is silent, and a few times for nothing.

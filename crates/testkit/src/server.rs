@@ -1,9 +1,14 @@
-//! Models of ELVA's server, version 0.33, as it was measured: one that keeps documents and one
-//! that only passes on.
+//! Models of servers, as they were measured. Here ELVA's, version 0.33: one that keeps documents and
+//! one that only passes on.
+
+mod hocuspocus;
+mod present;
+mod yjs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use yrelay_core::Millis;
 use yrelay_core::event::Dialect;
 use yrelay_core::link;
 use yrelay_core::replica::Want;
@@ -12,6 +17,8 @@ use yrelay_core::wire::{self, Message};
 
 use crate::editor::{Editor, Image};
 use crate::network::{End, Network, Packet};
+
+pub(crate) use yjs::Timer;
 
 /// Which server there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +29,61 @@ pub enum Mode {
     Broadcast,
     /// It is a yrelay, and services stand below each other. They speak so.
     Relay(Dialect),
+    /// It is of another kind than ELVA 0.33.
+    Foreign(Foreign),
+}
+
+/// Servers that other protocols have brought about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// `@y/websocket-server`. One with a slow store says that it is empty before it has read that.
+    YWebsocket {
+        /// With a store, as LevelDB.
+        slow: bool,
+    },
+    /// `pycrdt-websocket`.
+    Pycrdt,
+    /// ELVA 0.37's, which keeps documents or passes all on unread.
+    Elva37 {
+        /// It keeps documents.
+        keeps: bool,
+    },
+    /// Hocuspocus, of this version.
+    Hocuspocus(u8),
 }
 
 impl Mode {
     pub(crate) fn is_relay(self) -> bool {
         matches!(self, Self::Relay(_))
+    }
+
+    pub(crate) fn foreign(self) -> Option<Foreign> {
+        match self {
+            Self::Foreign(foreign) => Some(foreign),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Relay(dialect) => dialect,
+            Self::Foreign(Foreign::Hocuspocus(_)) => Dialect::Hocuspocus,
+            Self::Foreign(_) => Dialect::Yjs,
+            Self::Persistent | Self::Broadcast => Dialect::Elva,
+        }
+    }
+
+    /// Each document has a connection of its own.
+    pub(crate) fn has_lines(self) -> bool {
+        self.dialect() == Dialect::Yjs
+    }
+
+    fn keeps(self) -> bool {
+        match self {
+            Self::Persistent => true,
+            Self::Broadcast | Self::Relay(_) => false,
+            Self::Foreign(foreign) => foreign != Foreign::Elva37 { keeps: false },
+        }
     }
 }
 
@@ -34,6 +91,8 @@ impl Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Return {
     Kept,
+    /// Without the last seconds.
+    Recent,
     /// As it was some time before.
     Older,
     Empty,
@@ -50,6 +109,14 @@ pub(crate) struct Server {
     /// Its documents at some earlier times.
     older: Vec<Documents>,
     frames: usize,
+    /// What it has in memory of documents besides their content.
+    rooms: BTreeMap<String, yjs::Room>,
+    sockets: BTreeMap<End, hocuspocus::Socket>,
+    /// Documents into which it lets nobody until then.
+    pub(crate) denied: BTreeMap<String, Millis>,
+    /// In which of its lives each link was opened, and what it held when those ended.
+    opened_in: BTreeMap<End, usize>,
+    past: Vec<BTreeMap<String, Want>>,
     back: Return,
     /// It has lost what it had proved to hold.
     pub(crate) rolled_back: bool,
@@ -60,7 +127,9 @@ pub(crate) struct Server {
 /// What it takes in one frame.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 const SNAPSHOT_FRAMES: usize = 32;
+const FOREIGN_SNAPSHOT_FRAMES: usize = 8;
 const BAD: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
 const TOO_BIG: u16 = 1009;
 
 impl Server {
@@ -72,6 +141,11 @@ impl Server {
             documents: BTreeMap::new(),
             older: Vec::new(),
             frames: 0,
+            rooms: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            denied: BTreeMap::new(),
+            opened_in: BTreeMap::new(),
+            past: Vec::new(),
             back: Return::Kept,
             rolled_back: false,
             partly: false,
@@ -79,11 +153,25 @@ impl Server {
     }
 
     pub(crate) fn is_persistent(&self) -> bool {
-        self.mode == Mode::Persistent
+        self.mode.keeps()
     }
 
-    pub(crate) fn joined(&mut self, end: End) {
-        self.links.insert(end, BTreeSet::new());
+    /// Whether it tells those behind it who is present.
+    pub(crate) fn passes_awareness(&self) -> bool {
+        self.mode != Mode::Persistent
+    }
+
+    /// `name`: the document, where each has a connection of its own.
+    pub(crate) fn joined(&mut self, net: &mut Network, end: End, name: Option<String>) {
+        self.opened_in.insert(end, self.past.len());
+        self.links.insert(end, name.iter().cloned().collect());
+        match (self.mode, name) {
+            (Mode::Foreign(kind), Some(name)) => self.line_opened(net, kind, end, &name),
+            (Mode::Foreign(Foreign::Hocuspocus(version)), None) => {
+                self.socket_opened(net, version, end);
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn packet(&mut self, net: &mut Network, end: End) {
@@ -91,7 +179,7 @@ impl Server {
             Some(Packet::Frame(frame)) if self.links.contains_key(&end) => {
                 self.frame(net, end, &frame);
             }
-            Some(Packet::Closed(_)) => drop(self.links.remove(&end)),
+            Some(Packet::Closed(_)) => self.left(net, end),
             Some(Packet::Garbage(_)) => unreachable!("services are sound"),
             Some(Packet::Frame(_)) | None => {}
         }
@@ -99,9 +187,35 @@ impl Server {
 
     /// Closes a link, as it does on any exception of its own.
     pub(crate) fn kick(&mut self, net: &mut Network, end: End, code: u16) {
-        if self.links.remove(&end).is_some() {
+        if self.links.contains_key(&end) {
             net.note(|| format!("the server closes {end:?} with {code}"));
             net.close(end, Some(code));
+            self.left(net, end);
+        }
+    }
+
+    /// Whether it lets nobody into this document.
+    pub(crate) fn denies(&self, now: Millis, name: &str) -> bool {
+        self.denied.get(name).is_some_and(|until| now < *until)
+    }
+
+    /// Closes a document and lets nobody into it until then.
+    pub(crate) fn deny(&mut self, net: &mut Network, name: String, until: Millis) {
+        let joined = self.links.iter().filter(|(_, names)| names.contains(&name));
+        for end in joined.map(|(end, _)| *end).collect::<Vec<_>>() {
+            match self.mode.has_lines() {
+                true => self.kick(net, end, GOING_AWAY),
+                false => self.let_go(net, end, &name),
+            }
+        }
+        self.denied.insert(name, until);
+    }
+
+    fn left(&mut self, net: &mut Network, end: End) {
+        let Some(names) = self.links.remove(&end) else { return };
+        if let Mode::Foreign(kind) = self.mode {
+            self.sockets.remove(&end);
+            names.iter().for_each(|name| self.leave_room(net, kind, end, name));
         }
     }
 
@@ -110,6 +224,13 @@ impl Server {
             self.kick(net, end, TOO_BIG);
             return;
         }
+        match self.mode {
+            Mode::Foreign(Foreign::Hocuspocus(version)) => {
+                return self.socket_frame(net, version, end, frame);
+            }
+            Mode::Foreign(kind) => return self.line_frame(net, kind, end, frame),
+            Mode::Persistent | Mode::Broadcast | Mode::Relay(_) => {}
+        }
         let (name, message) = link::decode(frame).expect("the relay frames what it sends");
         if let Some(joined) = self.links.get_mut(&end) {
             joined.insert(name.to_owned());
@@ -117,7 +238,7 @@ impl Server {
         match self.mode {
             Mode::Broadcast => self.pass_on(net, end, name, frame),
             Mode::Persistent => self.keep(net, end, name, &message),
-            Mode::Relay(_) => unreachable!("that is a service"),
+            Mode::Relay(_) | Mode::Foreign(_) => unreachable!("that is handled elsewhere"),
         }
     }
 
@@ -150,7 +271,9 @@ impl Server {
 
     fn remember(&mut self) {
         self.frames += 1;
-        if self.frames.is_multiple_of(SNAPSHOT_FRAMES) {
+        let foreign = self.mode.foreign().is_some();
+        let each = if foreign { FOREIGN_SNAPSHOT_FRAMES } else { SNAPSHOT_FRAMES };
+        if self.frames.is_multiple_of(each) {
             self.older.push(self.snapshot());
         }
     }
@@ -166,6 +289,10 @@ impl Server {
             net.cut(end.connection, late_ms);
             net.abandon(end);
         }
+        let held = self.documents.iter().map(|(name, it)| (name.clone(), held_by(it))).collect();
+        self.past.push(held);
+        self.rooms.clear();
+        self.sockets.clear();
         self.up = false;
         self.back = back;
     }
@@ -176,11 +303,14 @@ impl Server {
         }
         let documents = match self.back {
             Return::Kept => return,
-            Return::Older => self.older.last().cloned().unwrap_or_default(),
+            Return::Older if self.mode.foreign().is_some() => {
+                self.older.get(self.older.len() / 2).cloned().unwrap_or_default()
+            }
+            Return::Recent | Return::Older => self.older.last().cloned().unwrap_or_default(),
             Return::Empty => Documents::new(),
         };
         self.rolled_back = true;
-        self.partly |= self.back == Return::Older;
+        self.partly |= self.back != Return::Empty;
         self.documents.clear();
         for (name, updates) in documents {
             let editor = Editor::new(2);
@@ -197,11 +327,25 @@ impl Server {
 
     /// Whether it holds all that.
     pub(crate) fn holds(&self, name: &str, what: &Want) -> bool {
-        let Some(editor) = self.documents.get(name) else {
-            return what.is_empty();
-        };
-        let whole = Update::parse(editor.everything().into()).expect("an editor's update parses");
-        let held = Want::of(&whole);
-        held.structs.contains_all(&what.structs) && held.deletes.contains_all(&what.deletes)
+        let held = self.documents.get(name).map(held_by).unwrap_or_default();
+        contains(&held, what)
     }
+
+    /// Whether it held all that before the connection to this end was over for it.
+    pub(crate) fn held_until(&self, end: End, name: &str, what: &Want) -> bool {
+        let past = self.opened_in.get(&end).and_then(|life| self.past.get(*life));
+        match past {
+            Some(past) => past.get(name).map_or(what.is_empty(), |held| contains(held, what)),
+            None => self.holds(name, what),
+        }
+    }
+}
+
+fn held_by(editor: &Editor) -> Want {
+    let whole = Update::parse(editor.everything().into()).expect("an editor's update parses");
+    Want::of(&whole)
+}
+
+fn contains(held: &Want, what: &Want) -> bool {
+    held.structs.contains_all(&what.structs) && held.deletes.contains_all(&what.deletes)
 }

@@ -64,8 +64,8 @@ pub(crate) struct Service {
     /// Messages of the server that were refused.
     pub(crate) refused: usize,
     pub(crate) loads_fail_until: Millis,
-    /// What it takes to be on the server: to be verified.
-    pub(crate) proofs: Vec<(DocumentId, Want)>,
+    /// What it takes to be on the server, as that has said over this connection: to be verified.
+    pub(crate) proofs: Vec<(DocumentId, Want, Option<End>)>,
 }
 
 /// The server, or what stands before it, does not let a service in.
@@ -101,7 +101,7 @@ impl Service {
         self.memory = Some(Memory {
             documents: BTreeMap::new(),
             stored,
-            link: self.server.map(|_| Link::new(self.now(net), seed)),
+            link: self.server.map(|server| Link::new(self.now(net), seed, server)),
             below: Below::default(),
             clients: BTreeMap::new(),
             liars: BTreeSet::new(),
@@ -121,7 +121,7 @@ impl Service {
         let Some(memory) = self.memory.take() else { return };
         self.life += 1;
         self.disk.lose_power();
-        let link = memory.link.and_then(|link| link.end());
+        let link = memory.link.map(|link| link.ends()).unwrap_or_default();
         let clients = memory.clients.values().map(|client| client.end);
         for end in clients.chain(link).chain(memory.below.ends()) {
             net.cut(end.connection, 2_000);
@@ -151,6 +151,10 @@ impl Service {
         }
     }
 
+    pub(crate) fn has_lines(&self) -> bool {
+        self.server.is_some_and(Mode::has_lines)
+    }
+
     pub(crate) fn memory(&mut self) -> &mut Memory {
         self.memory.as_mut().expect("the service runs")
     }
@@ -176,6 +180,10 @@ impl Service {
         let Some(memory) = &self.memory else { return };
         if memory.link.as_ref().and_then(Link::end) == Some(end) {
             self.link_packet(net, end);
+            return;
+        }
+        if let Some(id) = memory.link.as_ref().and_then(|link| link.line_at(end)) {
+            self.line_packet(net, end, id);
             return;
         }
         if memory.below.has(end) {

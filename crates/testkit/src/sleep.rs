@@ -53,11 +53,13 @@ impl World<'_> {
         if service.sleep.until.is_some() || ms == 0 {
             return;
         }
-        if let (Meanwhile::Cut { late_ms }, Some(end)) = (meanwhile, service.link()) {
-            // We notice when we ask, long after: unless somebody looks at the clock.
-            let ours_ms = ms + self.net.random.upto(DEAD_MS);
-            let theirs_ms = self.net.random.upto(late_ms);
-            self.net.sever(end.connection, [ours_ms, theirs_ms]);
+        if let Meanwhile::Cut { late_ms } = meanwhile {
+            for end in service.ends_up() {
+                // We notice when we ask, long after: unless somebody looks at the clock.
+                let ours_ms = ms + self.net.random.upto(DEAD_MS);
+                let theirs_ms = self.net.random.upto(late_ms);
+                self.net.sever(end.connection, [ours_ms, theirs_ms]);
+            }
         }
         service.sleep.since = now;
         service.sleep.until = Some(now + ms);
@@ -96,7 +98,11 @@ impl World<'_> {
             Event::Client(client, Timer::Connect | Timer::Check) => self.clients[*client].service,
             Event::Service(service, ..) => *service,
             Event::ServiceReturns(service) | Event::LoginChanges(service) => *service,
-            Event::ServerReturns | Event::Step(_) | Event::Wakes(_) | Event::Speeds(_) => {
+            Event::Server(_)
+            | Event::ServerReturns
+            | Event::Step(_)
+            | Event::Wakes(_)
+            | Event::Speeds(_) => {
                 return None;
             }
         };

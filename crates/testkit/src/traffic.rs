@@ -1,8 +1,8 @@
 //! Counts of what arrives.
 
 use bytes::Bytes;
+use yrelay_core::fellow;
 use yrelay_core::wire::{self, Message};
-use yrelay_core::{fellow, link};
 
 /// What arrived since this was last reset.
 #[derive(Debug, Default)]
@@ -30,9 +30,9 @@ pub(crate) struct Up {
 
 impl Traffic {
     /// At the server, too.
-    pub(crate) fn count_up(&mut self, frame: &Bytes) {
+    pub(crate) fn count_up(&mut self, frame: &Bytes, body: &Bytes) {
         let (updates, step_1s) = (self.updates, self.step_1s);
-        self.count(frame);
+        self.count(frame, body);
         if self.updates > updates {
             self.up.bytes += frame.len();
         }
@@ -40,18 +40,18 @@ impl Traffic {
         self.up.step_1s += self.step_1s - step_1s;
     }
 
-    pub(crate) fn count(&mut self, frame: &Bytes) {
+    /// `body`: the frame without the name of the document.
+    pub(crate) fn count(&mut self, frame: &Bytes, body: &Bytes) {
         self.frames += 1;
         self.bytes += frame.len() as u64;
-        let body = link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body);
-        match wire::messages(&body).next() {
+        match wire::messages(body).next() {
             Some(Ok(Message::SyncStep1(_))) => self.step_1s += 1,
             Some(Ok(Message::SyncStep2(update) | Message::Update { update, .. })) => {
                 self.updates += usize::from(update != wire::EMPTY_UPDATE);
             }
             Some(Ok(Message::Awareness(_))) => self.awareness += 1,
             Some(Ok(Message::Unknown(_))) => {
-                let asks = matches!(fellow::decode(&body), Ok(Some(fellow::Message::Have { .. })));
+                let asks = matches!(fellow::decode(body), Ok(Some(fellow::Message::Have { .. })));
                 self.step_1s += usize::from(asks);
             }
             _ => {}

@@ -31,11 +31,12 @@ impl World<'_> {
     fn verify_proofs(&mut self) {
         self.verify_receipts();
         for service in &mut self.services {
-            for (id, what) in service.proofs.drain(..) {
-                let can_prove = |server: &&Server| server.is_persistent() && !server.rolled_back;
+            for (id, what, end) in service.proofs.drain(..) {
+                let can_prove = |server: &&Server| server.is_persistent();
                 let Some(server) = self.server.as_ref().filter(can_prove) else { continue };
+                let end = end.expect("the server has answered over a connection").other();
                 assert!(
-                    server.holds(&id.to_encoded(), &what),
+                    server.held_until(end, &id.to_encoded(), &what),
                     "{id}: taken for confirmed, but the server lacks some of it"
                 );
             }
@@ -53,7 +54,7 @@ impl World<'_> {
             if self.services[parent].disk.has_lost {
                 continue;
             }
-            for (id, Want { structs, deletes }) in proofs {
+            for (id, Want { structs, deletes }, _) in proofs {
                 let held = self.services[parent].disk.held(&id);
                 assert!(
                     held.structs.contains_all(&structs) && held.deletes.contains_all(&deletes),

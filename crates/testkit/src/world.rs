@@ -1,14 +1,16 @@
 //! Everything that takes part in a run, and the loop that lets it happen.
 
-use yrelay_core::Millis;
+use bytes::Bytes;
 use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Failure;
+use yrelay_core::{Millis, hocuspocus, link};
 
 use crate::client::{self, Client, Mood, Style};
+use crate::link::Which;
 use crate::network::{End, Event, Network, Packet, Party};
 use crate::script::{Person, Script, Strikes};
-use crate::server::{Mode, Server};
+use crate::server::{self, Mode, Server};
 use crate::service::{self, Service};
 use crate::traffic::Traffic;
 
@@ -37,6 +39,8 @@ const SILENCE_MS: Millis = 60_000;
 const EVENTS_MAX: u64 = 400_000;
 /// And one more for so much time.
 const EVENT_MS: Millis = 20;
+/// Longer than any server or document is left alone.
+const CONNECTED_MS: Millis = 3_600_000;
 /// Whoever is there is seen after this time, the next look included.
 const SEEN_MS: Millis = 35_000 + client::CHECK_MS;
 
@@ -107,8 +111,10 @@ impl<'a> World<'a> {
     /// All are connected again, all documents at the server, too, and a little later all see each
     /// other.
     fn see_each_other(&mut self) {
+        let latest = self.net.now + CONNECTED_MS;
         loop {
             while self.services.iter().any(Service::is_parked) || !self.is_connected() {
+                assert!(self.net.now < latest, "somebody is kept out for ever");
                 self.run_until(self.net.now + 1_000);
             }
             self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
@@ -124,7 +130,7 @@ impl<'a> World<'a> {
     fn is_connected(&mut self) -> bool {
         let links = self.services.iter().filter(|service| service.server.is_some());
         let clients = self.clients.iter().filter(|client| client.mood == Mood::Here);
-        let links = links.map(Service::link);
+        let links = links.flat_map(Service::ways_up);
         let ends: Vec<Option<End>> = links.chain(clients.map(|client| client.end)).collect();
         ends.into_iter().all(|end| end.is_some_and(|end| !self.net.is_over(end)))
     }
@@ -154,6 +160,7 @@ impl<'a> World<'a> {
             Event::Client(client, client::Timer::Connect) => self.connect_client(client),
             Event::Client(client, client::Timer::Check) => self.check_client(client),
             Event::Service(service, life, timer) => self.service_timer(service, life, timer),
+            Event::Server(timer) => self.server_timer(timer),
             Event::ServiceReturns(service) => self.start_service(service),
             Event::ServerReturns => self.start_server(),
             Event::Wakes(service) => self.wake(service),
@@ -194,8 +201,10 @@ impl<'a> World<'a> {
     fn packet(&mut self, end: End) {
         let packet = self.net.peek(end);
         match (&packet, self.net.party(end)) {
-            (Some(Packet::Frame(frame)), Party::Server) => self.traffic.count_up(frame),
-            (Some(Packet::Frame(frame)), _) => self.traffic.count(frame),
+            (Some(Packet::Frame(frame)), Party::Server) => {
+                self.traffic.count_up(frame, &self.body(end, frame));
+            }
+            (Some(Packet::Frame(frame)), _) => self.traffic.count(frame, &self.body(end, frame)),
             _ => {}
         }
         let Some(link) = self.link_of(end).filter(|_| packet.is_some()) else {
@@ -217,6 +226,17 @@ impl<'a> World<'a> {
         }
     }
 
+    /// What a frame says, without the name of the document.
+    fn body(&self, end: End, frame: &Bytes) -> Bytes {
+        let is_hocuspocus =
+            self.script.server.is_some_and(|it| it.dialect() == Dialect::Hocuspocus)
+                && self.net.is_between(end, Party::Server);
+        match is_hocuspocus {
+            true => hocuspocus::split(frame).map_or_else(|_| frame.clone(), |parts| parts.message),
+            false => link::decode(frame).map_or_else(|_| frame.clone(), |(_, body)| body),
+        }
+    }
+
     /// The service whose link this is an end of.
     fn link_of(&self, end: End) -> Option<usize> {
         match (self.net.party(end), self.net.party(end.other())) {
@@ -225,8 +245,8 @@ impl<'a> World<'a> {
             }
             (Party::Service(one), Party::Service(other)) => {
                 let is_child = |number: &usize| {
-                    let link = self.services[*number].link();
-                    link.is_some_and(|link| link.connection == end.connection)
+                    let ends = self.services[*number].ends_up();
+                    ends.iter().any(|link| link.connection == end.connection)
                 };
                 [one, other].into_iter().find(is_child)
             }
@@ -271,10 +291,9 @@ impl<'a> World<'a> {
 
     fn connect_link(&mut self, number: usize, attempt: u64) {
         let service = &mut self.services[number];
-        if !service.awaits(attempt) {
-            return;
-        }
-        let refusal = service.refusal.filter(|refusal| self.net.now < refusal.until);
+        let Some(which) = service.awaits(attempt) else { return };
+        let now = self.net.now;
+        let refusal = service.refusal.filter(|refusal| now < refusal.until);
         if let Some(parent) = service.parent {
             let dialect = service.dialect();
             let is_up = self.services[parent].memory.is_some();
@@ -291,17 +310,36 @@ impl<'a> World<'a> {
             self.services[number].connected(&mut self.net, end);
             return;
         }
+        let name = match &which {
+            Which::Shared => None,
+            Which::Line(id) => Some(id.to_encoded()),
+        };
         let server = self.server.as_mut().filter(|server| server.up);
         let end = match (refusal, server) {
             (Some(refusal), _) => Err(refusal.failure),
             (None, None) => Err(Failure::Unreachable),
+            (None, Some(server)) if name.as_ref().is_some_and(|it| server.denies(now, it)) => {
+                Err(Failure::Refused)
+            }
             (None, Some(server)) => {
                 let [near, far] = self.net.open([Party::Service(number), Party::Server]);
-                server.joined(far);
+                server.joined(&mut self.net, far, name);
                 Ok(near)
             }
         };
-        service.connected(&mut self.net, end);
+        match which {
+            Which::Shared => service.connected(&mut self.net, end),
+            Which::Line(id) => service.line_connected(&mut self.net, id, end),
+        }
+    }
+
+    fn server_timer(&mut self, timer: server::Timer) {
+        let Some(server) = &mut self.server else { return };
+        match timer {
+            server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
+            server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
+            server::Timer::Look(end) => server.look(&mut self.net, end),
+        }
     }
 
     pub(crate) fn start_service(&mut self, number: usize) {
@@ -322,6 +360,9 @@ impl<'a> World<'a> {
         self.net.note(|| "=== calm".into());
         self.start_server();
         self.net.heal();
+        if let Some(server) = &mut self.server {
+            server.denied.clear();
+        }
         for number in 0..self.services.len() {
             self.start_service(number);
             let service = &mut self.services[number];

@@ -10,7 +10,7 @@ use crate::editor::Edit;
 use crate::fault::{Fault, Meanwhile, Way};
 use crate::garbage::Garbage;
 use crate::script::{Person, Script, Step};
-use crate::server::{Mode, Return};
+use crate::server::{Foreign, Mode, Return};
 
 struct Writer {
     random: Random,
@@ -18,6 +18,8 @@ struct Writer {
     people: usize,
     has_server: bool,
     relay: Option<Dialect>,
+    foreign: Option<Foreign>,
+    documents: usize,
     calm_at: Millis,
 }
 
@@ -45,8 +47,16 @@ impl Script {
             _ => None,
         };
         let people_count = people.len();
-        let mut writer =
-            Writer { random, services, people: people_count, has_server, relay, calm_at };
+        let mut writer = Writer {
+            random,
+            services,
+            people: people_count,
+            has_server,
+            relay,
+            foreign: server.and_then(Mode::foreign),
+            documents,
+            calm_at,
+        };
         // Either steady writing with some faults, or hardly anything but faults.
         let edits_percent = [85, 60, 30][writer.below(3)];
         let mut steps: Vec<(Millis, Step)> = Vec::new();
@@ -162,6 +172,11 @@ impl Writer {
         if self.relay == Some(Dialect::Own) && self.below(4) == 0 {
             return Fault::Lose { way };
         }
+        if let Some(foreign) = self.foreign
+            && self.below(2) == 0
+        {
+            return self.foreign_fault(foreign, ms, late_ms);
+        }
         // Servers that are relays send no garbage, and are killed as services are.
         let kinds = if self.relay.is_some() { 9 } else { 14 };
         match self.random.upto(kinds) {
@@ -179,12 +194,36 @@ impl Writer {
             7 => Fault::Login { ms },
             8 => Fault::Freeze { way, ms },
             9 => Fault::Trickle { slow_ms: 200 + self.random.upto(2_800), ms },
+            10 | 11 if matches!(self.foreign, Some(Foreign::Hocuspocus(_))) => {
+                Fault::Cut { late_ms }
+            }
+            10 | 11 if self.foreign.is_some() => {
+                Fault::Litter(Garbage::MESSAGES[self.below(Garbage::MESSAGES.len())])
+            }
             10 | 11 => Fault::Litter(Garbage::ALL[self.below(Garbage::ALL.len())]),
             12 => Fault::Close { code: [1000, 1001, 1009, 1013, 4401][self.below(5)] },
             13 => self.sleep(),
             _ => {
                 let back = [Return::Kept, Return::Older, Return::Empty][self.below(3)];
                 Fault::KillServer { down_ms: ms, late_ms, back }
+            }
+        }
+    }
+
+    /// Something that befalls a link to a server of another kind.
+    fn foreign_fault(&mut self, foreign: Foreign, ms: Millis, late_ms: Millis) -> Fault {
+        let document = self.below(self.documents);
+        match self.random.upto(5) {
+            0 => Fault::Deny { document, ms },
+            1 if matches!(foreign, Foreign::Hocuspocus(_)) => Fault::LetGo { document },
+            1 | 2 => {
+                let codes = [1000, 1011, 1013, 4205, 4401, 4403, 4408, 4500];
+                Fault::Close { code: codes[self.below(codes.len())] }
+            }
+            3 => Fault::Cut { late_ms },
+            _ => {
+                let all = [Return::Kept, Return::Recent, Return::Older, Return::Empty];
+                Fault::KillServer { down_ms: ms, late_ms, back: all[self.below(4)] }
             }
         }
     }

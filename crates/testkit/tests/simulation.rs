@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use yrelay_core::event::Dialect;
-use yrelay_testkit::{Mode, Summary, simulate};
+use yrelay_testkit::{Foreign, Mode, Summary, simulate};
 
 fn run(server: Option<Mode>, seeds: Range<u64>, name: &str) {
     let mut total = Summary::default();
@@ -39,6 +39,50 @@ fn below_another_relay_in_the_dialect_of_elva() {
     run(Some(Mode::Relay(Dialect::Elva)), 0..200, "another relay, in the dialect of ELVA");
 }
 
+fn run_foreign(foreign: Foreign, seeds: Range<u64>, name: &str) {
+    run(Some(Mode::Foreign(foreign)), seeds, name);
+}
+
+#[test]
+fn behind_a_y_websocket_server() {
+    run_foreign(Foreign::YWebsocket { slow: false }, 0..120, "y-websocket");
+}
+
+#[test]
+fn behind_a_y_websocket_server_with_a_slow_store() {
+    run_foreign(Foreign::YWebsocket { slow: true }, 0..120, "y-websocket, with a slow store");
+}
+
+#[test]
+fn behind_a_pycrdt_server() {
+    run_foreign(Foreign::Pycrdt, 0..100, "pycrdt");
+}
+
+#[test]
+fn behind_a_newer_elva_that_keeps_documents() {
+    run_foreign(Foreign::Elva37 { keeps: true }, 0..120, "ELVA 0.37, which keeps documents");
+}
+
+#[test]
+fn behind_a_newer_elva_that_only_passes_on() {
+    run_foreign(Foreign::Elva37 { keeps: false }, 0..100, "ELVA 0.37, which only passes on");
+}
+
+#[test]
+fn behind_hocuspocus_2() {
+    run_foreign(Foreign::Hocuspocus(2), 0..120, "Hocuspocus 2");
+}
+
+#[test]
+fn behind_hocuspocus_3() {
+    run_foreign(Foreign::Hocuspocus(3), 0..80, "Hocuspocus 3");
+}
+
+#[test]
+fn behind_hocuspocus_4() {
+    run_foreign(Foreign::Hocuspocus(4), 0..120, "Hocuspocus 4");
+}
+
 #[test]
 fn without_a_server() {
     run(None, 0..200, "no server");
@@ -47,7 +91,11 @@ fn without_a_server() {
 #[test]
 fn a_seed_repeats_to_the_event() {
     let relay = Mode::Relay(Dialect::Own);
-    for server in [Some(Mode::Persistent), Some(Mode::Broadcast), Some(relay), None] {
+    let foreign = |foreign| Some(Mode::Foreign(foreign));
+    let y_websocket = foreign(Foreign::YWebsocket { slow: true });
+    let hocuspocus = foreign(Foreign::Hocuspocus(4));
+    let elva = [Some(Mode::Persistent), Some(Mode::Broadcast)];
+    for server in elva.into_iter().chain([Some(relay), y_websocket, hocuspocus, None]) {
         let first = simulate(server, 7).map(|summary| summary.events);
         assert_eq!(first, simulate(server, 7).map(|summary| summary.events));
     }

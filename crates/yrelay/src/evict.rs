@@ -52,6 +52,9 @@ impl State {
             } else if slot.document.is_stored() && slot.keeping == Keeping::Stored {
                 let Standing { bytes, opaque, .. } = slot.document.standing();
                 let (bytes, unconfirmed) = (bytes as u64, slot.document.is_unconfirmed());
+                if unconfirmed {
+                    self.offer_later(&id, slot.link);
+                }
                 let Slot { visible, opened_ms, .. } = slot;
                 let shelved = Shelved { bytes, unconfirmed, opaque, opened_ms, visible };
                 self.stored.insert(id, shelved);

@@ -100,6 +100,10 @@ impl Uplink {
     ) -> Option<bool> {
         let is_first = !std::mem::replace(&mut self.heard, true);
         if is_first && self.dialect.may_greet() {
+            if self.stage == Stage::Live {
+                // So late it may be of somebody who has just joined, and waits for an answer.
+                self.answer_joiner(now, &replica.missing_from(&theirs), replica, random);
+            }
             self.greeting = Some(theirs);
             return None;
         }
@@ -144,6 +148,16 @@ impl Uplink {
     /// Somebody else joined, over a server that only passes on. Others may answer, too.
     fn joined(&mut self, now: Millis, missing: &IdSet, replica: &Replica, random: &mut Random) {
         self.doubt(now);
+        self.answer_joiner(now, missing, replica, random);
+    }
+
+    fn answer_joiner(
+        &mut self,
+        now: Millis,
+        missing: &IdSet,
+        replica: &Replica,
+        random: &mut Random,
+    ) {
         let (_, want) = self
             .joiner
             .get_or_insert_with(|| (now + random.upto(limits::PUSH_JITTER_MS), Want::default()));

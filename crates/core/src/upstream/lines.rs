@@ -118,7 +118,7 @@ impl Lines {
     }
 
     /// Those whose delay is over wait again. Returns when the next one's is.
-    fn end_delays(&mut self, now: Millis) -> Option<Millis> {
+    pub(super) fn end_delays(&mut self, now: Millis) -> Option<Millis> {
         let mut next = None;
         let mut due = Vec::new();
         for (document, line) in &self.lines {

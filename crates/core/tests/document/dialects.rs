@@ -211,3 +211,16 @@ fn an_empty_answer_of_a_server_that_is_still_loading_costs_nothing() {
     t.tell(step2(&merged(&ours())));
     assert_eq!(t.confirmed(), Some(true));
 }
+
+#[test]
+fn whoever_joins_behind_a_server_that_only_passes_on_is_answered_though_it_looks_like_a_greeting() {
+    let mut t = Script::attached(&ours(), Dialect::Yjs);
+    t.expect_up(&["step1 1:4 2:1"]);
+    t.wait(limits::UPSTREAM_ANSWER_MS + limits::PUSH_JITTER_MS);
+    t.expect_up(&["step2 1:0..4 2:0..1 -1:0..2"]);
+    // Somebody comes minutes later.
+    t.wait(100_000);
+    t.tell(step1(&[(1, 3)]));
+    t.wait(limits::PUSH_JITTER_MS);
+    t.expect_up(&["step2 1:3..4 2:0..1 -1:0..2"]);
+}

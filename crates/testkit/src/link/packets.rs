@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::{Dialect, Habit, Input};
-use yrelay_core::id::DocumentId;
-use yrelay_core::link;
+use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::Event;
+use yrelay_core::{hocuspocus, link};
 
 use super::Link;
 use crate::garbage::{Fate, Garbage};
@@ -15,9 +15,10 @@ use crate::service::Service;
 
 impl Service {
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
+        let dialect = self.dialect();
         let target = match net.peek(end) {
             Some(Packet::Frame(frame) | Packet::Garbage(frame)) => {
-                link::decode(&frame).ok().and_then(|(name, _)| self.recall(net, name))
+                split(dialect, &frame).and_then(|(name, _)| self.recall(net, name))
             }
             _ => None,
         };
@@ -28,7 +29,7 @@ impl Service {
         }
         let taken = net.take(end);
         if let Some(Packet::Frame(frame)) = &taken
-            && self.dialect() == Dialect::Own
+            && dialect == Dialect::Own
             && let Some(connection) =
                 self.memory().link.as_mut().and_then(|l| l.connection.as_mut())
         {
@@ -59,7 +60,7 @@ impl Service {
             return Some(id.clone());
         }
         let id = DocumentId::from_encoded(name).ok()?;
-        let keeps = link.machine.habit() == Habit::Keeps;
+        let keeps = link.machine.habit() == Habit::Keeps || link.dialect == Dialect::Hocuspocus;
         if keeps || link.machine.parked_because(&id).is_some() || !memory.stored.contains_key(&id) {
             return None;
         }
@@ -68,7 +69,14 @@ impl Service {
     }
 
     fn link_frame(&mut self, net: &mut Network, id: &DocumentId, frame: &Bytes) {
-        let (_, bytes) = link::decode(frame).expect("the server frames what it sends");
+        let dialect = self.dialect();
+        let (_, mut bytes) = split(dialect, frame).expect("the server frames what it sends");
+        if dialect == Dialect::Hocuspocus {
+            match self.take_from_hocuspocus(net, id, &bytes) {
+                Some(message) => bytes = message,
+                None => return,
+            }
+        }
         let now = self.now(net);
         let memory = self.memory.as_mut().expect("the service runs");
         let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
@@ -82,15 +90,13 @@ impl Service {
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        match self.server {
-            Some(Mode::Relay(dialect)) => dialect,
-            _ => Dialect::Elva,
-        }
+        self.server.map_or(Dialect::Elva, Mode::dialect)
     }
 
     pub(crate) fn tell_count_up(&mut self, net: &mut Network) {
         let is_own = self.dialect() == Dialect::Own;
         let Some(link) = &mut self.memory().link else { return };
+        link.keep_alive(net);
         if let Some(connection) = link.connection.as_mut().filter(|_| is_own)
             && let Some(count) = connection.counts.tell()
         {
@@ -101,18 +107,39 @@ impl Service {
     /// It is refused and counted, and nothing else happens.
     fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
         let fate = Garbage::fate(frame);
-        let refused = self.refused;
         let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
             self.refused += 1;
             return;
         };
         let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
-        let Some(slot) = self.memory().documents.get_mut(&id) else { return };
+        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        self.garbage_for(net, &id, peer, bytes);
+        assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
+    }
+
+    /// See [`Service::link_garbage`].
+    pub(super) fn garbage_for(
+        &mut self,
+        net: &mut Network,
+        id: &DocumentId,
+        peer: PeerId,
+        bytes: Bytes,
+    ) {
+        let Some(slot) = self.memory().documents.get_mut(id) else { return };
         slot.garbage += 1;
         let loaded = slot.loaded;
-        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
-        self.input(net, &id, Input::Frame { peer, bytes });
-        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {frame:?}");
-        assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
+        let refused = self.refused;
+        self.input(net, id, Input::Frame { peer, bytes: bytes.clone() });
+        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {bytes:?}");
+    }
+}
+
+/// The document of a frame, and what it says.
+fn split(dialect: Dialect, frame: &Bytes) -> Option<(&str, Bytes)> {
+    match dialect {
+        Dialect::Hocuspocus => {
+            hocuspocus::split(frame).ok().map(|parts| (parts.name, parts.message))
+        }
+        _ => link::decode(frame).ok(),
     }
 }

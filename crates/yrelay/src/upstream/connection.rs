@@ -46,10 +46,16 @@ impl Connection {
         }
     }
 
-    /// A document is attached no more.
-    pub(super) fn leave(&mut self, id: &DocumentId, name: &str) {
+    /// A document is attached no more. The last one stays open on a Hocuspocus server: version 2
+    /// ends a connection with it, which looked as if the document was to blame.
+    pub(super) fn leave(&mut self, id: &DocumentId, name: &str, is_last: bool) {
         self.entries.leave(id);
-        if matches!(self.dialect, Dialect::Own | Dialect::Hocuspocus) {
+        let says_so = match self.dialect {
+            Dialect::Own => true,
+            Dialect::Hocuspocus => !is_last,
+            Dialect::Elva | Dialect::Yjs | Dialect::YSweet => false,
+        };
+        if says_so {
             self.leaving.insert(id.clone(), name.to_owned());
         }
     }

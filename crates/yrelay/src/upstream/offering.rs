@@ -4,6 +4,7 @@ use yrelay_core::event::Input;
 use yrelay_core::id::DocumentId;
 
 use crate::clock;
+use crate::config::Messages;
 use crate::keeping::Asked;
 use crate::relay::Relay;
 use crate::state::State;
@@ -23,6 +24,16 @@ impl State {
             self.offer_next(relay);
         } else {
             link.offers.end();
+        }
+    }
+
+    /// A document leaves memory though its server may lack some of it. A connection for all tells
+    /// by its next beginning when to offer it; one document's own is gone with it.
+    pub(crate) fn offer_later(&mut self, id: &DocumentId, link: Option<usize>) {
+        if let Some(link) = link.and_then(|number| self.above.get_mut(number))
+            && link.upstream.speaks == Messages::Yjs
+        {
+            link.offers.later(clock::now_ms(), id);
         }
     }
 

@@ -69,7 +69,7 @@ impl Shared {
         let name = self.names.iter().find(|(_, other)| *other == id).map(|(name, _)| name.clone());
         if let Some(name) = name {
             self.names.remove(&name);
-            connection.leave(id, &name);
+            connection.leave(id, &name, self.names.is_empty());
             self.wanted.notify_one();
         }
     }

@@ -175,3 +175,20 @@ fn after_sleep_every_connection_is_dropped_and_one_tries() {
     let done = t.handle(Event::Woke);
     assert_eq!(done, ["HangUp a", "Detach a", "HangUp b", "HangUp c", "Open a"]);
 }
+
+#[test]
+fn with_the_server_in_question_no_document_waits_for_its_own_sake() {
+    let mut t = Script::new();
+    t.wanted(&["a", "b"]);
+    t.line("a", LineEvent::Opened);
+    t.line("b", LineEvent::Opened);
+    assert_eq!(without_wakes(t.closed("a", None)), ["Detach a"]);
+    for _ in 0..6 {
+        assert_eq!(without_wakes(t.wait(limits::UPSTREAM_BACKOFF_MS_MAX)), ["Open a"]);
+        t.failed("a", Failure::Unreachable);
+    }
+    assert_eq!(without_wakes(t.closed("b", None)), ["Detach b"]);
+    t.line("b", LineEvent::Unwanted);
+    assert_eq!(without_wakes(t.next_try()), ["Open a"]);
+    assert_eq!(t.upstream.state(), LinkState::Connecting);
+}

@@ -1,0 +1,145 @@
+//! Being let in to each document of a Hocuspocus server.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use yrelay_core::Millis;
+use yrelay_core::event::{Dialect, Input};
+use yrelay_core::hocuspocus::{self, Message};
+use yrelay_core::id::DocumentId;
+use yrelay_core::upstream::Event;
+
+use super::Link;
+use crate::network::Network;
+use crate::service::Service;
+
+/// How far it has come with that on one connection.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// Those that wait for the answers to others.
+    waiting: VecDeque<DocumentId>,
+    asked: BTreeSet<DocumentId>,
+    denied: BTreeSet<DocumentId>,
+}
+
+/// Small, so that documents wait for each other.
+const ENTRIES_AT_ONCE: usize = 1;
+const KEEP_ALIVE_MS: Millis = 20_000;
+
+impl Entries {
+    pub(super) fn leave(&mut self, id: &DocumentId) {
+        self.asked.remove(id);
+        self.waiting.retain(|waiting| waiting != id);
+    }
+
+    /// Somebody waits to be let in.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.asked.is_empty() || !self.waiting.is_empty()
+    }
+}
+
+impl Link {
+    /// A document is to be attached over the connection for all. Returns whether it may be now.
+    pub(super) fn enters(&mut self, net: &mut Network, id: &DocumentId) -> bool {
+        let Some(connection) = &mut self.connection else { return false };
+        if self.dialect != Dialect::Hocuspocus {
+            return true;
+        }
+        let entries = &mut connection.entries;
+        if entries.asked.len() >= ENTRIES_AT_ONCE {
+            entries.waiting.push_back(id.clone());
+            return false;
+        }
+        entries.asked.insert(id.clone());
+        connection.spoke_at = net.now;
+        let prefix = hocuspocus::prefix(&id.to_encoded());
+        net.send(connection.end, [&prefix[..], &hocuspocus::token("")].concat().into());
+        true
+    }
+
+    /// The server closes what says nothing for a minute.
+    pub(crate) fn keep_alive(&mut self, net: &mut Network) {
+        let Some(connection) = &mut self.connection else { return };
+        if self.dialect == Dialect::Hocuspocus
+            && net.now >= connection.spoke_at + KEEP_ALIVE_MS
+            && let Some(name) = self.names.keys().next()
+        {
+            connection.spoke_at = net.now;
+            let prefix = hocuspocus::prefix(name);
+            let frame = [&prefix[..], &hocuspocus::query_awareness()].concat();
+            net.send(connection.end, frame.into());
+        }
+    }
+
+    /// Documents wait to be let in.
+    pub(crate) fn is_entering(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.entries.is_busy())
+    }
+}
+
+impl Service {
+    /// Where there is place, the next ones are let in.
+    pub(crate) fn enter_next(&mut self, net: &mut Network) {
+        loop {
+            let link = self.memory().link.as_mut();
+            let connection = link.and_then(|link| link.connection.as_mut());
+            let Some(entries) = connection.map(|connection| &mut connection.entries) else {
+                return;
+            };
+            if entries.asked.len() >= ENTRIES_AT_ONCE {
+                return;
+            }
+            let Some(next) = entries.waiting.pop_front() else { return };
+            self.attach_upstream(net, &next);
+        }
+    }
+
+    /// A message of a Hocuspocus server. Returns what of it is Yjs.
+    pub(super) fn take_from_hocuspocus(
+        &mut self,
+        net: &mut Network,
+        id: &DocumentId,
+        message: &Bytes,
+    ) -> Option<Bytes> {
+        let decoded = hocuspocus::decode(message).expect("the server sends what parses");
+        let connection = self.memory().link.as_mut().and_then(|it| it.connection.as_mut())?;
+        connection.entries.asked.remove(id);
+        let peer = connection.peer;
+        let event = match decoded {
+            Message::Yjs(message) => {
+                self.enter_next(net);
+                return Some(message);
+            }
+            Message::Granted { read_only } => {
+                self.input(net, id, Input::Granted { peer, read_only });
+                None
+            }
+            Message::SyncStatus(true) => None,
+            Message::Denied { reason } => {
+                connection.entries.denied.insert(id.clone());
+                Some(Event::Refused { document: id.clone(), reason })
+            }
+            Message::Closed { reason } => Some(Event::LetGo { document: id.clone(), reason }),
+            other => panic!("{id}: {other:?} came down"),
+        };
+        if let Some(event) = event {
+            self.link_event(net, event);
+        }
+        self.enter_next(net);
+        None
+    }
+
+    /// A document may try again. Older servers remember for as long as the connection lasts that
+    /// they have denied it. Returns whether the connection is opened anew for that.
+    pub(super) fn hangs_up_for_denied(&mut self, net: &mut Network, id: &DocumentId) -> bool {
+        let link = self.memory().link.as_ref();
+        let connection = link.and_then(|link| link.connection.as_ref());
+        let denied = connection.filter(|connection| connection.entries.denied.contains(id));
+        if let Some(connection) = denied
+            && !net.is_over(connection.end)
+        {
+            net.hang_up(connection.end, 1000);
+        }
+        denied.is_some()
+    }
+}

@@ -1,0 +1,105 @@
+//! Who is present at a server, after the rules of y-protocols.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use yrelay_core::Millis;
+use yrelay_core::decode::{Reader, put_var_bytes, put_varuint};
+use yrelay_core::wire;
+
+use crate::network::End;
+
+/// Whoever is silent for so long is not shown to newcomers.
+const OUTDATED_MS: Millis = 30_000;
+const GONE: &str = "null";
+
+struct Entry {
+    clock: u64,
+    /// None once it is gone.
+    state: Option<String>,
+    /// The connection with which it goes: the first that announced it, and none after it was gone.
+    owner: Option<End>,
+    since: Millis,
+}
+
+/// Who is present in one document.
+#[derive(Default)]
+pub(super) struct Present(BTreeMap<u64, Entry>);
+
+impl Present {
+    /// Takes the body of a message, or what of it is news. Returns whom that concerns.
+    pub(super) fn apply(&mut self, now: Millis, from: End, body: &[u8], nulls: bool) -> Vec<u64> {
+        let mut changed = Vec::new();
+        for (id, clock, state) in decode(body) {
+            if state.is_none() && !nulls {
+                continue;
+            }
+            let known = self.0.get(&id);
+            let before = known.map_or(0, |entry| entry.clock);
+            let is_here = known.is_some_and(|entry| entry.state.is_some());
+            if clock < before || (clock == before && (state.is_some() || !is_here)) {
+                continue;
+            }
+            if known.is_some() || state.is_some() {
+                changed.push(id);
+            }
+            let owner = match known {
+                None => state.as_ref().map(|_| from),
+                Some(entry) => entry.owner.filter(|_| state.is_some()),
+            };
+            self.0.insert(id, Entry { clock, state, owner, since: now });
+        }
+        changed
+    }
+
+    /// A connection is over. Returns who went with it.
+    pub(super) fn leave(&mut self, end: End) -> Vec<u64> {
+        let gone = self.0.iter_mut().filter(|(_, entry)| entry.owner == Some(end));
+        gone.map(|(id, entry)| {
+            entry.owner = None;
+            entry.state = None;
+            *id
+        })
+        .collect()
+    }
+
+    pub(super) fn everybody(&self, now: Millis) -> Vec<u64> {
+        let here = |entry: &Entry| entry.state.is_some() && now < entry.since + OUTDATED_MS;
+        self.0.iter().filter(|(_, entry)| here(entry)).map(|(id, _)| *id).collect()
+    }
+
+    /// What is told of these, if there are any.
+    pub(super) fn message(&self, ids: &[u64]) -> Option<Bytes> {
+        if ids.is_empty() {
+            return None;
+        }
+        let mut out = Vec::new();
+        put_varuint(&mut out, ids.len() as u64);
+        for (id, entry) in ids.iter().filter_map(|id| Some((id, self.0.get(id)?))) {
+            put_varuint(&mut out, *id);
+            put_varuint(&mut out, entry.clock);
+            put_var_bytes(&mut out, entry.state.as_deref().unwrap_or(GONE).as_bytes());
+        }
+        Some(wire::awareness(&out))
+    }
+}
+
+/// Whether a message is of one who is gone, and of nobody else.
+pub(super) fn is_one_departure(body: &[u8]) -> bool {
+    matches!(decode(body).as_slice(), [(_, _, None)])
+}
+
+fn decode(body: &[u8]) -> Vec<(u64, u64, Option<String>)> {
+    let mut reader = Reader::new(body);
+    let mut read = || {
+        let count = reader.varuint()?;
+        let entry = |_| {
+            let (id, clock) = (reader.varuint()?, reader.varuint()?);
+            let state = reader.var_str()?.to_owned();
+            Ok((id, clock, Some(state).filter(|state| state != GONE)))
+        };
+        (0..count).map(entry).collect()
+    };
+    let entries: Result<_, yrelay_core::decode::DecodeError> = read();
+    entries.expect("services send sound awareness")
+}
