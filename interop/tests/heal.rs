@@ -8,8 +8,8 @@ use yrelay_interop::{
     side_by_side, within, y_sweet_ready,
 };
 
-/// Nobody has these open when it matters.
-const SHELF: &str = "shelf";
+/// Nobody has these open when it matters. One alone would be tried at each connection.
+const SHELVES: [&str; 2] = ["shelf", "cellar"];
 const DRAFT: &str = "draft";
 /// Where the server does not pass departures on, the others notice in half a minute.
 const MISSED: Duration = Duration::from_secs(40);
@@ -46,11 +46,14 @@ impl Scene {
     }
 
     /// Somebody comes by at the relay, writes, and leaves when it is saved.
-    fn visit(&self, document: &str, piece: &str) {
-        let (_visitor, document) = self.site.at_relay(Kind::YWebsocket1, document);
-        eventually("the relay answers", || document.synced());
-        document.append(piece);
-        eventually("it is saved", || document.saved());
+    fn visit(&self, documents: &[&str], piece: &str) {
+        let visitor = Client::start(Kind::YWebsocket1, &self.site.relay.url());
+        for document in documents {
+            let document = visitor.open(document);
+            eventually("the relay answers", || document.synced());
+            document.append(piece);
+            eventually("it is saved", || document.saved());
+        }
     }
 
     /// Those who have not seen anything before find this straight at the server.
@@ -73,12 +76,14 @@ impl Scene {
         eventually("the loss is noticed", || self.site.relay.upstream_state() != "online");
     }
 
-    /// The server has confirmed a document, and it has left the relay's memory.
-    fn is_put_away(&self, document: &str) {
-        eventually("it is put away", || {
-            let standing = self.site.relay.document(document);
-            // How it stands further above is told of documents in memory only.
-            standing["confirmed"] == true && standing["above"].is_null()
+    /// The server has confirmed them, and they have left the relay's memory.
+    fn are_put_away(&self, documents: &[&str]) {
+        eventually("they are put away", || {
+            documents.iter().all(|document| {
+                let standing = self.site.relay.document(document);
+                // How it stands further above is told of documents in memory only.
+                standing["confirmed"] == true && standing["above"].is_null()
+            })
         });
     }
 }
@@ -122,33 +127,33 @@ fn both_go_on(scene: &mut Scene) -> Client {
 
 /// Nobody but the relay can give back to the server what it has lost.
 fn the_server_falls_back(scene: &mut Scene) {
-    scene.visit(SHELF, "<shelf>");
-    scene.is_put_away(SHELF);
+    scene.visit(&SHELVES, "<shelf>");
+    scene.are_put_away(&SHELVES);
     scene.site.server.stop();
     let backup = scene.site.server.backup();
     scene.site.server.restart();
     scene.write_near("<not in the backup>");
-    scene.visit(SHELF, "<nor this>");
+    scene.visit(&SHELVES, "<nor this>");
     scene.settles(&[]);
-    scene.is_put_away(SHELF);
+    scene.are_put_away(&SHELVES);
     scene.site.server.kill();
     scene.goes_offline();
     scene.site.server.roll_back(&backup);
     scene.site.server.restart();
     scene.write_near("<rolled back>");
     scene.settles(&[]);
-    scene.is_at_server(SHELF, "<shelf><nor this>");
+    SHELVES.iter().for_each(|shelf| scene.is_at_server(shelf, "<shelf><nor this>"));
 }
 
 fn the_server_forgets(scene: &mut Scene) {
-    scene.is_put_away(SHELF);
+    scene.are_put_away(&SHELVES);
     scene.site.server.kill();
     scene.goes_offline();
     scene.site.server.wipe();
     scene.site.server.restart();
     scene.write_near("<wiped>");
     scene.settles(&[]);
-    scene.is_at_server(SHELF, "<shelf><nor this>");
+    SHELVES.iter().for_each(|shelf| scene.is_at_server(shelf, "<shelf><nor this>"));
 }
 
 /// What it has passed on or confirmed it need not have stored.
@@ -159,7 +164,7 @@ fn the_server_is_killed_at_work(scene: &mut Scene) {
     there.kill();
     scene.site.server.kill();
     scene.goes_offline();
-    scene.visit(DRAFT, "<draft>");
+    scene.visit(&[DRAFT], "<draft>");
     scene.site.relay.kill();
     scene.site.relay.restart();
     scene.site.server.restart();
