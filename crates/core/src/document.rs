@@ -293,11 +293,11 @@ impl Document {
             return; // that one is still to come; asking for another would breed ticks
         }
         self.wake_at = None;
-        let guarded = self.tick_guard(now);
-        self.schedule(guarded.unwrap_or(Millis::MAX));
         if let Some(uplink) = &mut self.uplink {
             uplink.tick(now, &self.replica, &mut self.random);
         }
+        let guarded = self.tick_guard(now);
+        self.schedule(guarded.unwrap_or(Millis::MAX));
         self.answer_waiting(now);
         self.expire_awareness(now);
         self.tick_clients(now);

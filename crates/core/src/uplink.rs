@@ -194,6 +194,11 @@ impl Uplink {
         !matches!(self.guard, Guard::Passed)
     }
 
+    /// Whether it has not answered in time.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     pub(crate) fn ask_for_all(&mut self) {
         self.ask_all = true;
     }

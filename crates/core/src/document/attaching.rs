@@ -43,7 +43,8 @@ impl Document {
     pub(super) fn attach_upstream(&mut self, now: Millis, mut uplink: Uplink) {
         assert!(self.uplink.is_none(), "one upstream at a time");
         uplink.note_ids(self.replica.held());
-        if self.history.is_known() && !self.merges {
+        // Servers of ELVA store what they are sent, and make nothing anew.
+        if self.history.is_known() && !self.merges && uplink.dialect() != Dialect::Elva {
             uplink.guard = Guard::Waits(Waiting::default());
         }
         if self.kind == Kind::Yjs {

@@ -118,9 +118,11 @@ impl Document {
             return true;
         }
         let Some(uplink) = &mut self.uplink else { return false };
+        // Behind a step 2 it is no greeting but the rest of an answer.
         if let Guard::Waits(waiting) = &mut uplink.guard
             && theirs.is_empty()
             && dialect.may_greet()
+            && waiting.frames.is_empty()
         {
             waiting.is_empty = true;
             let until = now + limits::EMPTY_GRACE_MS;
@@ -157,9 +159,10 @@ impl Document {
     pub(super) fn tick_guard(&mut self, now: Millis) -> Option<Millis> {
         let uplink = self.uplink.as_ref()?;
         let Guard::Waits(waiting) = &uplink.guard else { return None };
-        let until = waiting.until?;
-        if now < until {
-            return Some(until);
+        match waiting.until {
+            Some(until) if now < until => return Some(until),
+            None if !uplink.is_silent() => return None,
+            _ => {}
         }
         if waiting.is_empty && self.history.is_foreign(&waiting.shown()) {
             self.diverge();

@@ -23,7 +23,7 @@ fn proven() -> Script {
     t
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::Elva, Dialect::Yjs, Dialect::Hocuspocus];
+const DIALECTS: [Dialect; 2] = [Dialect::Yjs, Dialect::Hocuspocus];
 
 /// The upstream says what it holds and what we lack, in its way.
 fn answers(t: &mut Script, dialect: Dialect, vector: &[(u64, u32)], update: &[u8]) {
@@ -132,11 +132,31 @@ fn what_the_server_says_before_it_has_shown_its_history_is_not_lost() {
 fn a_server_that_shows_nothing_keeps_nothing() {
     let mut t = proven();
     t.join(A);
-    t.attach_above(Habit::Unknown, Dialect::Elva);
+    t.attach_above(Habit::Unknown, Dialect::Yjs);
     assert!(t.pull().is_some());
     t.tell(update(&insert(3, 0, "z")));
     t.wait(limits::UPSTREAM_ANSWER_MS);
     t.expect(A, &["update 3:0..1"]);
+}
+
+#[test]
+fn a_server_that_says_nothing_at_all_is_pushed_what_is_here() {
+    let mut t = proven();
+    t.attach_above(Habit::Unknown, Dialect::Yjs);
+    t.expect_up(&["step1 1:4 2:1"]);
+    t.wait(limits::UPSTREAM_ANSWER_MS + limits::PUSH_JITTER_MS);
+    t.expect_up(&["step2 1:0..4 2:0..1 -1:0..2"]);
+}
+
+#[test]
+fn an_empty_step_1_behind_a_step_2_is_an_answer() {
+    let mut t = proven();
+    t.attach_above(Habit::Unknown, Dialect::Yjs);
+    t.expect_up(&["step1 1:4 2:1"]);
+    t.tell(step2(NOTHING));
+    t.tell(step1(&[]));
+    t.expect_up(&["step2 1:0..4 2:0..1 -1:0..2"]);
+    assert_eq!(t.confirmed(), Some(false));
 }
 
 #[test]
