@@ -121,15 +121,17 @@ impl World<'_> {
                     server.deny(net, self.documents[document].to_encoded(), now + ms);
                 }
             }
-            Fault::LetGo { document } => {
-                let name = self.documents[document].to_encoded();
-                for end in ends {
-                    if let Some(server) = &mut self.server {
-                        server.let_go(net, end.other(), &name);
-                    }
-                }
-            }
+            Fault::LetGo { document } => self.let_go(&ends, document),
             Fault::Suspend { ms, meanwhile } => self.suspend(service, ms, meanwhile),
+        }
+    }
+
+    fn let_go(&mut self, ends: &[End], document: usize) {
+        let name = self.documents[document].to_encoded();
+        for end in ends {
+            if let Some(server) = &mut self.server {
+                server.let_go(&mut self.net, end.other(), &name);
+            }
         }
     }
 

@@ -216,7 +216,9 @@ impl Service {
         let Some(memory) = &self.memory else { return vec![None] };
         let Some(link) = &memory.link else { return Vec::new() };
         if link.has_lines() {
-            return memory.documents.keys().map(|id| link.end_of(id)).collect();
+            let lines = memory.documents.keys().map(|id| link.end_of(id));
+            // (Who is not let in may have nobody left who tries.)
+            return lines.chain((!link.machine.takes_offers()).then_some(None)).collect();
         }
         vec![link.end().filter(|_| !link.is_entering())]
     }

@@ -209,7 +209,7 @@ impl Service {
         let Some(peer) = peer.map(|it| it.peer) else { return };
         match net.take(end) {
             Some(Packet::Frame(bytes)) => self.input(net, &id, Input::Frame { peer, bytes }),
-            Some(Packet::Garbage(bytes)) => self.garbage_for(net, &id, peer, bytes),
+            Some(Packet::Garbage(bytes)) => self.garbage_for(net, &id, peer, &bytes),
             Some(Packet::Closed(code)) => {
                 self.line_event(net, id, LineEvent::Closed { code, reason: "gone".into() });
             }

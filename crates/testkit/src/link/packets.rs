@@ -113,7 +113,7 @@ impl Service {
         };
         let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
         let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
-        self.garbage_for(net, &id, peer, bytes);
+        self.garbage_for(net, &id, peer, &bytes);
         assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
     }
 
@@ -123,7 +123,7 @@ impl Service {
         net: &mut Network,
         id: &DocumentId,
         peer: PeerId,
-        bytes: Bytes,
+        bytes: &Bytes,
     ) {
         let Some(slot) = self.memory().documents.get_mut(id) else { return };
         slot.garbage += 1;
