@@ -90,7 +90,9 @@ impl Account {
         self.mistaken = self.is_mistaken(now);
         match message {
             // Asked for before the document left memory: what follows belongs to either question.
-            Some(Ok(Message::SyncStep2(_))) if self.first_asked_at.is_none() => {
+            Some(Ok(Message::SyncStep2(_) | Message::SyncStep1(_)))
+                if self.first_asked_at.is_none() =>
+            {
                 self.mistaken = true;
             }
             Some(Ok(Message::SyncStep2(_))) => drop(self.half_since.get_or_insert(now)),

@@ -45,42 +45,42 @@ fn run_foreign(foreign: Foreign, seeds: Range<u64>, name: &str) {
 
 #[test]
 fn behind_a_y_websocket_server() {
-    run_foreign(Foreign::YWebsocket { slow: false }, 0..120, "y-websocket");
+    run_foreign(Foreign::YWebsocket { slow: false }, 0..60, "y-websocket");
 }
 
 #[test]
 fn behind_a_y_websocket_server_with_a_slow_store() {
-    run_foreign(Foreign::YWebsocket { slow: true }, 0..120, "y-websocket, with a slow store");
+    run_foreign(Foreign::YWebsocket { slow: true }, 0..60, "y-websocket, with a slow store");
 }
 
 #[test]
 fn behind_a_pycrdt_server() {
-    run_foreign(Foreign::Pycrdt, 0..100, "pycrdt");
+    run_foreign(Foreign::Pycrdt, 0..50, "pycrdt");
 }
 
 #[test]
 fn behind_a_newer_elva_that_keeps_documents() {
-    run_foreign(Foreign::Elva37 { keeps: true }, 0..120, "ELVA 0.37, which keeps documents");
+    run_foreign(Foreign::Elva37 { keeps: true }, 0..60, "ELVA 0.37, which keeps documents");
 }
 
 #[test]
 fn behind_a_newer_elva_that_only_passes_on() {
-    run_foreign(Foreign::Elva37 { keeps: false }, 0..100, "ELVA 0.37, which only passes on");
+    run_foreign(Foreign::Elva37 { keeps: false }, 0..50, "ELVA 0.37, which only passes on");
 }
 
 #[test]
 fn behind_hocuspocus_2() {
-    run_foreign(Foreign::Hocuspocus(2), 0..120, "Hocuspocus 2");
+    run_foreign(Foreign::Hocuspocus(2), 0..60, "Hocuspocus 2");
 }
 
 #[test]
 fn behind_hocuspocus_3() {
-    run_foreign(Foreign::Hocuspocus(3), 0..80, "Hocuspocus 3");
+    run_foreign(Foreign::Hocuspocus(3), 0..40, "Hocuspocus 3");
 }
 
 #[test]
 fn behind_hocuspocus_4() {
-    run_foreign(Foreign::Hocuspocus(4), 0..120, "Hocuspocus 4");
+    run_foreign(Foreign::Hocuspocus(4), 0..60, "Hocuspocus 4");
 }
 
 #[test]
