@@ -5,7 +5,7 @@ use yrelay_core::upstream::Failure;
 
 use crate::garbage::Garbage;
 use crate::network::{End, Event};
-use crate::server::Return;
+use crate::server::{self, Return};
 use crate::service::{Refusal, Timer};
 use crate::world::World;
 
@@ -159,6 +159,15 @@ impl World<'_> {
         let id = &self.documents[self.net.random.upto(self.documents.len() as u64 - 1) as usize];
         self.net.note(|| format!("the server sends {garbage:?} to service {service}"));
         self.net.litter(end.other(), garbage.frame(&id.to_encoded()));
+    }
+
+    pub(crate) fn server_timer(&mut self, timer: server::Timer) {
+        let Some(server) = &mut self.server else { return };
+        match timer {
+            server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
+            server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
+            server::Timer::Look(end) => server.look(&mut self.net, end),
+        }
     }
 
     /// There is another login.

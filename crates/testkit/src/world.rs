@@ -10,7 +10,7 @@ use crate::client::{self, Client, Mood, Style};
 use crate::link::Which;
 use crate::network::{End, Event, Network, Packet, Party};
 use crate::script::{Person, Script, Strikes};
-use crate::server::{self, Mode, Server};
+use crate::server::{Mode, Server};
 use crate::service::{self, Service};
 use crate::traffic::Traffic;
 
@@ -330,15 +330,6 @@ impl<'a> World<'a> {
         match which {
             Which::Shared => service.connected(&mut self.net, end),
             Which::Line(id) => service.line_connected(&mut self.net, id, end),
-        }
-    }
-
-    fn server_timer(&mut self, timer: server::Timer) {
-        let Some(server) = &mut self.server else { return };
-        match timer {
-            server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
-            server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
-            server::Timer::Look(end) => server.look(&mut self.net, end),
         }
     }
 

@@ -122,6 +122,29 @@ impl Link {
 }
 
 impl Service {
+    /// Whether it waits for this attempt to connect, and to what.
+    pub(crate) fn awaits(&self, attempt: u64) -> Option<Which> {
+        self.memory.as_ref()?.link.as_ref()?.attempt_of(attempt)
+    }
+
+    /// Its ends of all connections upwards.
+    pub(crate) fn ends_up(&self) -> Vec<End> {
+        let link = self.memory.as_ref().and_then(|memory| memory.link.as_ref());
+        link.map(Link::ends).unwrap_or_default()
+    }
+
+    /// Whether all that is to be there stands: nothing for what does not.
+    pub(crate) fn ways_up(&self) -> Vec<Option<End>> {
+        let Some(memory) = &self.memory else { return vec![None] };
+        let Some(link) = &memory.link else { return Vec::new() };
+        if link.has_lines() {
+            let lines = memory.documents.keys().map(|id| link.end_of(id));
+            // (Who is not let in may have nobody left who tries.)
+            return lines.chain((!link.machine.takes_offers()).then_some(None)).collect();
+        }
+        vec![link.end().filter(|_| !link.is_entering())]
+    }
+
     fn line_event(&mut self, net: &mut Network, document: DocumentId, event: LineEvent) {
         self.link_event(net, Event::Line { document, event });
     }
