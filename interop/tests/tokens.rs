@@ -162,7 +162,6 @@ fn y_sweet_takes_the_token_of_servers_in_the_address() {
 }
 
 #[test]
-#[ignore = "nothing asks at `token_url` yet"]
 fn y_sweet_gives_a_token_for_each_document() {
     if !ready() || !y_sweet_ready() {
         return;
