@@ -35,7 +35,10 @@ fn the_list_and_the_status_show_each_document() {
     assert_eq!(status["role"], "service");
     assert_eq!(
         status["upstream"],
-        json!({"state": "none", "url": null, "reason": null, "since": null, "next_try": null})
+        json!({
+            "state": "none", "url": null, "reason": null, "since": null, "next_try": null,
+            "advice": null,
+        })
     );
     let plain = relay.pages.document("plain");
     let expected = json!({

@@ -36,7 +36,7 @@ pub(super) fn as_of_format_1(path: &Path) {
     let disk = raw(path);
     disk.execute_batch(
         "ALTER TABLE documents DROP COLUMN opened;
-         ALTER TABLE documents DROP COLUMN opaque; PRAGMA user_version = 1;
+         ALTER TABLE documents DROP COLUMN opaque; DROP TABLE histories; PRAGMA user_version = 1;
          UPDATE meta SET value = '0.0.9' WHERE key = 'needs_yrelay';",
     )
     .unwrap();
@@ -62,5 +62,5 @@ fn a_store_of_the_first_format_goes_on() {
     let format: i64 = disk.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let needed = "SELECT value FROM meta WHERE key = 'needs_yrelay'";
     let needed: String = disk.query_row(needed, [], |row| row.get(0)).unwrap();
-    assert_eq!((format, &*needed), (4, "0.1.0"));
+    assert_eq!((format, &*needed), (5, "0.1.0"));
 }
