@@ -185,6 +185,7 @@ mod tests {
             Document { bytes: 17, clients: 12, confirmed: None, ..document("thesis/chapter-3") },
             Document { bytes: 0, confirmed: None, opaque: true, ..document("geheim \u{fc}ber") },
             Document { volatile: true, ..document("scratch") },
+            Document { volatile: true, opaque: true, ..document("talk") },
         ];
         assert_snapshot!(shown(online, documents), @r"
         yrelay 0.1.0 · service · upstream wss://elva.example.org/  online for 41 min
@@ -192,10 +193,11 @@ mod tests {
         DOCUMENT          CLIENTS  SAVED  CONFIRMED      SIZE
         notes                   1  yes    yes          1.2 kB
         thesis/chapter-3       12  yes    -              17 B
-        geheim über             1  -      -               0 B  passed on unread: not stored
+        geheim über             1  yes    -               0 B  encrypted: kept unread
         scratch                 1  -      yes          1.2 kB  in memory only: not stored
+        talk                    1  -      yes          1.2 kB  passed on unread: not stored
 
-        4 in sync.
+        5 in sync.
         ");
     }
 

@@ -197,5 +197,5 @@ fn a_store_that_is_brought_up_to_date_is_of_one_format_or_the_other() {
             keeps_promises(&image, &ledger, at);
         }
     }
-    assert_eq!(Vec::from_iter(formats), [1, 4]);
+    assert_eq!(Vec::from_iter(formats), [1, 5]);
 }
