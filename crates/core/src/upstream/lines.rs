@@ -207,9 +207,16 @@ impl Upstream {
                 self.retry.connected(now);
                 self.refuse_line(now, document, &reason, actions);
             }
-            Failure::Unreachable | Failure::Unauthorized if lines.open > 0 => {
+            Failure::Unreachable | Failure::Unauthorized | Failure::Busy { .. }
+                if lines.open > 0 =>
+            {
                 let Some(line) = lines.lines.get_mut(&document) else { return };
-                let until = now + self.retry.delay_of(&mut line.backoff);
+                let asked = match failure {
+                    Failure::Busy { retry_after_ms } => retry_after_ms,
+                    _ => 0,
+                };
+                let asked = asked.min(limits::UPSTREAM_BUSY_MS_MAX);
+                let until = now + asked + self.retry.delay_of(&mut line.backoff);
                 lines.set(&document, Stage::Delayed { until });
                 actions.push(Action::WakeAt { at: until });
             }

@@ -133,6 +133,17 @@ fn one_that_fails_while_others_stand_waits_by_itself_and_ever_longer() {
 }
 
 #[test]
+fn a_server_that_is_busy_while_others_stand_is_asked_for_that_one_later() {
+    let mut t = Script::new();
+    t.wanted(&["a", "b"]);
+    t.line("a", LineEvent::Opened);
+    t.failed("b", Failure::Busy { retry_after_ms: 20_000 });
+    assert_eq!(t.upstream.state(), LinkState::Online);
+    assert!(without_wakes(t.wait(19_999)).is_empty());
+    assert_eq!(without_wakes(t.wait(1 + limits::UPSTREAM_BACKOFF_MS)), ["Open b"]);
+}
+
+#[test]
 fn what_the_server_does_not_take_is_parked_and_the_others_go_on() {
     let mut t = Script::new();
     t.wanted(&["a", "b", "c"]);
