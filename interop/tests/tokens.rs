@@ -22,7 +22,8 @@ fn is_parked(relay: &Relay, document: &str, why: &str) {
     eventually("it is shown why it stays here", || {
         parked(relay, document).is_some_and(|reason| reason.contains(why))
     });
-    assert_ne!(relay.document(document)["confirmed"], true);
+    // Once something of it has arrived.
+    eventually("it is not confirmed", || relay.document(document)["confirmed"] != true);
 }
 
 /// Who comes to the relay sees all that is written there.
