@@ -271,6 +271,14 @@ impl Uplink {
         self.gap = true;
     }
 
+    /// Something of their answer was not taken: it begins anew.
+    pub(crate) fn ask_anew(&mut self) {
+        self.asked = None;
+        self.ask = true;
+        self.silent = false;
+        self.stage = Stage::Greeting;
+    }
+
     /// Their awareness: only a server that passes on what others send has any.
     pub(crate) fn passes_on(&mut self, now: Millis) {
         if self.dialect.keepers_drop_awareness() {

@@ -36,6 +36,8 @@ pub(crate) enum Guard {
 pub(crate) struct Waiting {
     frames: Vec<Bytes>,
     bytes: usize,
+    /// Bytes of the largest of them.
+    largest: usize,
     /// More was sent than may wait: what is lacking is asked for.
     overflowed: bool,
     /// From when on it counts as having shown all.
@@ -45,11 +47,14 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// There is place for one of any size, which may be the answer, beside the bound for others.
     fn hold(&mut self, frame: &Bytes) {
-        if self.bytes + frame.len() > limits::HELD_BYTES_MAX {
+        let largest = self.largest.max(frame.len());
+        if self.bytes + frame.len() - largest > limits::HELD_BYTES_MAX {
             self.overflowed = true;
             return;
         }
+        self.largest = largest;
         self.bytes += frame.len();
         self.frames.push(frame.clone());
     }
@@ -130,20 +135,21 @@ impl Document {
             self.schedule(until);
             return false;
         }
-        self.let_pass(now, peer);
-        false
+        self.let_pass(now, peer)
     }
 
-    /// It has shown no other history.
-    fn let_pass(&mut self, now: Millis, peer: PeerId) {
-        let Some(uplink) = &mut self.uplink else { return };
-        let Guard::Waits(waiting) = std::mem::take(&mut uplink.guard) else { return };
-        if waiting.overflowed {
-            uplink.ask();
-        }
+    /// It has shown no other history. Returns whether it is asked anew, since not all that it has
+    /// sent could wait: what it says to the question before counts no more.
+    fn let_pass(&mut self, now: Millis, peer: PeerId) -> bool {
+        let Some(uplink) = &mut self.uplink else { return false };
+        let Guard::Waits(waiting) = std::mem::take(&mut uplink.guard) else { return false };
         for frame in waiting.frames {
             self.frame(now, peer, &frame);
         }
+        if let Some(uplink) = self.uplink.as_mut().filter(|_| waiting.overflowed) {
+            uplink.ask_anew();
+        }
+        waiting.overflowed
     }
 
     fn diverge(&mut self) {

@@ -129,6 +129,31 @@ fn what_the_server_says_before_it_has_shown_its_history_is_not_lost() {
 }
 
 #[test]
+fn an_answer_of_any_size_waits_and_what_had_no_place_is_asked_for() {
+    let large = |client| insert(client, 0, &"x".repeat(limits::HELD_BYTES_MAX + 1));
+    let mut t = proven();
+    t.attach_above(Habit::Unknown, Dialect::Yjs);
+    assert!(t.pull().is_some());
+    t.tell(update(&insert(3, 0, "z")));
+    t.tell(step2(&merged(&[large(4), delete(1, 0, 2)])));
+    t.tell(step1(&[(1, 4), (2, 1), (3, 1), (4, limits::HELD_BYTES_MAX as u32 + 1)]));
+    assert_eq!(t.confirmed(), Some(true));
+
+    let mut t = proven();
+    t.attach_above(Habit::Unknown, Dialect::Yjs);
+    assert!(t.pull().is_some());
+    t.tell(update(&large(3)));
+    t.tell(step2(&merged(&[large(4), delete(1, 0, 2)])));
+    t.wait(limits::UPSTREAM_ANSWER_MS + limits::PROOF_QUIET_MS);
+    while let Some(message) = t.pull() {
+        if message.starts_with(&[0, 0]) {
+            return;
+        }
+    }
+    panic!("it is not asked for");
+}
+
+#[test]
 fn a_server_that_shows_nothing_keeps_nothing() {
     let mut t = proven();
     t.join(A);
