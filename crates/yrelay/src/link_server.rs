@@ -281,13 +281,7 @@ pub(crate) async fn give_room(relay: &Rc<Relay>, below: &Below, outbox: &Outbox)
     loop {
         wanted.notified().await;
         while relay.state.borrow().links.is_waiting(number) {
-            if outbox.has_room() {
-                pace.rest();
-            } else {
-                let since = clock::now_ms();
-                outbox.room().await;
-                pace.drained(clock::now_ms() - since);
-            }
+            pace.wait_for_room(outbox).await;
             let before = outbox.bytes();
             relay.with(|state, relay| {
                 if let Some((peer, document)) = state.links.next_ready(number) {

@@ -4,7 +4,8 @@
 
 use yrelay_core::limits::CHUNK_BYTES_MAX;
 
-use crate::limits;
+use crate::outbox::Outbox;
+use crate::{clock, limits};
 
 /// Grows and shrinks with the time that messages take to leave.
 pub(crate) struct Pace {
@@ -31,6 +32,17 @@ impl Pace {
     /// Nobody waits: when it leaves will not be noticed.
     pub(crate) fn rest(&mut self) {
         self.pulled = 0;
+    }
+
+    /// Waits until there is room for the next message.
+    pub(crate) async fn wait_for_room(&mut self, outbox: &Outbox) {
+        if outbox.has_room() {
+            self.rest();
+            return;
+        }
+        let since = clock::now_ms();
+        outbox.room().await;
+        self.drained(clock::now_ms() - since);
     }
 
     /// It has left, after so long. Small ones say nothing.

@@ -11,7 +11,6 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Event, LineAction, LineEvent};
 
 use super::{Which, room_bytes};
-use crate::clock;
 use crate::connector::Opened;
 use crate::jobs::Job;
 use crate::outbox::Outbox;
@@ -134,13 +133,7 @@ impl Relay {
         loop {
             wanted.notified().await;
             while ready.get() {
-                if outbox.has_room() {
-                    pace.rest();
-                } else {
-                    let since = clock::now_ms();
-                    outbox.room().await;
-                    pace.drained(clock::now_ms() - since);
-                }
+                pace.wait_for_room(outbox).await;
                 let before = outbox.bytes();
                 ready.set(false);
                 self.input(id, Input::Room { peer: *peer, bytes_max: pace.bytes_max() });

@@ -172,13 +172,7 @@ impl Relay {
         loop {
             wanted.notified().await;
             while wants_room() {
-                if outbox.has_room() {
-                    pace.rest();
-                } else {
-                    let since = clock::now_ms();
-                    outbox.room().await;
-                    pace.drained(clock::now_ms() - since);
-                }
+                pace.wait_for_room(outbox).await;
                 let before = outbox.bytes();
                 self.with(|state, relay| state.link_room(relay, number, pace.bytes_max()));
                 pace.pulled(outbox.bytes() - before);
