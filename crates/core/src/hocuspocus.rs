@@ -23,6 +23,9 @@ const TOKEN: u64 = 0;
 const DENIED: u64 = 1;
 const GRANTED: u64 = 2;
 
+/// What versions 3 and 4 answer to [`leave`]; version 2 answers nothing.
+const LEFT: &str = "provider_initiated";
+
 /// Version 4's ping and pong: frames of one byte, without a name.
 const PING: &[u8] = &[9];
 const PONG: &[u8] = &[10];
@@ -167,6 +170,12 @@ pub fn leave() -> Bytes {
     Bytes::from_static(&[CLOSE as u8])
 }
 
+/// Whether a server says no more than that it has heard [`leave`]. Whoever has come back since has
+/// not been sent away by that.
+pub fn says_left(message: &Message) -> bool {
+    matches!(message, Message::Closed { reason } if reason == LEFT)
+}
+
 /// "What you sent is saved", or "it is not taken".
 pub fn sync_status(taken: bool) -> Bytes {
     Bytes::from_static(if taken { &[SYNC_STATUS as u8, 1] } else { &[SYNC_STATUS as u8, 0] })
@@ -223,6 +232,14 @@ mod tests {
         assert_eq!(read(&[6, 1, 0]), Ok(Message::Unknown(6)));
         for broken in [&[][..], &[2], &[2, 3], &[5], &[2, 0, 5, b'a'], &[8]] {
             assert!(read(broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_having_left_is_told_from_being_sent_away() {
+        assert!(says_left(&read(b"\x07\x12provider_initiated").unwrap()));
+        for other in [&b"\x07"[..], b"\x07\x10Reset Connection", b"\x08\x01"] {
+            assert!(!says_left(&read(other).unwrap()), "{other:?}");
         }
     }
 

@@ -102,6 +102,9 @@ impl Service {
         message: &Bytes,
     ) -> Option<Bytes> {
         let decoded = hocuspocus::decode(message).expect("the server sends what parses");
+        if hocuspocus::says_left(&decoded) {
+            return None;
+        }
         let connection = self.memory().link.as_mut().and_then(|it| it.connection.as_mut())?;
         connection.entries.asked.remove(id);
         let peer = connection.peer;

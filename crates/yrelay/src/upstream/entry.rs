@@ -112,6 +112,9 @@ impl State {
                 return None;
             }
         };
+        if hocuspocus::says_left(&decoded) {
+            return None;
+        }
         self.entered(relay, number, id);
         match decoded {
             Message::Yjs(message) => return Some(message),

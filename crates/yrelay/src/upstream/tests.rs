@@ -78,9 +78,13 @@ impl Server {
 }
 
 fn relay(server: &Server) -> Rc<Relay> {
+    relay_to(server, Messages::Elva)
+}
+
+fn relay_to(server: &Server, speaks: Messages) -> Rc<Relay> {
     let target = Target::parse(&format!("ws://127.0.0.1:{}/", server.port)).unwrap();
     let connector = Connector::new(target.clone(), []).unwrap();
-    let upstream = config::Upstream::open(target);
+    let upstream = config::Upstream { speaks, ..config::Upstream::open(target) };
     let link = Link::new(&upstream, connector);
     let config = Config {
         role: Role::Service,
@@ -191,5 +195,29 @@ fn any_number_of_documents_is_left_as_the_link_has_room() {
             left.extend(batch.drain(..).filter(|frame| frame.ends_with(&fellow::leave())));
         }
         assert_eq!(left.len(), count);
+    });
+}
+
+#[test]
+fn who_has_come_back_is_not_sent_away_by_the_answer_to_having_left() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let outbox = Outbox::new();
+        let [first, second] = ["first", "second"].map(|name| DocumentId::new(name).unwrap());
+        relay.with(|state, relay| {
+            state.connected(0, &outbox, Dialect::Hocuspocus, None);
+            state.open(relay, &first, Asked::default());
+            state.open(relay, &second, Asked::default());
+            state.drop_document(relay, &first);
+            state.open(relay, &first, Asked::default());
+            let mut hears = |message: &'static [u8]| {
+                state.take_from_hocuspocus(relay, 0, &first, &Bytes::from_static(message));
+                state.above[0].machine.parked_because(&first).is_some()
+            };
+            assert!(!hears(b"\x07\x12provider_initiated"));
+            assert!(hears(b"\x07\x10Reset Connection"));
+        });
     });
 }
