@@ -262,7 +262,7 @@ impl Play {
             Output::Rejected { peer, .. } | Output::Ready { peer } => {
                 assert!(self.attached.contains_key(&peer), "{peer} is attached");
             }
-            Output::Diverged | Output::Theirs { .. } | Output::History { .. } => {}
+            Output::Reopen | Output::Diverged | Output::Theirs { .. } | Output::History { .. } => {}
             Output::Compact { frozen, upto_seq } => {
                 assert_eq!(upto_seq, self.last_seq);
                 assert!(self.frozen.replace(frozen).is_none(), "one at a time");

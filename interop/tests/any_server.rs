@@ -29,18 +29,12 @@ fn meet(site: &Site, kind: Kind) {
             far.announce("far");
             near.peers().contains(&"far".to_owned()) && far.peers().contains(&"near".to_owned())
         });
-        if kind == Kind::YWebsocket3 || !forgets_departures(site) {
-            here.kill();
-            let gone = || !far.peers().contains(&"near".to_owned());
-            within(Duration::from_secs(40), "the gone are missed there", gone);
-        }
+        // Half a minute later anybody would be.
+        here.kill();
+        let gone = || !far.peers().contains(&"near".to_owned());
+        within(Duration::from_secs(15), "the gone are missed there", gone);
     }
     drop((here, there));
-}
-
-/// Whether it passes no departures on, so that those who leave are there for half a minute more.
-fn forgets_departures(site: &Site) -> bool {
-    site.server.software() == Software::Hocuspocus4
 }
 
 fn column(software: Software) {

@@ -5,6 +5,8 @@
 //! message about a single living state; only its owner, or whoever brought news, keeps an entry
 //! alive.
 
+mod above;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use crate::id::PeerId;
 use crate::peer::Role;
 use crate::{Millis, json, limits};
 
+use above::Above;
+
 /// The awareness table of one document.
 #[derive(Debug, Default)]
 pub struct Awareness {
@@ -22,6 +26,10 @@ pub struct Awareness {
     own: BTreeMap<PeerId, u64>,
     /// What all living entries count.
     bytes: usize,
+    /// The first of what was told above is to have come back by then.
+    due_at: Option<Millis>,
+    /// The upstream has sent back what it was told: it does so with all that it takes.
+    comes_back: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +41,7 @@ struct Entry {
     announcers: BTreeSet<PeerId>,
     /// When it is withdrawn without renewal; for one that is gone, when it left.
     until: Millis,
+    above: Above,
 }
 
 /// What one awareness message did.
@@ -44,6 +53,8 @@ pub struct Announced {
     pub whole: bool,
     /// Ids announced at or below the clock of their departure: the sender is to hear of that.
     pub departed: Vec<u64>,
+    /// Ids that the upstream takes for gone, though they are here: it is to hear of that.
+    pub contested: Vec<u64>,
     /// Entries beyond a limit, left out.
     pub refused: usize,
 }
@@ -58,6 +69,7 @@ enum Verdict {
     News,
     Known,
     Departed,
+    Contested,
     Refused,
 }
 
@@ -77,8 +89,11 @@ impl Awareness {
             self.own.entry(peer).or_insert(*id);
         }
         let mut result = Announced { whole: true, ..Announced::default() };
-        for announcement in announcements {
+        for mut announcement in announcements {
             let id = announcement.id;
+            if role == Role::Upstream {
+                result.whole &= !self.heard_above(&mut announcement);
+            }
             let verdict = self.judge(peer, role, &announcement);
             result.whole &= matches!(verdict, Verdict::News);
             match verdict {
@@ -88,6 +103,7 @@ impl Awareness {
                 }
                 Verdict::Known => self.known(peer, role, &announcement),
                 Verdict::Departed => result.departed.push(id),
+                Verdict::Contested => result.contested.push(id),
                 Verdict::Refused => result.refused += 1,
             }
         }
@@ -118,7 +134,13 @@ impl Awareness {
         {
             // A client that has lost its connection removes all others, for itself; providers of
             // Hocuspocus say so when they are back. Who leaves raises its clock.
-            Verdict::News
+            let is_here = || entry.announcers.iter().any(|announcer| *announcer != peer);
+            if role == Role::Upstream && entry.above.is_seen() && is_here() {
+                // A server withdraws whom a lost connection announced, perhaps an earlier one.
+                Verdict::Contested
+            } else {
+                Verdict::News
+            }
         } else {
             Verdict::Known
         }
@@ -153,7 +175,8 @@ impl Awareness {
         self.bytes += cost(&news.state);
         // A part of the message would hold all of it.
         let state = news.state.map(|state| Bytes::copy_from_slice(&state));
-        let entry = Entry { clock: news.clock, state, announcers, until };
+        let above = self.entries.get(&news.id).map(|old| old.above).unwrap_or_default();
+        let entry = Entry { clock: news.clock, state, announcers, until, above };
         if let Some(old) = self.entries.insert(news.id, entry) {
             self.bytes -= cost(&old.state);
         }
@@ -244,9 +267,7 @@ impl Awareness {
         let mut out = Vec::new();
         put_varuint(&mut out, known.len() as u64);
         for (id, entry) in known {
-            put_varuint(&mut out, id);
-            put_varuint(&mut out, entry.clock);
-            put_var_bytes(&mut out, entry.state.as_deref().unwrap_or(b"null"));
+            entry.put(id, entry.clock, &mut out);
         }
         Some(out)
     }
@@ -264,6 +285,14 @@ impl Awareness {
                 self.entries.remove(&id);
             }
         }
+    }
+}
+
+impl Entry {
+    fn put(&self, id: u64, clock: u64, out: &mut Vec<u8>) {
+        put_varuint(out, id);
+        put_varuint(out, clock);
+        put_var_bytes(out, self.state.as_deref().unwrap_or(b"null"));
     }
 }
 

@@ -274,7 +274,8 @@ impl Document {
                 let version = self.log.last_seq();
                 let frame = self.frame_above(now);
                 let Some(uplink) = &mut self.uplink else { return };
-                let pull = || uplink.pull(now, bytes_max, &self.replica, &self.awareness, version);
+                let pull =
+                    || uplink.pull(now, bytes_max, &self.replica, &mut self.awareness, version);
                 if let Some(bytes) = frame.or_else(pull) {
                     self.out.push(Output::Send { peer, bytes });
                 }
@@ -371,7 +372,8 @@ impl Document {
                 self.out.push(Output::Ready { peer: *peer });
             }
         }
-        let Some(uplink) = &self.uplink else { return };
+        let Some(uplink) = &mut self.uplink else { return };
+        uplink.expects_awareness(&self.awareness);
         let habit = uplink.habit();
         if std::mem::replace(&mut self.habit, habit) != habit {
             self.out.extend(habit.map(Output::Habit));

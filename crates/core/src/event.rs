@@ -156,6 +156,9 @@ pub enum Output {
     Habit(Habit),
     /// The upstream lacks something of what it had. So it may of other documents.
     Lost,
+    /// The upstream shows somebody who is gone, for as long as the document is open there: it is to
+    /// be left, and attached anew.
+    Reopen,
     /// The upstream has another history of this document: nothing goes up or comes down before
     /// somebody decides.
     Diverged,

@@ -57,6 +57,13 @@ pub const AWARENESS_EXPIRY_MS: u64 = 30_000;
 /// What came over the upstream outlives its connection by this: a flap is not a storm.
 pub const AWARENESS_LINK_GRACE_MS: u64 = 10_000;
 
+/// What a server takes of awareness it has sent back by then.
+pub const AWARENESS_ECHO_MS: u64 = 3_000;
+
+/// So much higher may an awareness clock be above than here. What a server does not send back for
+/// other reasons is not told again for ever.
+pub const AWARENESS_RAISE_MAX: u64 = 1_023;
+
 /// A larger jump of an awareness clock would freeze the id for its honest owner.
 pub const AWARENESS_CLOCK_JUMP_MAX: u64 = 1 << 31;
 

@@ -43,6 +43,8 @@ pub(crate) struct Uplink {
     flow: Outflow,
     /// What somebody behind a server that only passes on lacks, and when it is answered.
     joiner: Option<(Millis, Want)>,
+    /// When awareness is to have come back that it takes; it is asked then whether it hears us.
+    echo_due: Option<Millis>,
     /// Ids whose awareness is to be sent.
     awareness: BTreeSet<u64>,
     pub(crate) frames: Frames,
@@ -120,6 +122,7 @@ impl Uplink {
             asked: None,
             flow: Outflow::default(),
             joiner: None,
+            echo_due: None,
             awareness: BTreeSet::new(),
             frames: Frames::default(),
             habit,
@@ -205,6 +208,12 @@ impl Uplink {
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Whether a document is open there for no longer than it is attached: whoever was announced is
+    /// withdrawn with it, and of some versions in no other way.
+    pub(crate) fn withdraws_at_once(&self) -> bool {
+        self.dialect == Dialect::Hocuspocus
     }
 
     /// Whether it passes frames on that it cannot read.
@@ -343,7 +352,7 @@ impl Uplink {
         }
         self.gap &= replica.is_incomplete();
         let due = |at: Option<Millis>| at.is_some_and(|at| now >= at);
-        self.ask |= due(self.proof_due()) || due(self.gap_due());
+        self.ask |= due(self.proof_due()) || due(self.gap_due()) || due(self.echo_due());
     }
 
     /// Until when the answer to the first step 1 is waited for.

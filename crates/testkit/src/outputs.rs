@@ -50,6 +50,7 @@ impl Service {
             }
             Output::Habit(habit) => self.link_event(net, upstream::Event::Habit(habit)),
             Output::Lost => self.offer_all(net),
+            Output::Reopen => self.reopen(net, id),
             Output::Diverged | Output::Theirs { .. } => panic!("{id}: nobody makes anything anew"),
             Output::History { .. } => {}
             Output::Compact { frozen, upto_seq } => {

@@ -231,6 +231,7 @@ impl State {
             Output::Confirmed { seq } => relay.store.confirm(id, seq),
             Output::Habit(habit) => self.link_event_of(relay, id, Event::Habit(habit)),
             Output::Lost => self.offer_all(relay, id),
+            Output::Reopen => self.enter_anew(relay, id),
             Output::Diverged => tracing::warn!(
                 document = %id,
                 "the server has made it anew: to merge that would double it. Nothing of it goes up \

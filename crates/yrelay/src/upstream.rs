@@ -332,6 +332,15 @@ impl State {
         self.attach_upstream(relay, id);
     }
 
+    /// Somebody who has left it is seen there for as long as it is open.
+    pub(crate) fn enter_anew(&mut self, relay: &Relay, id: &DocumentId) {
+        let number = self.documents.get(id).and_then(|slot| slot.link);
+        let Some(link) = number.and_then(|number| self.above.get_mut(number)) else { return };
+        link.shared.leave_to_return(id);
+        self.detach_from(relay, id);
+        self.attach_upstream(relay, id);
+    }
+
     /// A document that stays in memory is kept off its server.
     fn leave_upstream(&mut self, relay: &Relay, id: &DocumentId) {
         if let Some(number) = self.documents.get(id).and_then(|slot| slot.link)

@@ -177,6 +177,9 @@ impl Document {
 
     /// The upstream has shown that it holds all, or that it does not.
     fn take_proof(&mut self, proof: Option<bool>) {
+        if proof.is_some() {
+            self.tell_unheard();
+        }
         if proof == Some(true) {
             self.unconfirmed = false;
             self.learn_history();
@@ -334,7 +337,10 @@ impl Document {
         if let Some(uplink) = &mut self.uplink {
             match role {
                 Role::Client | Role::Link => uplink.announce(announced.changed.iter().copied()),
-                Role::Upstream => uplink.passes_on(now),
+                Role::Upstream => {
+                    uplink.passes_on(now);
+                    uplink.announce(announced.contested);
+                }
             }
         }
         for (_, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {

@@ -2,6 +2,7 @@
 
 use super::Document;
 use super::audience::Audience;
+use crate::event::Output;
 use crate::{Millis, wire};
 
 impl Document {
@@ -30,6 +31,18 @@ impl Document {
         }
         if let Some(at) = self.awareness.next_expiry() {
             self.schedule(at);
+        }
+    }
+
+    /// The upstream has answered: what it had not sent back before it was asked, it has not taken.
+    pub(super) fn tell_unheard(&mut self) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let Some(asked_at) = uplink.echo_missed_by() else { return };
+        let unheard = self.awareness.unheard(asked_at);
+        let raised = |id: &u64| self.awareness.raise(*id);
+        uplink.announce(unheard.present.into_iter().filter(raised));
+        if unheard.departed && uplink.withdraws_at_once() {
+            self.out.push(Output::Reopen);
         }
     }
 

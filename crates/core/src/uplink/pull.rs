@@ -36,7 +36,7 @@ impl Uplink {
         now: Millis,
         bytes_max: usize,
         replica: &Replica,
-        awareness: &Awareness,
+        awareness: &mut Awareness,
         version: u64,
     ) -> Option<Bytes> {
         if let Guard::Diverged { .. } = self.guard {
@@ -63,7 +63,7 @@ impl Uplink {
             return Some(wire::sync_step1(&question.encode()));
         }
         while let Some(id) = self.awareness.pop_first() {
-            if let Some(entries) = awareness.encode([id]) {
+            if let Some(entries) = awareness.tell_above(now, id) {
                 return Some(wire::awareness(&entries));
             }
         }

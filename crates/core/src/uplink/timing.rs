@@ -1,6 +1,7 @@
 //! When the conversation goes on by itself.
 
 use super::{Asked, Stage, Uplink};
+use crate::awareness::Awareness;
 use crate::event::Dialect;
 use crate::{Millis, limits};
 
@@ -36,6 +37,27 @@ impl Uplink {
         Some(due.max(self.may_ask_from()?)).filter(|_| self.gap)
     }
 
+    /// Servers that send back what they take of awareness have done so by the answer to a question
+    /// that was asked later.
+    pub(crate) fn expects_awareness(&mut self, awareness: &Awareness) {
+        let sends_back = match self.dialect {
+            Dialect::Hocuspocus => true,
+            Dialect::Yjs | Dialect::YSweet => awareness.comes_back() && !self.broadcasts,
+            Dialect::Elva | Dialect::Own => false,
+        };
+        self.echo_due = awareness.next_unheard().filter(|_| sends_back);
+    }
+
+    pub(super) fn echo_due(&self) -> Option<Millis> {
+        let due = self.echo_due.filter(|due| *due > self.proof.asked_at())?;
+        Some(due.max(self.may_ask_from()?))
+    }
+
+    /// A question is answered that was asked at this time, late enough for that.
+    pub(crate) fn echo_missed_by(&self) -> Option<Millis> {
+        self.echo_due.map(|_| self.proof.asked_at())
+    }
+
     /// When [`Uplink::tick`] has something to do.
     pub(crate) fn next_tick(&self) -> Option<Millis> {
         let stage = match &self.stage {
@@ -48,6 +70,9 @@ impl Uplink {
             Stage::Dormant => None,
         };
         let joiner = self.joiner.as_ref().filter(|_| self.stage == Stage::Live).map(|(at, _)| *at);
-        [stage, joiner, self.proof_due(), self.gap_due()].into_iter().flatten().min()
+        [stage, joiner, self.proof_due(), self.gap_due(), self.echo_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -6,7 +6,7 @@ use yrelay_core::limits;
 use crate::script::{A, NOTHING, Script, aware, delete, insert, merged, step1, step2, update};
 
 impl Script {
-    fn attached(documents: &[Vec<u8>], dialect: Dialect) -> Self {
+    pub(crate) fn attached(documents: &[Vec<u8>], dialect: Dialect) -> Self {
         let mut t = Script::loading();
         t.loaded(documents, true);
         t.attach_above(Habit::Unknown, dialect);

@@ -18,6 +18,7 @@ mod opaque_links;
 mod random;
 mod returning;
 mod script;
+mod seen;
 mod storage;
 mod updates;
 mod words;

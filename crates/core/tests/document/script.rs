@@ -66,6 +66,8 @@ pub(crate) struct Script {
     pub(crate) history: History,
     /// They are merged, whatever comes of it.
     merges: bool,
+    /// Times that it was to be attached anew.
+    pub(crate) reopened: usize,
     /// Times that it was found to have diverged.
     pub(crate) diverged: usize,
     /// What an upstream with another history holds.
@@ -135,6 +137,7 @@ impl Script {
             ignored: Vec::new(),
             history: History::default(),
             merges: false,
+            reopened: 0,
             diverged: 0,
             theirs: None,
         }
@@ -245,6 +248,7 @@ impl Script {
     /// Carries out an output, and holds it against what must always be true.
     fn check(&mut self, author: Option<PeerId>, room: Option<PeerId>, output: Output) {
         match output {
+            Output::Reopen => self.reopened += 1,
             Output::Diverged => self.diverged += 1,
             Output::Theirs { update } => self.theirs = Some(update),
             Output::History { history } => self.history = history,

@@ -132,6 +132,18 @@ impl Service {
         None
     }
 
+    /// Who left a document is still seen there: it is left, and entered anew.
+    pub(crate) fn reopen(&mut self, net: &mut Network, id: &DocumentId) {
+        let link = self.memory().link.as_mut();
+        let Some(connection) = link.and_then(|link| link.connection.as_mut()) else { return };
+        connection.entries.leave(id);
+        let prefix = hocuspocus::prefix(&id.to_encoded());
+        net.send(connection.end, [&prefix[..], &hocuspocus::leave()].concat().into());
+        let peer = connection.peer;
+        self.input(net, id, Input::Detach { peer });
+        self.attach_upstream(net, id);
+    }
+
     /// A document may try again. Older servers remember for as long as the connection lasts that
     /// they have denied it. Returns whether the connection is opened anew for that.
     pub(super) fn hangs_up_for_denied(&mut self, net: &mut Network, id: &DocumentId) -> bool {

@@ -79,6 +79,7 @@ impl Link {
         let Some(name) = self.upstream.name_of(id) else { return false };
         let prefix = self.shared_prefix(id).unwrap_or_default();
         let Some(connection) = &mut self.shared.connection else { return false };
+        connection.come_back(id, &name);
         if connection.dialect == Dialect::Hocuspocus {
             let entries = &mut connection.entries;
             if entries.asked.len() >= limits::ENTRIES_AT_ONCE {
@@ -89,7 +90,6 @@ impl Link {
             let request = entries.request();
             let _ = connection.outbox.push([&prefix[..], &request].concat().into());
         }
-        connection.come_back(id, &name);
         self.shared.names.insert(name, id.clone());
         true
     }

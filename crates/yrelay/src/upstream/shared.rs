@@ -65,13 +65,28 @@ impl Shared {
 
     /// A document is attached no more.
     pub(super) fn leave(&mut self, id: &DocumentId) {
-        let Some(connection) = &mut self.connection else { return };
-        let name = self.names.iter().find(|(_, other)| *other == id).map(|(name, _)| name.clone());
-        if let Some(name) = name {
-            self.names.remove(&name);
+        if let Some(name) = self.forget(id)
+            && let Some(connection) = &mut self.connection
+        {
             connection.leave(id, &name, self.names.is_empty());
             self.wanted.notify_one();
         }
+    }
+
+    /// It comes back at once.
+    pub(super) fn leave_to_return(&mut self, id: &DocumentId) {
+        if let Some(name) = self.forget(id)
+            && let Some(connection) = &mut self.connection
+        {
+            connection.leave(id, &name, false);
+        }
+    }
+
+    fn forget(&mut self, id: &DocumentId) -> Option<String> {
+        let found = self.names.iter().find(|(_, other)| *other == id);
+        let name = found.map(|(name, _)| name.clone())?;
+        self.names.remove(&name);
+        Some(name)
     }
 
     pub(super) fn close(&self) {

@@ -1,0 +1,136 @@
+//! How those who are here stand with a server above.
+//!
+//! Servers after y-protocols send everybody what they take, its sender too. What does not come back
+//! they have not taken: they remember a clock as high of an earlier connection, and with this one
+//! the id has to begin above it; or they heed no departures.
+
+use super::{Announcement, Awareness};
+use crate::decode::put_varuint;
+use crate::{Millis, limits};
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Above {
+    /// There, the clock is so much higher than here.
+    raised: u64,
+    /// It was told there.
+    is_told: bool,
+    /// A clock that is to come back, and until when.
+    due: Option<(u64, Millis)>,
+    /// It has come back: this id is seen there.
+    is_seen: bool,
+}
+
+/// What has not come back in time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unheard {
+    /// Who is not seen there.
+    pub present: Vec<u64>,
+    /// Somebody who is gone is seen there still.
+    pub departed: bool,
+}
+
+impl Awareness {
+    /// The body of a message to the upstream about one id, if that is known.
+    pub fn tell_above(&mut self, now: Millis, id: u64) -> Option<Vec<u8>> {
+        let entry = self.entries.get_mut(&id)?;
+        let clock = entry.clock + entry.above.raised;
+        entry.above.is_told = true;
+        let mut out = Vec::new();
+        put_varuint(&mut out, 1);
+        entry.put(id, clock, &mut out);
+        let due = now + limits::AWARENESS_ECHO_MS;
+        if entry.state.is_some() {
+            // The first one, however many follow.
+            entry.above.due.get_or_insert((clock, due));
+            self.due_at.get_or_insert(due);
+        } else {
+            // Of those who were not seen no departure comes back.
+            entry.above.due = entry.above.is_seen.then_some((clock, due));
+            self.reckon_due();
+        }
+        Some(out)
+    }
+
+    /// Notes what the upstream says, and gives it the clock that it has here. Returns whether that
+    /// is another one.
+    pub(super) fn heard_above(&mut self, news: &mut Announcement) -> bool {
+        let Some(entry) = self.entries.get_mut(&news.id) else { return false };
+        let above = &mut entry.above;
+        if above.is_told {
+            above.is_seen |= news.state.is_some();
+            self.comes_back |= above.due.is_some_and(|(clock, _)| clock == news.clock);
+            let came = above.due.take_if(|(clock, _)| news.clock >= *clock);
+            news.clock = news.clock.saturating_sub(above.raised);
+            let is_raised = above.raised > 0;
+            if came.is_some_and(|(_, at)| self.due_at == Some(at)) {
+                self.reckon_due();
+            }
+            return is_raised;
+        }
+        false
+    }
+
+    /// From now on its clock is higher there, each time by more. Returns whether it is.
+    pub fn raise(&mut self, id: u64) -> bool {
+        let entry = self.entries.get_mut(&id);
+        entry.is_some_and(|entry| entry.above.raise(entry.above.raised + 1))
+    }
+
+    /// Whether the upstream sends back what it takes.
+    pub fn comes_back(&self) -> bool {
+        self.comes_back
+    }
+
+    /// What was told above and was to have come back by then. It is not waited for any longer.
+    pub fn unheard(&mut self, by: Millis) -> Unheard {
+        let mut unheard = Unheard::default();
+        for (id, entry) in &mut self.entries {
+            let above = &mut entry.above;
+            if above.due.take_if(|(_, at)| *at <= by).is_none() {
+                continue;
+            }
+            if entry.state.is_none() {
+                unheard.departed = true;
+            } else {
+                unheard.present.push(*id);
+            }
+        }
+        self.reckon_due();
+        unheard
+    }
+
+    fn reckon_due(&mut self) {
+        self.due_at = self.entries.values().filter_map(|entry| Some(entry.above.due?.1)).min();
+    }
+
+    /// When [`Awareness::unheard`] has something to do.
+    pub fn next_unheard(&self) -> Option<Millis> {
+        self.due_at
+    }
+
+    /// The conversation with the upstream has ended. `withdraws`: it withdraws then whatever it
+    /// heard there, so that the next is to begin above that.
+    pub fn leave_above(&mut self, withdraws: bool) {
+        self.due_at = None;
+        for entry in self.entries.values_mut() {
+            let above = &mut entry.above;
+            above.due = None;
+            if std::mem::take(&mut above.is_seen) && withdraws {
+                above.raise(1);
+            }
+        }
+    }
+}
+
+impl Above {
+    pub(super) fn is_seen(self) -> bool {
+        self.is_seen
+    }
+
+    /// Returns whether it is higher now.
+    fn raise(&mut self, by: u64) -> bool {
+        let before = self.raised;
+        self.raised = (before + by).min(limits::AWARENESS_RAISE_MAX);
+        self.raised > before
+    }
+}

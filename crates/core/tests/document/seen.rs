@@ -1,0 +1,176 @@
+//! Who is here is seen at a server above, and who is gone is not. Servers after y-protocols send
+//! back what they take.
+
+use yrelay_core::event::{Dialect, Habit};
+use yrelay_core::limits;
+
+use crate::script::{A, B, NOTHING, Script, aware, step1, step2};
+
+const SENDING_BACK: [Dialect; 2] = [Dialect::Yjs, Dialect::Hocuspocus];
+
+impl Script {
+    /// Two clients below a server of this kind, which has seen the first.
+    fn seen_below(dialect: Dialect) -> Self {
+        let mut t = Script::attached(&[], dialect);
+        t.join(A);
+        t.join(B);
+        if dialect == Dialect::Yjs {
+            t.tell(step1(&[]));
+        }
+        t.frame(A, aware(&[(1, 4, "{}")]));
+        t.expect_up(&["step1", "aware 1@4 {}"]);
+        t.answered(dialect);
+        t.tell(aware(&[(1, 4, "{}")]));
+        t.take(A);
+        t.take(B);
+        t
+    }
+
+    fn answered(&mut self, dialect: Dialect) {
+        if dialect == Dialect::Hocuspocus {
+            self.tell(step1(&[]));
+        }
+        self.tell(step2(NOTHING));
+    }
+
+    /// Once it is time for that, the server is asked, and answers.
+    #[track_caller]
+    fn asked(&mut self, dialect: Dialect) {
+        self.wait(limits::AWARENESS_ECHO_MS - 1);
+        self.expect_up(&[]);
+        self.wait(1);
+        self.expect_up(&["step1"]);
+        self.answered(dialect);
+    }
+}
+
+#[test]
+fn what_does_not_come_back_is_told_with_a_higher_clock() {
+    for dialect in SENDING_BACK {
+        let mut t = Script::seen_below(dialect);
+        t.frame(A, aware(&[(1, 5, "{}")]));
+        t.expect_up(&["aware 1@5 {}"]);
+        t.asked(dialect);
+        t.expect_up(&["aware 1@6 {}"]);
+        t.asked(dialect);
+        t.expect_up(&["aware 1@8 {}"]);
+        t.tell(aware(&[(1, 8, "{}")]));
+        t.wait(limits::AWARENESS_ECHO_MS);
+        t.expect_up(&[]);
+        t.frame(A, aware(&[(1, 6, "[]")]));
+        t.expect_up(&["aware 1@9 []"]);
+        t.tell(aware(&[(1, 9, "[]")]));
+        t.frame(A, aware(&[(1, 7, "null")]));
+        t.expect_up(&["aware 1@10 null"]);
+        t.expect(B, &["aware 1@5 {}", "aware 1@6 []", "aware 1@7 null"]);
+    }
+}
+
+#[test]
+fn what_comes_back_in_between_does_not_hide_what_does_not() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    for clock in 5..15 {
+        t.frame(A, aware(&[(1, clock, "{}")]));
+        let told = format!("aware 1@{clock} {{}}");
+        t.expect_up(&[told.as_str()]);
+        t.wait(limits::AWARENESS_ECHO_MS / 10);
+    }
+    t.expect_up(&["step1"]);
+    t.answered(Dialect::Hocuspocus);
+    t.expect_up(&["aware 1@15 {}"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_may_not_have_heard_it() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    t.frame(A, aware(&[(1, 5, "{}")]));
+    t.expect_up(&["aware 1@5 {}"]);
+    t.wait(5 * limits::AWARENESS_ECHO_MS);
+    t.expect_up(&["step1"]);
+    t.wait(limits::AWARENESS_ECHO_MS);
+    t.expect_up(&[]);
+}
+
+#[test]
+fn a_server_that_may_send_nothing_back_is_told_once() {
+    for dialect in [Dialect::Elva, Dialect::Own, Dialect::Yjs] {
+        let mut t = Script::attached(&[], dialect);
+        t.join(A);
+        if dialect == Dialect::Yjs {
+            t.tell(step1(&[]));
+        }
+        t.frame(A, aware(&[(1, 4, "{}")]));
+        while t.pull().is_some() {}
+        t.tell(step2(NOTHING));
+        t.wait(2 * limits::AWARENESS_ECHO_MS);
+        while let Some(message) = t.pull() {
+            assert!(!message.starts_with(&[1]), "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn one_that_sends_nothing_back_is_not_told_for_ever() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    let mut again = 0;
+    for clock in 5..25 {
+        t.frame(A, aware(&[(1, clock, "{}")]));
+        assert!(t.pull().is_some_and(|message| message.starts_with(&[1])));
+        t.asked(Dialect::Hocuspocus);
+        again += usize::from(t.pull().is_some());
+    }
+    assert_eq!(again, 10);
+}
+
+#[test]
+fn after_a_loss_they_begin_above_what_hocuspocus_remembers() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    t.tell(aware(&[(9, 2, "{}")]));
+    t.link_down();
+    t.attach_above(Habit::Unknown, Dialect::Hocuspocus);
+    t.expect_up(&["step1", "aware 1@5 {}"]);
+    t.take(B);
+    t.tell(aware(&[(1, 5, "{}"), (9, 3, "[]")]));
+    t.expect(B, &["aware 9@3 []"]);
+}
+
+#[test]
+fn whom_the_server_withdraws_though_they_are_here_is_told_again() {
+    let mut t = Script::seen_below(Dialect::Yjs);
+    t.tell(aware(&[(9, 2, "{}")]));
+    t.take(A);
+    t.take(B);
+    // An earlier connection of ours has ended there.
+    t.tell(aware(&[(1, 4, "null"), (9, 2, "null")]));
+    t.expect(A, &["aware 9@2 null"]);
+    t.expect(B, &["aware 9@2 null"]);
+    t.expect_up(&["aware 1@4 {}"]);
+    t.asked(Dialect::Yjs);
+    t.expect_up(&["aware 1@5 {}"]);
+}
+
+#[test]
+fn a_document_is_attached_anew_where_a_departure_does_not_come_back() {
+    for (dialect, reopened) in [(Dialect::Hocuspocus, 1), (Dialect::Yjs, 0)] {
+        let mut t = Script::seen_below(dialect);
+        t.frame(A, aware(&[(1, 5, "null")]));
+        t.expect_up(&["aware 1@5 null"]);
+        t.asked(dialect);
+        assert_eq!(t.reopened, reopened, "{dialect:?}");
+        t.expect_up(&[]);
+    }
+}
+
+#[test]
+fn a_departure_that_comes_back_or_was_never_seen_is_no_reason_for_that() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    t.frame(A, aware(&[(1, 5, "null")]));
+    t.frame(B, aware(&[(2, 7, "{}")]));
+    t.expect_up(&["aware 1@5 null", "aware 2@7 {}"]);
+    t.tell(aware(&[(1, 5, "null")]));
+    t.frame(B, aware(&[(2, 8, "null")]));
+    t.expect_up(&["aware 2@8 null"]);
+    t.wait(2 * limits::AWARENESS_ECHO_MS);
+    t.expect_up(&[]);
+    assert_eq!(t.reopened, 0);
+}
