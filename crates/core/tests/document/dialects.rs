@@ -162,6 +162,26 @@ fn a_step_1_of_hocuspocus_that_nobody_asked_for_is_no_answer() {
 }
 
 #[test]
+fn hocuspocus_may_answer_what_was_asked_before_a_document_was_closed() {
+    // What arrives at a closed document waits there until it is opened again.
+    let mut t = Script::attached(&ours(), Dialect::Hocuspocus);
+    t.expect_up(&["step1 1:4 2:1"]);
+    for _ in 0..2 {
+        t.tell(step1(&[(1, 4), (2, 1)]));
+        t.tell(step2(&delete(1, 0, 2)));
+        assert_eq!(t.confirmed(), Some(true));
+    }
+    // And half of it may come behind the next question.
+    t.wait(limits::AUDIT_MS);
+    t.expect_up(&["step1 1:4 2:1"]);
+    t.tell(step2(&delete(1, 0, 2)));
+    t.tell(step1(&[(1, 4)]));
+    t.tell(step2(&delete(1, 0, 2)));
+    assert_eq!(t.confirmed(), Some(false));
+    t.expect_up(&["step2 2:0..1"]);
+}
+
+#[test]
 fn documents_that_rest_are_asked_for_now_and_then() {
     for dialect in [Dialect::Yjs, Dialect::Hocuspocus] {
         let mut t = Script::attached(&ours(), dialect);
