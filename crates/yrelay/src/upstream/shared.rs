@@ -66,6 +66,7 @@ impl Shared {
     /// A document is attached no more.
     pub(super) fn leave(&mut self, id: &DocumentId) {
         let Some(connection) = &mut self.connection else { return };
+        connection.entries.leave(id);
         let name = self.names.iter().find(|(_, other)| *other == id).map(|(name, _)| name.clone());
         if let Some(name) = name {
             self.names.remove(&name);
@@ -182,7 +183,7 @@ impl Relay {
     }
 
     /// A frame of the server, for one of the documents that were attached.
-    async fn link_frame(self: &Rc<Self>, number: usize, peer: PeerId, frame: &Bytes) {
+    pub(super) async fn link_frame(self: &Rc<Self>, number: usize, peer: PeerId, frame: &Bytes) {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
         if self.with(|state, _| state.takes_for_itself(number, frame)) {
@@ -268,7 +269,7 @@ impl State {
         connection.is_some_and(|connection| connection.takes_for_itself(frame))
     }
 
-    /// The document of which a server has said something. Where that does not keep documents itself
+    /// The document of which a server has said something, if only that it denies it. Where that does not keep documents itself
     /// (or may not), somebody may ask for one that has left memory here: it is loaded again.
     fn recall(&mut self, relay: &Relay, number: usize, name: &str) -> Option<DocumentId> {
         let link = self.above.get(number)?;
@@ -276,6 +277,9 @@ impl State {
             return Some(id.clone());
         }
         let id = link.upstream.id_of(name)?;
+        if link.shared.was_left(&id) {
+            return Some(id);
+        }
         if link.upstream.speaks != Messages::Elva
             || link.machine.habit() == Habit::Keeps
             || link.machine.parked_because(&id).is_some()

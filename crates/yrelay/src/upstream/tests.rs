@@ -9,7 +9,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use tokio::sync::Notify;
 use yrelay_core::event::Dialect;
-use yrelay_core::fellow;
+use yrelay_core::{fellow, hocuspocus};
 
 use super::*;
 use crate::config::{Bounds, Config, Patterns, Storage};
@@ -78,9 +78,13 @@ impl Server {
 }
 
 fn relay(server: &Server) -> Rc<Relay> {
+    relay_in(server, Messages::Elva)
+}
+
+fn relay_in(server: &Server, speaks: Messages) -> Rc<Relay> {
     let target = Target::parse(&format!("ws://127.0.0.1:{}/", server.port)).unwrap();
     let connector = Connector::new(target.clone(), []).unwrap();
-    let upstream = config::Upstream::open(target);
+    let upstream = config::Upstream { speaks, ..config::Upstream::open(target) };
     let link = Link::new(&upstream, connector);
     let config = Config {
         role: Role::Service,
@@ -191,5 +195,64 @@ fn any_number_of_documents_is_left_as_the_link_has_room() {
             left.extend(batch.drain(..).filter(|frame| frame.ends_with(&fellow::leave())));
         }
         assert_eq!(left.len(), count);
+    });
+}
+
+fn named(prefix: &str, count: usize) -> Vec<DocumentId> {
+    (0..count).map(|n| DocumentId::new(&format!("{prefix}{n}")).unwrap()).collect()
+}
+
+#[test]
+fn a_denial_of_a_document_that_has_left_memory_is_remembered() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_in(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let [id, other] = &named("d", 2)[..] else { panic!("two") };
+        let connected = relay.with(|state, relay| {
+            let connected = state.connected(0, &Outbox::new(), Dialect::Hocuspocus, None);
+            for id in [id, other] {
+                state.open(relay, id, Asked::default());
+            }
+            state.drop_document(relay, id);
+            connected
+        });
+        let (peer, _) = connected.unwrap();
+        let prefix = hocuspocus::prefix(&id.to_encoded());
+        let frame = [&prefix[..], &hocuspocus::denied("no")].concat().into();
+        relay.link_frame(0, peer, &frame).await;
+        let state = relay.state.borrow();
+        let link = &state.above[0];
+        assert!(link.machine.parked_because(id).is_some() && link.shared.was_denied(id));
+        assert_eq!(link.machine.parked_because(other), None);
+    });
+}
+
+#[test]
+fn who_leaves_before_it_is_let_in_makes_place_for_the_next() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_in(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let (first, next) = (named("a", limits::ENTRIES_AT_ONCE), named("b", 2));
+        relay.with(|state, relay| {
+            state.connected(0, &Outbox::new(), Dialect::Hocuspocus, None);
+            for id in first.iter().chain(&next) {
+                state.open(relay, id, Asked::default());
+            }
+            let are_let_in = |state: &State| {
+                let is_let_in = |id: &DocumentId| state.documents[id].upstream.is_some();
+                next.iter().map(is_let_in).collect::<Vec<_>>()
+            };
+            state.drop_document(relay, &first[0]);
+            assert_eq!(are_let_in(state), [true, false]);
+            // Who waits and comes back waits once.
+            state.drop_document(relay, &next[1]);
+            state.open(relay, &next[1], Asked::default());
+            for id in &first[1..3] {
+                state.drop_document(relay, id);
+            }
+            assert_eq!(are_let_in(state), [true, true]);
+        });
     });
 }
