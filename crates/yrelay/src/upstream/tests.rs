@@ -229,6 +229,23 @@ fn a_denial_of_a_document_that_has_left_memory_is_remembered() {
 }
 
 #[test]
+fn what_leaves_memory_while_it_waits_to_be_let_in_is_offered_again() {
+    run(async {
+        let server = Server::start().await;
+        for (speaks, is_offered) in [(Messages::Hocuspocus, true), (Messages::Elva, false)] {
+            let relay = relay_in(&server, speaks);
+            let id = &named("d", 1)[0];
+            relay.with(|state, _| {
+                state.offer_later(id, Some(0));
+                let later = clock::now_ms() + yrelay_core::limits::LOAD_RETRY_MS;
+                let next = state.above[0].offers.next(later, |_| true);
+                assert_eq!(next.is_some(), is_offered);
+            });
+        }
+    });
+}
+
+#[test]
 fn who_leaves_before_it_is_let_in_makes_place_for_the_next() {
     run(async {
         let server = Server::start().await;
