@@ -248,6 +248,11 @@ impl Dialect {
         self == Self::Elva
     }
 
+    /// Whether a server may only pass on, and what it passes on looks like what one says that keeps.
+    pub(crate) fn passes_on_alike(self) -> bool {
+        self == Self::Yjs
+    }
+
     /// Whether a server that keeps documents may begin with a step 1 of its own; then it sends no
     /// other.
     pub(crate) fn may_greet(self) -> bool {

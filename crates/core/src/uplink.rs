@@ -4,6 +4,7 @@
 //! a set of ids, so however long the link is slow or gone, the backlog is the net change.
 
 mod answer;
+mod doubt;
 mod proof;
 mod pull;
 mod receipt;
@@ -60,6 +61,8 @@ pub(crate) struct Uplink {
     pub(crate) is_volatile: bool,
     /// That trust was misplaced, and the document has not been told yet.
     doubted: bool,
+    /// Whoever is behind it is to be shown that it passes on, if it does.
+    shows: bool,
     /// How it speaks.
     dialect: Dialect,
     /// It has said something.
@@ -131,6 +134,7 @@ impl Uplink {
             trusted: false,
             is_volatile: false,
             doubted: false,
+            shows: false,
             dialect,
             heard: false,
             greeting: None,
@@ -288,28 +292,6 @@ impl Uplink {
         self.stage = Stage::Greeting;
     }
 
-    /// Their awareness: only a server that passes on what others send has any.
-    pub(crate) fn passes_on(&mut self, now: Millis) {
-        if self.dialect.keepers_drop_awareness() {
-            self.doubt(now);
-        }
-    }
-
-    /// It proves nothing. If something was pushed by what it seemed to lack, that was said by
-    /// somebody else behind it: the others may lack more, and what was proven is not.
-    fn doubt(&mut self, now: Millis) {
-        self.broadcasts = true;
-        if std::mem::take(&mut self.trusted) {
-            self.doubted = true;
-            self.stage = Stage::PushAt(now);
-        }
-    }
-
-    /// Whether trust in it was found to be misplaced since this was last asked.
-    pub(crate) fn take_doubt(&mut self) -> bool {
-        std::mem::take(&mut self.doubted)
-    }
-
     /// Whether a step 1 of ours is not wholly answered: the answer is for nobody else.
     pub(crate) fn waits_for_answer(&self) -> bool {
         match self.dialect {
@@ -321,6 +303,7 @@ impl Uplink {
 
     /// They have shown that they hold this.
     pub(crate) fn holds(&mut self, named: &Want) {
+        self.heard = true;
         self.flow.holds(named);
         if let Some((_, want)) = &mut self.joiner {
             want.subtract(named);

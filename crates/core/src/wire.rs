@@ -137,6 +137,11 @@ fn sync(step: u8, body: &[u8]) -> Bytes {
     out.into()
 }
 
+/// "Who is present?" Servers of Hocuspocus answer nothing, but it is a sign of life.
+pub fn query_awareness() -> Bytes {
+    Bytes::from_static(&[QUERY_AWARENESS as u8])
+}
+
 /// "Send me what this state vector lacks."
 pub fn sync_step1(state_vector: &[u8]) -> Bytes {
     sync(0, state_vector)

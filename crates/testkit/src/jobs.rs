@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use yrelay_core::Millis;
-use yrelay_core::event::Input;
+use yrelay_core::event::{Dialect, Input};
 use yrelay_core::id::DocumentId;
 use yrelay_core::replica::{Compaction, Replica};
 
@@ -152,7 +152,9 @@ impl Service {
             let Some(slot) = self.drop_document(net, &id) else { continue };
             if slot.document.is_stored() {
                 let unconfirmed = slot.document.is_unconfirmed();
-                if unconfirmed && self.has_lines() {
+                // (A connection for all that lets in one by one may not have let it in.)
+                let is_offered = self.has_lines() || self.dialect() == Dialect::Hocuspocus;
+                if unconfirmed && is_offered {
                     self.memory().offers.later(now, &id);
                 }
                 self.memory().stored.insert(id, unconfirmed);

@@ -173,7 +173,7 @@ impl World<'_> {
         } else if self.server_keeps() && !standing.incomplete {
             assert_eq!(standing.confirmed, Some(true), "service {number} {id}: {standing:?}");
             assert!(!marked, "service {number} {id}: still marked unconfirmed on disk");
-        } else if self.server.is_some() && !self.server_keeps() && self.script.tells_apart() {
+        } else if self.server.is_some() && !self.server_keeps() {
             assert_eq!(standing.confirmed, None, "service {number} {id}: {standing:?}");
         }
         assert!(self.server.is_none() || standing.sent, "service {number} {id}: {standing:?}");

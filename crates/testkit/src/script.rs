@@ -123,13 +123,6 @@ pub(crate) enum Strikes {
 }
 
 impl Script {
-    /// Whether a server that only passes on is known for one in any case. In plain Yjs two relays
-    /// that come at the same time look to each other as y-websocket's server does: a step 1 that
-    /// nobody has asked for, and then an answer to one's own.
-    pub(crate) fn tells_apart(&self) -> bool {
-        self.server.is_none_or(|server| server.foreign().is_none())
-    }
-
     /// Whether the relays stand in a ring, so that nobody is at the top.
     pub(crate) fn is_ring(&self) -> bool {
         self.server == Some(Mode::Relay(Dialect::Own))

@@ -343,18 +343,24 @@ impl State {
 
     /// A document that stays in memory is kept off its server.
     fn leave_upstream(&mut self, relay: &Relay, id: &DocumentId) {
-        if let Some(number) = self.documents.get(id).and_then(|slot| slot.link)
-            && let Some(link) = self.above.get_mut(number)
-        {
-            link.shared.leave(id);
-        }
+        let number = self.documents.get(id).and_then(|slot| slot.link);
         self.detach_from(relay, id);
+        if let Some(number) = number {
+            self.leave_shared(relay, id, number);
+        }
+    }
+
+    fn leave_shared(&mut self, relay: &Relay, id: &DocumentId, number: usize) {
+        if let Some(link) = self.above.get_mut(number) {
+            link.shared.leave(id);
+            self.enter_next(relay, number);
+        }
     }
 
     /// A document has left memory.
     pub(crate) fn forget_upstream(&mut self, relay: &Relay, id: &DocumentId, number: usize) {
-        let Some(link) = self.above.get_mut(number) else { return };
-        link.shared.leave(id);
+        self.leave_shared(relay, id, number);
+        let Some(link) = self.above.get(number) else { return };
         if link.upstream.speaks == Messages::Yjs {
             let event = Event::Line { document: id.clone(), event: LineEvent::Unwanted };
             self.link_event(relay, number, event);

@@ -132,6 +132,11 @@ impl Document {
                 self.update(now, peer, role, update, Arrival::Live(message))?;
             }
             Message::Awareness(body) => self.announced(now, peer, role, &body)?,
+            Message::QueryAwareness if role == Role::Upstream => {
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.asks_for_awareness(now);
+                }
+            }
             Message::QueryAwareness => {
                 let table = self.awareness.encode(self.awareness.living());
                 let answer = table

@@ -48,6 +48,10 @@ impl Uplink {
             self.answered = true;
             return None;
         }
+        if self.dialect.answers_with_step_1() && !self.is_named() {
+            // It was asked before the document was closed for a while, and keeps that question.
+            return None;
+        }
         let patience_ms = self.patience_ms();
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.answered.is_none()) else {
             // Who greets and is greeted may bring all it has at once, unasked.
@@ -67,6 +71,11 @@ impl Uplink {
             self.stage = Stage::PushAt(now + patience_ms);
         }
         None
+    }
+
+    /// It has begun its answer with what it holds.
+    fn is_named(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.theirs.is_some())
     }
 
     /// What of our structs a server lacks that answers with a step 2 only.

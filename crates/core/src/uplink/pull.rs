@@ -16,6 +16,7 @@ impl Uplink {
             return self.ask_all;
         }
         self.ask
+            || self.shows
             || !self.awareness.is_empty()
             || !self.frames.is_empty()
             || (self.pushes() && (self.flow.is_ready() || self.asks_for_receipt()))
@@ -60,7 +61,11 @@ impl Uplink {
                 sent: Want::default(),
             });
             self.proof.asked(now);
+            self.has_asked();
             return Some(wire::sync_step1(&question.encode()));
+        }
+        if std::mem::take(&mut self.shows) {
+            return Some(wire::query_awareness());
         }
         while let Some(id) = self.awareness.pop_first() {
             if let Some(entries) = awareness.tell_above(now, id) {

@@ -1,8 +1,12 @@
 //! An upstream that seemed to keep documents, and does not.
 
+use yrelay_core::event::{Dialect, Habit};
 use yrelay_core::limits;
 
 use crate::script::{A, NOTHING, Script, aware, insert, step1, step2};
+
+/// "Who is present?"
+const QUERY: &[u8] = &[3];
 
 /// Somebody behind the server answered our step 1, and somebody else joined right then: that
 /// looks like a server that holds it all.
@@ -46,4 +50,52 @@ fn half_an_answer_is_nobody_who_keeps() {
     t.wait(limits::UPSTREAM_KEEPER_ANSWER_MS + 500);
     assert_eq!(t.confirmed(), None);
     t.expect_up(&["step2 1:0..2"]);
+}
+
+/// A document that is attached to a server of which nothing is known.
+fn attached(dialect: Dialect) -> Script {
+    let mut t = Script::loading();
+    t.loaded(&[insert(1, 0, "a")], true);
+    t.attach_above(Habit::Unknown, dialect);
+    t
+}
+
+#[test]
+fn in_plain_yjs_a_question_for_awareness_is_of_somebody_behind_one_that_passes_on() {
+    let mut t = attached(Dialect::Yjs);
+    t.expect_up(&["step1 1:1", "query"]);
+    // Who joined just before looks like a server that greets, and answers.
+    t.tell(step1(&[(1, 1)]));
+    t.tell(step2(NOTHING));
+    assert_eq!(t.confirmed(), Some(true));
+    t.tell(QUERY);
+    assert_eq!(t.confirmed(), None);
+    // Whoever came since is shown it, too: once.
+    t.expect_up(&["query"]);
+    t.wait(1);
+    t.expect_up(&["step2 1:0..1"]);
+    t.tell(QUERY);
+    t.expect_up(&[]);
+}
+
+#[test]
+fn elsewhere_it_is_no_sign() {
+    for dialect in [Dialect::YSweet, Dialect::Hocuspocus] {
+        let mut t = attached(dialect);
+        t.expect_up(&["step1 1:1"]);
+        t.tell(QUERY);
+        t.tell(step1(&[(1, 1)]));
+        t.tell(step2(NOTHING));
+        assert_eq!(t.confirmed(), Some(true), "{dialect:?}");
+    }
+}
+
+#[test]
+fn nothing_comes_before_a_greeting() {
+    // Programs of ELVA begin with awareness.
+    let mut t = attached(Dialect::Yjs);
+    t.pull();
+    t.tell(aware(&[(9, 1, "{}")]));
+    t.tell(step1(&[(1, 1)]));
+    assert_eq!(t.confirmed(), None);
 }

@@ -89,7 +89,7 @@ fn a_server_that_is_empty_or_behind_is_healed() {
         ] {
             let mut t = proven();
             t.attach_above(Habit::Unknown, dialect);
-            assert!(t.pull().is_some());
+            t.pull_all();
             answers(&mut t, dialect, vector, &update);
             assert_eq!(t.diverged, 0, "{dialect:?} {vector:?}");
             t.wait(limits::EMPTY_GRACE_MS);
@@ -105,7 +105,7 @@ fn a_server_that_loads_late_shows_its_history_then() {
         t.join(A);
         t.attach_above(Habit::Unknown, Dialect::Yjs);
         t.tell(step1(&[]));
-        assert!(t.pull().is_some());
+        t.pull_all();
         t.tell(step2(NOTHING));
         t.tell(update(&late));
         t.expect_up(&[]);
@@ -168,7 +168,7 @@ fn a_server_that_shows_nothing_keeps_nothing() {
 fn a_server_that_says_nothing_at_all_is_pushed_what_is_here() {
     let mut t = proven();
     t.attach_above(Habit::Unknown, Dialect::Yjs);
-    t.expect_up(&["step1 1:4 2:1"]);
+    t.expect_up(&["step1 1:4 2:1", "query"]);
     t.wait(limits::UPSTREAM_ANSWER_MS + limits::PUSH_JITTER_MS);
     t.expect_up(&["step2 1:0..4 2:0..1 -1:0..2"]);
 }
@@ -177,7 +177,7 @@ fn a_server_that_says_nothing_at_all_is_pushed_what_is_here() {
 fn an_empty_step_1_behind_a_step_2_is_an_answer() {
     let mut t = proven();
     t.attach_above(Habit::Unknown, Dialect::Yjs);
-    t.expect_up(&["step1 1:4 2:1"]);
+    t.expect_up(&["step1 1:4 2:1", "query"]);
     t.tell(step2(NOTHING));
     t.tell(step1(&[]));
     t.expect_up(&["step2 1:0..4 2:0..1 -1:0..2"]);
@@ -225,7 +225,7 @@ fn what_is_decided_to_be_merged_is() {
     t.link_down();
     assert!(t.history.known.is_empty());
     t.attach_above(Habit::Unknown, Dialect::Yjs);
-    t.expect_up(&["step1 1:4 2:1"]);
+    t.expect_up(&["step1 1:4 2:1", "query"]);
     t.tell(step1(&[(7, 5)]));
     t.tell(step2(&theirs()));
     t.expect(A, &["update 7:0..5"]);

@@ -438,6 +438,11 @@ impl Script {
         self.inboxes.get_mut(&self.up)?.pop_front()
     }
 
+    /// All that the upstream has room for goes up unseen.
+    pub(crate) fn pull_all(&mut self) {
+        while self.pull().is_some() {}
+    }
+
     pub(crate) fn is_ready(&self, peer: PeerId) -> bool {
         self.ready.contains(&peer)
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use yrelay_core::Millis;
 use yrelay_core::event::{Dialect, Input};
 use yrelay_core::hocuspocus::{self, Message};
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Event;
+use yrelay_core::{Millis, wire};
 
 use super::Link;
 use crate::network::Network;
@@ -19,6 +19,8 @@ pub(super) struct Entries {
     /// Those that wait for the answers to others.
     waiting: VecDeque<DocumentId>,
     asked: BTreeSet<DocumentId>,
+    /// Those that were left before they were answered.
+    left: BTreeSet<DocumentId>,
     denied: BTreeSet<DocumentId>,
 }
 
@@ -28,7 +30,9 @@ const KEEP_ALIVE_MS: Millis = 20_000;
 
 impl Entries {
     pub(super) fn leave(&mut self, id: &DocumentId) {
-        self.asked.remove(id);
+        if self.asked.remove(id) {
+            self.left.insert(id.clone());
+        }
         self.waiting.retain(|waiting| waiting != id);
     }
 
@@ -39,6 +43,11 @@ impl Entries {
 }
 
 impl Link {
+    /// Whether it was left before it was answered: it may be denied.
+    pub(super) fn was_left(&self, id: &DocumentId) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.entries.left.contains(id))
+    }
+
     /// A document is to be attached over the connection for all. Returns whether it may be now.
     pub(super) fn enters(&mut self, net: &mut Network, id: &DocumentId) -> bool {
         let Some(connection) = &mut self.connection else { return false };
@@ -66,7 +75,7 @@ impl Link {
         {
             connection.spoke_at = net.now;
             let prefix = hocuspocus::prefix(name);
-            let frame = [&prefix[..], &hocuspocus::query_awareness()].concat();
+            let frame = [&prefix[..], &wire::query_awareness()].concat();
             net.send(connection.end, frame.into());
         }
     }
@@ -107,6 +116,7 @@ impl Service {
         }
         let connection = self.memory().link.as_mut().and_then(|it| it.connection.as_mut())?;
         connection.entries.asked.remove(id);
+        connection.entries.left.remove(id);
         let peer = connection.peer;
         let event = match decoded {
             Message::Yjs(message) => {

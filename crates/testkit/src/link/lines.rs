@@ -110,7 +110,8 @@ impl Link {
         let open = self.connections().count();
         match self.machine.state() {
             LinkState::Online => {}
-            LinkState::Connecting => assert_eq!((opening, open), (1, 0), "one tries"),
+            // (Or more, if those were begun while another stood.)
+            LinkState::Connecting => assert!(opening > 0 && open == 0, "{opening}, {open}"),
             LinkState::Idle => assert_eq!((opening, open), (0, 0), "nobody needs it"),
             LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
                 // (One that is busy may have let in others before.)
@@ -164,6 +165,9 @@ impl Service {
         match action {
             LineAction::Open => {
                 let Some(link) = &mut self.memory().link else { return };
+                let tries = link.lines.values().any(|line| line.attempt.is_some());
+                let in_question = link.machine.state() == LinkState::Connecting;
+                assert!(!in_question || !tries, "{id}: another one tries");
                 link.attempts += 1;
                 let line = Line { attempt: Some(link.attempts), connection: None };
                 let timer = Timer::Connect(link.attempts);

@@ -60,6 +60,9 @@ impl Service {
             return Some(id.clone());
         }
         let id = DocumentId::from_encoded(name).ok()?;
+        if link.was_left(&id) {
+            return Some(id);
+        }
         let keeps = link.machine.habit() == Habit::Keeps || link.dialect == Dialect::Hocuspocus;
         if keeps || link.machine.parked_because(&id).is_some() || !memory.stored.contains_key(&id) {
             return None;

@@ -25,6 +25,8 @@ pub(super) struct Room {
     pub(super) present: Present,
     /// What it shows while it reads its store.
     loading: Option<Editor>,
+    /// Somebody has said something. Of ELVA, what that is decides what becomes of the room.
+    spoken: bool,
 }
 
 /// How long it may take to read the store.
@@ -86,6 +88,8 @@ impl Server {
             self.tell_all(net, &name, Some(end), frame);
             return;
         }
+        let room = self.rooms.entry(name.clone()).or_default();
+        let spoken = std::mem::replace(&mut room.spoken, true);
         let message = wire::messages(frame).next().expect("a message");
         match message.expect("the relay sends what parses") {
             Message::SyncStep1(vector) => {
@@ -104,6 +108,7 @@ impl Server {
                 self.line_update(net, kind, end, &name, &update);
             }
             Message::Awareness(body) => self.line_awareness(net, kind, end, &name, &body),
+            Message::QueryAwareness if spoken => {}
             other => panic!("{name}: {other:?} went up"),
         }
     }

@@ -7,7 +7,7 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::event::Dialect;
 use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::{hocuspocus, link};
+use yrelay_core::{hocuspocus, link, wire};
 
 use super::attempt::Token;
 use super::entry::Entries;
@@ -49,7 +49,6 @@ impl Connection {
     /// A document is attached no more. The last one stays open on a Hocuspocus server: version 2
     /// ends a connection with it, which looked as if the document was to blame.
     pub(super) fn leave(&mut self, id: &DocumentId, name: &str, is_last: bool) {
-        self.entries.leave(id);
         let says_so = match self.dialect {
             Dialect::Own => true,
             Dialect::Hocuspocus => !is_last,
@@ -116,7 +115,7 @@ impl Connection {
             && now >= self.spoke_at + limits::UPSTREAM_KEEP_ALIVE_MS
             && let Some(name) = names.keys().next()
         {
-            self.send(&hocuspocus::prefix(name), &hocuspocus::query_awareness());
+            self.send(&hocuspocus::prefix(name), &wire::query_awareness());
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Entries {
     /// Those that wait for the answers to others.
     waiting: VecDeque<DocumentId>,
     asked: BTreeSet<DocumentId>,
+    /// Those that were left before they were answered.
+    left: BTreeSet<DocumentId>,
     denied: BTreeSet<DocumentId>,
     /// It takes nothing of these from us.
     only_read: BTreeSet<DocumentId>,
@@ -44,19 +46,37 @@ impl Entries {
     }
 
     pub(super) fn leave(&mut self, id: &DocumentId) {
-        self.asked.remove(id);
+        if self.asked.remove(id) {
+            self.left.insert(id.clone());
+        }
         self.waiting.retain(|waiting| waiting != id);
     }
 
     /// The server has said something of it: that is an answer.
-    fn answered(&mut self, id: &DocumentId) -> Option<DocumentId> {
-        if self.asked.remove(id) { self.waiting.pop_front() } else { None }
+    fn answered(&mut self, id: &DocumentId) {
+        self.asked.remove(id);
+        self.left.remove(id);
+    }
+
+    fn is_full(&self) -> bool {
+        self.asked.len() >= limits::ENTRIES_AT_ONCE
+    }
+
+    /// The next one, if there is place for it.
+    fn next(&mut self) -> Option<DocumentId> {
+        if self.is_full() { None } else { self.waiting.pop_front() }
     }
 }
 
 impl Shared {
     pub(super) fn was_denied(&self, id: &DocumentId) -> bool {
         self.connection.as_ref().is_some_and(|it| it.entries.denied.contains(id))
+    }
+
+    /// Whether it was left before it was answered. Older servers remember for as long as the
+    /// connection lasts that they deny it, so that is worth to be known.
+    pub(super) fn was_left(&self, id: &DocumentId) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.entries.left.contains(id))
     }
 
     /// Whether another token may do more.
@@ -82,7 +102,7 @@ impl Link {
         connection.come_back(id, &name);
         if connection.dialect == Dialect::Hocuspocus {
             let entries = &mut connection.entries;
-            if entries.asked.len() >= limits::ENTRIES_AT_ONCE {
+            if entries.is_full() {
                 entries.waiting.push_back(id.clone());
                 return false;
             }
@@ -137,11 +157,21 @@ impl State {
         None
     }
 
-    /// There is place for the next one.
     fn entered(&mut self, relay: &Relay, number: usize, id: &DocumentId) {
-        let link = self.above.get_mut(number);
-        let connection = link.and_then(|link| link.shared.connection.as_mut());
-        if let Some(next) = connection.and_then(|connection| connection.entries.answered(id)) {
+        if let Some(entries) = self.entries(number) {
+            entries.answered(id);
+            self.enter_next(relay, number);
+        }
+    }
+
+    fn entries(&mut self, number: usize) -> Option<&mut Entries> {
+        let connection = self.above.get_mut(number)?.shared.connection.as_mut();
+        connection.map(|connection| &mut connection.entries)
+    }
+
+    /// Where there is place, the next ones are let in.
+    pub(super) fn enter_next(&mut self, relay: &Relay, number: usize) {
+        while let Some(next) = self.entries(number).and_then(Entries::next) {
             self.attach_upstream(relay, &next);
         }
     }

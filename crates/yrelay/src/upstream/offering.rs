@@ -28,10 +28,11 @@ impl State {
     }
 
     /// A document leaves memory though its server may lack some of it. A connection for all tells
-    /// by its next beginning when to offer it; one document's own is gone with it.
+    /// by its next beginning when to offer it; one document's own is gone with it, and where each
+    /// waits to be let in it may have waited all the time.
     pub(crate) fn offer_later(&mut self, id: &DocumentId, link: Option<usize>) {
         if let Some(link) = link.and_then(|number| self.above.get_mut(number))
-            && link.upstream.speaks == Messages::Yjs
+            && link.upstream.speaks != Messages::Elva
         {
             link.offers.later(clock::now_ms(), id);
         }

@@ -65,6 +65,9 @@ impl Shared {
 
     /// A document is attached no more.
     pub(super) fn leave(&mut self, id: &DocumentId) {
+        if let Some(connection) = &mut self.connection {
+            connection.entries.leave(id);
+        }
         if let Some(name) = self.forget(id)
             && let Some(connection) = &mut self.connection
         {
@@ -197,7 +200,7 @@ impl Relay {
     }
 
     /// A frame of the server, for one of the documents that were attached.
-    async fn link_frame(self: &Rc<Self>, number: usize, peer: PeerId, frame: &Bytes) {
+    pub(super) async fn link_frame(self: &Rc<Self>, number: usize, peer: PeerId, frame: &Bytes) {
         self.metrics.received_messages.count();
         self.metrics.received_bytes.add(frame.len() as u64);
         if self.with(|state, _| state.takes_for_itself(number, frame)) {
@@ -283,7 +286,7 @@ impl State {
         connection.is_some_and(|connection| connection.takes_for_itself(frame))
     }
 
-    /// The document of which a server has said something. Where that does not keep documents itself
+    /// The document of which a server has said something, if only that it denies it. Where that does not keep documents itself
     /// (or may not), somebody may ask for one that has left memory here: it is loaded again.
     fn recall(&mut self, relay: &Relay, number: usize, name: &str) -> Option<DocumentId> {
         let link = self.above.get(number)?;
@@ -291,6 +294,9 @@ impl State {
             return Some(id.clone());
         }
         let id = link.upstream.id_of(name)?;
+        if link.shared.was_left(&id) {
+            return Some(id);
+        }
         if link.upstream.speaks != Messages::Elva
             || link.machine.habit() == Habit::Keeps
             || link.machine.parked_because(&id).is_some()

@@ -9,7 +9,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use tokio::sync::Notify;
 use yrelay_core::event::Dialect;
-use yrelay_core::fellow;
+use yrelay_core::{fellow, hocuspocus};
 
 use super::*;
 use crate::config::{Bounds, Config, Patterns, Storage};
@@ -218,6 +218,82 @@ fn who_has_come_back_is_not_sent_away_by_the_answer_to_having_left() {
             };
             assert!(!hears(b"\x07\x12provider_initiated"));
             assert!(hears(b"\x07\x10Reset Connection"));
+        });
+    });
+}
+
+fn named(prefix: &str, count: usize) -> Vec<DocumentId> {
+    (0..count).map(|n| DocumentId::new(&format!("{prefix}{n}")).unwrap()).collect()
+}
+
+#[test]
+fn a_denial_of_a_document_that_has_left_memory_is_remembered() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let [id, other] = &named("d", 2)[..] else { panic!("two") };
+        let connected = relay.with(|state, relay| {
+            let connected = state.connected(0, &Outbox::new(), Dialect::Hocuspocus, None);
+            for id in [id, other] {
+                state.open(relay, id, Asked::default());
+            }
+            state.drop_document(relay, id);
+            connected
+        });
+        let (peer, _) = connected.unwrap();
+        let prefix = hocuspocus::prefix(&id.to_encoded());
+        let frame = [&prefix[..], &hocuspocus::denied("no")].concat().into();
+        relay.link_frame(0, peer, &frame).await;
+        let state = relay.state.borrow();
+        let link = &state.above[0];
+        assert!(link.machine.parked_because(id).is_some() && link.shared.was_denied(id));
+        assert_eq!(link.machine.parked_because(other), None);
+    });
+}
+
+#[test]
+fn what_leaves_memory_while_it_waits_to_be_let_in_is_offered_again() {
+    run(async {
+        let server = Server::start().await;
+        for (speaks, is_offered) in [(Messages::Hocuspocus, true), (Messages::Elva, false)] {
+            let relay = relay_to(&server, speaks);
+            let id = &named("d", 1)[0];
+            relay.with(|state, _| {
+                state.offer_later(id, Some(0));
+                let later = clock::now_ms() + yrelay_core::limits::LOAD_RETRY_MS;
+                let next = state.above[0].offers.next(later, |_| true);
+                assert_eq!(next.is_some(), is_offered);
+            });
+        }
+    });
+}
+
+#[test]
+fn who_leaves_before_it_is_let_in_makes_place_for_the_next() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let (first, next) = (named("a", limits::ENTRIES_AT_ONCE), named("b", 2));
+        relay.with(|state, relay| {
+            state.connected(0, &Outbox::new(), Dialect::Hocuspocus, None);
+            for id in first.iter().chain(&next) {
+                state.open(relay, id, Asked::default());
+            }
+            let are_let_in = |state: &State| {
+                let is_let_in = |id: &DocumentId| state.documents[id].upstream.is_some();
+                next.iter().map(is_let_in).collect::<Vec<_>>()
+            };
+            state.drop_document(relay, &first[0]);
+            assert_eq!(are_let_in(state), [true, false]);
+            // Who waits and comes back waits once.
+            state.drop_document(relay, &next[1]);
+            state.open(relay, &next[1], Asked::default());
+            for id in &first[1..3] {
+                state.drop_document(relay, id);
+            }
+            assert_eq!(are_let_in(state), [true, true]);
         });
     });
 }
