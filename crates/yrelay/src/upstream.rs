@@ -338,6 +338,7 @@ impl State {
             && let Some(link) = self.above.get_mut(number)
         {
             link.shared.leave(id);
+            self.enter_next(relay, number);
         }
         self.detach_from(relay, id);
     }
@@ -350,6 +351,7 @@ impl State {
             let event = Event::Line { document: id.clone(), event: LineEvent::Unwanted };
             self.link_event(relay, number, event);
         }
+        self.enter_next(relay, number);
     }
 
     /// Ends all connections to servers.

@@ -49,7 +49,6 @@ impl Connection {
     /// A document is attached no more. The last one stays open on a Hocuspocus server: version 2
     /// ends a connection with it, which looked as if the document was to blame.
     pub(super) fn leave(&mut self, id: &DocumentId, name: &str, is_last: bool) {
-        self.entries.leave(id);
         let says_so = match self.dialect {
             Dialect::Own => true,
             Dialect::Hocuspocus => !is_last,

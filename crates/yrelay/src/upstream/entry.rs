@@ -48,9 +48,9 @@ impl Entries {
         self.waiting.retain(|waiting| waiting != id);
     }
 
-    /// The server has said something of it: that is an answer.
-    fn answered(&mut self, id: &DocumentId) -> Option<DocumentId> {
-        if self.asked.remove(id) { self.waiting.pop_front() } else { None }
+    /// The next one, where there is place for it.
+    fn next(&mut self) -> Option<DocumentId> {
+        if self.asked.len() < limits::ENTRIES_AT_ONCE { self.waiting.pop_front() } else { None }
     }
 }
 
@@ -115,7 +115,8 @@ impl State {
         if hocuspocus::says_left(&decoded) {
             return None;
         }
-        self.entered(relay, number, id);
+        self.entered(number, id);
+        self.enter_next(relay, number);
         match decoded {
             Message::Yjs(message) => return Some(message),
             Message::Granted { read_only } => self.granted(relay, number, id, read_only),
@@ -137,11 +138,20 @@ impl State {
         None
     }
 
-    /// There is place for the next one.
-    fn entered(&mut self, relay: &Relay, number: usize, id: &DocumentId) {
+    /// The server has said something of it: that is an answer.
+    fn entered(&mut self, number: usize, id: &DocumentId) {
         let link = self.above.get_mut(number);
-        let connection = link.and_then(|link| link.shared.connection.as_mut());
-        if let Some(next) = connection.and_then(|connection| connection.entries.answered(id)) {
+        if let Some(connection) = link.and_then(|link| link.shared.connection.as_mut()) {
+            connection.entries.asked.remove(id);
+        }
+    }
+
+    /// Where there is place, those that wait are let in.
+    pub(super) fn enter_next(&mut self, relay: &Relay, number: usize) {
+        while let Some(link) = self.above.get_mut(number)
+            && let Some(connection) = &mut link.shared.connection
+            && let Some(next) = connection.entries.next()
+        {
             self.attach_upstream(relay, &next);
         }
     }

@@ -66,6 +66,7 @@ impl Shared {
     /// A document is attached no more.
     pub(super) fn leave(&mut self, id: &DocumentId) {
         let Some(connection) = &mut self.connection else { return };
+        connection.entries.leave(id);
         let name = self.names.iter().find(|(_, other)| *other == id).map(|(name, _)| name.clone());
         if let Some(name) = name {
             self.names.remove(&name);

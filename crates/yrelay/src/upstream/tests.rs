@@ -9,7 +9,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use tokio::sync::Notify;
 use yrelay_core::event::Dialect;
-use yrelay_core::fellow;
+use yrelay_core::{fellow, hocuspocus};
 
 use super::*;
 use crate::config::{Bounds, Config, Patterns, Storage};
@@ -219,5 +219,36 @@ fn who_has_come_back_is_not_sent_away_by_the_answer_to_having_left() {
             assert!(!hears(b"\x07\x12provider_initiated"));
             assert!(hears(b"\x07\x10Reset Connection"));
         });
+    });
+}
+
+#[test]
+fn who_leaves_makes_place_for_those_who_wait_to_be_let_in() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let outbox = Outbox::new();
+        let most = limits::ENTRIES_AT_ONCE;
+        let names: Vec<_> = (0..most + 3).map(|n| format!("{n:02}")).collect();
+        let ids: Vec<_> = names.iter().map(|name| DocumentId::new(name).unwrap()).collect();
+        relay.with(|state, relay| {
+            state.connected(0, &outbox, Dialect::Hocuspocus, None);
+            for id in &ids {
+                state.open(relay, id, Asked::default());
+            }
+            // One that waits goes and comes back, behind the others.
+            state.drop_document(relay, &ids[most]);
+            state.open(relay, &ids[most], Asked::default());
+            // Two go that were to be answered.
+            state.drop_document(relay, &ids[0]);
+            state.drop_document(relay, &ids[1]);
+        });
+        let mut frames = Vec::new();
+        outbox.next_batch(&mut frames).await;
+        let asked = frames.iter().filter(|frame| frame.ends_with(&hocuspocus::token("")));
+        let asked: Vec<_> = asked.map(|frame| hocuspocus::split(frame).unwrap().name).collect();
+        let expected: Vec<_> = (0..most).chain([most + 1, most + 2]).map(|n| &names[n]).collect();
+        assert_eq!(asked, expected);
     });
 }
