@@ -48,7 +48,7 @@ impl Routes for Front {
             commits: stats.commits,
             syncs: stats.syncs,
             unsaved_documents: stats.failing_documents as u64,
-            upstream: self.upstreams(&state).0.state,
+            upstreams: state.above.iter().map(Link::standing).collect(),
         })
     }
 
@@ -184,6 +184,10 @@ impl State {
 }
 
 impl Link {
+    fn standing(&self) -> (String, UpstreamState) {
+        (self.door.connector.target().to_string(), self.report().state)
+    }
+
     fn report(&self) -> Upstream {
         let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
         let (state, next_try) = match self.machine.state() {
