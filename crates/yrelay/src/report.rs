@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
-use yrelay_core::event::{Dialect, Withheld};
+use yrelay_core::event::Withheld;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::LinkState;
 
-use crate::http::Routes;
+use crate::http::{Many, Routes};
 use crate::keeping::{Asked, Keeping};
 use crate::metrics::Gauges;
 use crate::relay::Relay;
@@ -90,8 +90,8 @@ impl Routes for Front {
         spawn_local(connection::run(self.0.clone(), id, asked, peer, reader, writer));
     }
 
-    fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer) {
-        spawn_local(root::run(self.0.clone(), peer, dialect, reader, writer));
+    fn attach_many(&self, peer: SocketAddr, who: Many, reader: Reader, writer: Writer) {
+        spawn_local(root::run(self.0.clone(), peer, who, reader, writer));
     }
 }
 

@@ -17,7 +17,7 @@ use yrelay::accounts::AccountsFile;
 use yrelay::config::Strangers;
 use yrelay::connector::{ConnectError, Connector};
 use yrelay::guard::Guard;
-use yrelay::http::{Routes, Site};
+use yrelay::http::{Many, Routes, Site};
 use yrelay::keeping::Asked;
 use yrelay::limits;
 use yrelay::listen::Listeners;
@@ -29,7 +29,6 @@ use yrelay::seats::Seats;
 use yrelay::status::{Role, Room, Status, Upstream};
 use yrelay::target::Target;
 use yrelay::ws::{Close, Error, Frame, Incoming, Reader, Writer};
-use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 
 /// Long enough for a busy machine, short enough to fail.
@@ -90,7 +89,7 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
-    fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
+    fn attach_many(&self, _: SocketAddr, _: Many, _: Reader, _: Writer) {
         panic!("it takes no links");
     }
 

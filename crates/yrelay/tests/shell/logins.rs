@@ -104,6 +104,28 @@ fn documents_are_opened_with_a_login_only() {
 }
 
 #[test]
+fn only_pages_at_the_root_may_show_their_login_later() {
+    let server = Users::new(JANE).server();
+    let page = "Origin: http://localhost";
+    let upgrade = |path: &str, lines: &[&str]| {
+        let request = request("GET", path, &[UPGRADE, &[HOST], lines].concat());
+        let mut stream = TcpStream::connect(server.addresses[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        status(&head(&mut stream))
+    };
+    assert_eq!(upgrade("/", &[page]), 101);
+    // What ELVA 0.33, yrelay and y-websocket do with a login begins with this.
+    assert_eq!(upgrade("/", &[]), 401);
+    assert_eq!(upgrade("/", &[page, "Sec-WebSocket-Protocol: yrelay.1"]), 401);
+    assert_eq!(upgrade("/", &[page, &login("jane:wrong")]), 401);
+    assert_eq!(upgrade("/notes", &[page]), 401);
+    assert_eq!(upgrade("/", &["Origin: http://evil.example"]), 403);
+    let answer = server.ask(&request("GET", "/", &[HOST, page, CLOSE]));
+    assert_eq!(status(&answer), 401);
+}
+
+#[test]
 fn strange_pages_are_refused_before_they_can_try_passwords() {
     let server = Users::new(JANE).server();
     for line in ["Host: evil.example", "Origin: http://evil.example"] {
