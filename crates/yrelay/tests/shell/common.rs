@@ -127,6 +127,15 @@ impl Server {
 
     /// One that asks for logins, perhaps.
     pub(crate) fn guarded(rules: Rules, accounts: Option<AccountsFile>) -> Self {
+        Self::of_size(1_024, rules, accounts)
+    }
+
+    /// One with place for so many connections.
+    pub(crate) fn of_size(
+        connections: usize,
+        rules: Rules,
+        accounts: Option<AccountsFile>,
+    ) -> Self {
         let listeners = Listeners::bind("localhost", 0).unwrap();
         let addresses = listeners.addresses.clone();
         let (sender, events) = mpsc::channel();
@@ -154,7 +163,7 @@ impl Server {
                     message_bytes_max,
                     admin: None,
                 });
-                let seats = Seats::new(1_024, Strangers::default());
+                let seats = Seats::new(connections, Strangers::default());
                 let _acceptor = Acceptor::start(listeners.sockets, &site, &seats).unwrap();
                 stopping.notified().await;
             });
