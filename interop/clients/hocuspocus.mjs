@@ -5,9 +5,14 @@ import * as Y from 'yjs'
 const [providerPackage, url, token = null] = process.argv.slice(1)
 const { HocuspocusProvider, HocuspocusProviderWebsocket } = await import(providerPackage)
 
+/** Pages have an origin, and no other way to log in than by a token. */
+class Page extends WebSocket {
+  constructor (url, protocols) { super(url, protocols, { origin: 'http://localhost' }) }
+}
+
 const socket = new HocuspocusProviderWebsocket({
   url,
-  WebSocketPolyfill: WebSocket,
+  WebSocketPolyfill: token === null ? WebSocket : Page,
   // It waits up to 30 s before it dials again.
   delay: 200,
   minDelay: 200,

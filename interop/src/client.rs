@@ -77,7 +77,7 @@ impl Client {
         Client::build(kind, url, None)
     }
 
-    /// Starts a client that shows a token for every document it opens (Hocuspocus).
+    /// Starts a client that shows a token for every document it opens, as a page (Hocuspocus).
     pub fn start_with_token(kind: Kind, url: &str, token: &str) -> Client {
         Client::build(kind, url, Some(token))
     }

@@ -1,8 +1,11 @@
 //! Programs that speak Hocuspocus, at a relay itself.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+use tempfile::TempDir;
 use yrelay_interop::{
     Client, Document, Kind, Relay, converge, eventually, eventually_eq, ready, steady,
 };
@@ -114,6 +117,56 @@ fn stateless_messages_reach_the_other_programs() {
         };
         eventually("it is heard", || heard(&there[0]));
         assert!(!heard(&here[1]), "it is about another document");
+    }
+    scenes(scene);
+}
+
+/// `hunter2`
+const JANE: &str = "jane:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n";
+
+fn denied(document: &Document) -> usize {
+    let denied =
+        |event: &Value| event["event"] == "refused" && event["reason"] == "permission-denied";
+    document.events().iter().filter(|event| denied(event)).count()
+}
+
+#[test]
+fn pages_log_in_by_their_token() {
+    fn scene(kind: Kind) {
+        let home = TempDir::new().expect("temporary directories can be made");
+        let users = home.path().join("users");
+        fs::write(&users, JANE).expect("homes are writable");
+        let relay = Relay::serve(&["--auth-file", users.to_str().expect("a plain path")]);
+        let page = |token| Client::start_with_token(kind, &relay.url(), token);
+        let (wrong, none) = (page("jane:wrong"), page(""));
+        let strangers = [wrong.open("notes"), wrong.open("plans"), none.open("notes")];
+        strangers.iter().for_each(|stranger| stranger.append("stranger"));
+        let jane = page("jane:hunter2");
+        let documents = ["notes", "plans"].map(|name| jane.open(name));
+        let address = format!("ws://jane:hunter2@127.0.0.1:{}/", relay.port());
+        let far = Client::start(Kind::YWebsocket3, &address).open("notes");
+        documents[0].append("near");
+        converge(&[&documents[0], &far], |text| text == "near");
+        far.append(" far");
+        converge(&[&documents[0], &far], |text| text == "near far");
+        documents[1].append("plans");
+        documents.iter().for_each(saved);
+        for stranger in &strangers[..2] {
+            eventually("it is denied", || denied(stranger) > 0);
+        }
+        if kind == Kind::Hocuspocus2 {
+            // Without a token it asks for nothing, and is sent away.
+            let closed = |event: &Value| event["event"] == "closed" && event["code"] == 4401;
+            eventually("it is closed", || strangers[2].events().iter().any(closed));
+        } else {
+            eventually("it is denied", || denied(&strangers[2]) > 0);
+        }
+        let texts = || strangers.each_ref().map(Document::text);
+        assert_eq!(steady(Duration::from_millis(300), texts), ["stranger"; 3]);
+        assert_eq!(far.text(), "near far");
+        assert!(!strangers.iter().any(Document::synced));
+        // It is told once, and stays.
+        assert_eq!(strangers[..2].iter().map(denied).collect::<Vec<_>>(), [1, 1]);
     }
     scenes(scene);
 }

@@ -166,6 +166,7 @@ impl World<'_> {
         match timer {
             server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
             server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
+            server::Timer::Closed(end, name) => server.closed(&mut self.net, end, &name),
             server::Timer::Look(end) => server.look(&mut self.net, end),
         }
     }

@@ -20,7 +20,7 @@ use crate::refused::Refused;
 use crate::server::Mode;
 use crate::service::{Service, Timer};
 
-use entry::Entries;
+use entry::{CLOSING_MS, Entries};
 use lines::Line;
 
 pub(crate) use lines::Which;
@@ -104,6 +104,9 @@ impl Link {
                 Dialect::Elva | Dialect::Yjs | Dialect::YSweet => return was_attached,
             };
             if was_attached {
+                if self.dialect == Dialect::Hocuspocus {
+                    connection.entries.closes(net.now, id);
+                }
                 connection.counts.sent();
                 net.send(connection.end, leave.into());
             }
@@ -330,6 +333,9 @@ impl Service {
             return;
         }
         if !link.enters(net, id) {
+            if link.is_closing(id) {
+                self.after(net, CLOSING_MS, Timer::Link);
+            }
             return;
         }
         let Some(connection) = &mut link.connection else { return };

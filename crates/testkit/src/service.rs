@@ -136,7 +136,10 @@ impl Service {
     pub(crate) fn timer(&mut self, net: &mut Network, timer: Timer) {
         match timer {
             Timer::Document(id) => self.input(net, &id, Input::Tick),
-            Timer::Link => self.link_event(net, upstream::Event::Tick),
+            Timer::Link => {
+                self.link_event(net, upstream::Event::Tick);
+                self.enter_next(net);
+            }
             Timer::Connect(_) => unreachable!("the world connects"),
             Timer::Woke => self.link_event(net, upstream::Event::Woke),
             Timer::Login => self.change_login(net),

@@ -87,7 +87,16 @@ impl Guard {
 
     /// Judges a request by its headers.
     pub async fn admit(&self, headers: &HeaderMap, address: SocketAddr) -> Result<(), Denial> {
-        let shown = Shown::read(headers).ok_or(Denial::Missing)?;
+        self.let_in(Shown::read(headers).ok_or(Denial::Missing)?, address).await
+    }
+
+    /// Judges the token of a program: user and password, as HTTP Basic has them before its base64.
+    pub async fn admit_token(&self, token: &str, address: SocketAddr) -> Result<(), Denial> {
+        let short = Some(token).filter(|token| token.len() as u64 <= limits::SECRET_BYTES_MAX);
+        self.let_in(short.and_then(Shown::parse).ok_or(Denial::Missing)?, address).await
+    }
+
+    async fn let_in(&self, shown: Shown, address: SocketAddr) -> Result<(), Denial> {
         let user = shown.user.clone();
         if self.judge(shown).await? {
             return Ok(());
@@ -160,7 +169,10 @@ impl Shown {
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
-        let text = String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?;
+        Self::parse(&String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let (user, password) = text.split_once(':')?;
         Some(Self { user: user.to_owned(), password: password.to_owned() })
     }
@@ -281,6 +293,28 @@ mod tests {
         two.append(header::AUTHORIZATION, two[header::AUTHORIZATION].clone());
         assert_eq!(read(&two), None);
         assert_eq!(read(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_token_is_a_login_without_its_wrapping() {
+        run(async {
+            let guard = guard();
+            let long = format!("jane:{}", "x".repeat(limits::SECRET_BYTES_MAX as usize));
+            for (token, verdict) in [
+                ("jane:hunter2", Ok(())),
+                ("jane:wrong", Err(Denial::Wrong)),
+                ("eve:hunter2", Err(Denial::Wrong)),
+                ("", Err(Denial::Missing)),
+                ("hunter2", Err(Denial::Missing)),
+                (&long, Err(Denial::Missing)),
+            ] {
+                let said = guard.admit_token(token, ([192, 0, 2, 1], 9).into()).await;
+                assert_eq!(said, verdict, "{token}");
+            }
+            // One verdict for both ways.
+            let _turn = guard.turn.clone().acquire_owned().await.unwrap();
+            assert_eq!(guard.says("jane:hunter2").await, Ok(()));
+        });
     }
 
     #[test]

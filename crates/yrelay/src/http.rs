@@ -28,8 +28,9 @@ use crate::metrics::Metrics;
 use crate::origin::{Refusal, Rules};
 use crate::socket::Stream;
 use crate::status::{Room, Status};
+use crate::tokens::Admitted;
 use crate::ws::{self, Reader, Writer};
-use crate::{clock, limits};
+use crate::{clock, limits, tokens};
 
 /// What lies behind the routes: the relay.
 pub trait Routes {
@@ -48,9 +49,16 @@ pub trait Routes {
         reader: Reader,
         writer: Writer,
     );
-    /// Takes a WebSocket for many documents, of a program or a relay below, and how that offers
-    /// to speak. Must not block, either.
-    fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer);
+    /// Takes a WebSocket for many documents, of a program or a relay below. Must not block, either.
+    fn attach_many(&self, peer: SocketAddr, who: Many, reader: Reader, writer: Writer);
+}
+
+/// Who comes to the root, with many documents.
+pub enum Many {
+    /// That is to be seen. So it offers to speak.
+    Unknown(Dialect),
+    /// A page that has shown a right token in this frame. This one judges those that follow.
+    Page(Rc<Guard>, Bytes),
 }
 
 /// What every connection needs to know.
@@ -86,7 +94,9 @@ enum Purpose {
     /// Plain Yjs messages of one document, and what its client asks for.
     Document(DocumentId, Asked),
     /// Those of many, each behind a prefix.
-    Link(Dialect),
+    Many(Dialect),
+    /// The same, if the first shows a token, and one of them is right.
+    Page(Rc<Guard>),
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -127,10 +137,19 @@ pub async fn serve(site: Rc<Site>, stream: Stream, visitor: Visitor) {
     let Some((purpose, upgrade)): Option<(Purpose, OnUpgrade)> = upgrade.take() else { return };
     // The 101 is written: there is nothing to wait for.
     if let Some(Ok(upgraded)) = clock::timeout(limits::HEADER_MS, upgrade).await {
-        let (reader, writer) = ws::accept(upgraded, site.message_bytes_max);
+        let (mut reader, writer) = ws::accept(upgraded, site.message_bytes_max);
         match purpose {
             Purpose::Document(id, asked) => site.routes.attach(id, asked, peer, reader, writer),
-            Purpose::Link(dialect) => site.routes.attach_link(peer, dialect, reader, writer),
+            Purpose::Many(dialect) => {
+                site.routes.attach_many(peer, Many::Unknown(dialect), reader, writer);
+            }
+            Purpose::Page(guard) => {
+                reader.take_up_to(limits::TOKEN_MESSAGE_BYTES_MAX);
+                let shown = tokens::admitted(&guard, &site.metrics, peer, reader, writer).await;
+                let Some(Admitted { first, mut reader, writer }) = shown else { return };
+                reader.take_up_to(site.message_bytes_max);
+                site.routes.attach_many(peer, Many::Page(guard, first), reader, writer);
+            }
         }
     }
 }
@@ -154,7 +173,10 @@ async fn answer(
     if admin::is_for(request.uri().path()) {
         return admin::answer(site.admin.as_ref(), request).await;
     }
-    if let Some(denied) = denied(site, &request, visitor.peer).await {
+    let judge = site.guard.clone().filter(|_| may_show_tokens(&request));
+    if judge.is_none()
+        && let Some(denied) = denied(site, &request, visitor.peer).await
+    {
         return denied;
     }
     if !wants_upgrade(request.headers()) {
@@ -162,6 +184,7 @@ async fn answer(
     }
     match handshake(&request) {
         Ok(purpose) => {
+            let purpose = judge.map_or(purpose, Purpose::Page);
             upgrade.set(Some((purpose, hyper::upgrade::on(&mut request))));
             switching(request.headers())
         }
@@ -212,6 +235,17 @@ async fn denied(site: &Site, request: &Request<Incoming>, peer: SocketAddr) -> O
     Some(response)
 }
 
+/// Whether a request may be that of a page with programs of Hocuspocus, which show their logins
+/// later. What is no page can show one at once, and ELVA 0.33 does so only when it is asked to.
+fn may_show_tokens(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    wants_upgrade(headers)
+        && DocumentId::from_path(request.uri().path()) == Err(IdError::Missing)
+        && headers.contains_key(header::ORIGIN)
+        && !headers.contains_key(header::AUTHORIZATION)
+        && offered(headers) != Dialect::Own
+}
+
 fn wants_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &header::CONNECTION, "upgrade")
         && has_token(headers, &header::UPGRADE, "websocket")
@@ -237,7 +271,7 @@ fn handshake(request: &Request<Incoming>) -> Result<Purpose, (StatusCode, String
             let query = request.uri().query().unwrap_or_default();
             Purpose::Document(id, Asked::from_query(query))
         }
-        Err(IdError::Missing) => Purpose::Link(offered(request.headers())),
+        Err(IdError::Missing) => Purpose::Many(offered(request.headers())),
         Err(error) => return bad(&error.to_string()),
     };
     let headers = request.headers();

@@ -57,6 +57,7 @@ mod retain;
 mod root;
 mod routes;
 mod state;
+mod tokens;
 mod turn;
 mod upstream;
 mod watch;

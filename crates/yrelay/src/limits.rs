@@ -55,6 +55,9 @@ pub const TICKET_BYTES_MAX: usize = 64 << 10;
 /// A server that has made a document anew has so long to send what it holds of it.
 pub const THEIRS_MS: u64 = 30_000;
 
+/// So long a server of Hocuspocus may take to close a document before that is opened again.
+pub const CLOSING_MS: u64 = 2_000;
+
 /// Documents that a server of Hocuspocus may be looking at the tokens of: with more than a hundred
 /// it closes the connection.
 pub const ENTRIES_AT_ONCE: usize = 50;
@@ -162,6 +165,10 @@ pub const VERDICT_MS: u64 = 60_000;
 pub const VERDICTS_MAX: usize = 1_024;
 /// A login waits for others before it no longer than clients wait for an answer.
 pub const LOGIN_WAIT_MS: u64 = 10_000;
+/// A page that shows tokens has so long to show a right one.
+pub const TOKEN_MS: u64 = 30_000;
+/// A message before that: a token, or what programs say of a document that they may not open.
+pub const TOKEN_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Wrong logins that are logged each for itself ...
 pub const WRONG_LOGINS_TOLD_MAX: u32 = 10;
 /// ... in this time. The rest of them is a number.

@@ -46,7 +46,7 @@ pub struct Metrics {
 }
 
 /// What is measured when asked for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Gauges {
     /// Documents in memory.
     pub documents: u64,
@@ -60,8 +60,8 @@ pub struct Gauges {
     pub syncs: u64,
     /// Documents that the store failed to save at the last attempt.
     pub unsaved_documents: u64,
-    /// How the upstream stands.
-    pub upstream: UpstreamState,
+    /// The address of each server above, without any login, and how the way there stands.
+    pub upstreams: Vec<(String, UpstreamState)>,
 }
 
 impl Metrics {
@@ -81,12 +81,7 @@ impl Metrics {
         ] {
             metric(&mut text, name, "gauge", help, value);
         }
-        head(&mut text, "upstream_state", "gauge", "1 for the state that the upstream is in.");
-        for state in UpstreamState::ALL {
-            let (word, value) = (state.word(), u64::from(state == gauges.upstream));
-            // Writing to a String cannot fail; words need no escapes.
-            let _ = writeln!(text, "yrelay_upstream_state{{state=\"{word}\"}} {value}");
-        }
+        upstream_states(&mut text, &gauges.upstreams);
         let ignored = "Messages of unknown type, ignored.";
         let unknown = "Frames of the upstream for documents not in memory.";
         for (name, help, value) in [
@@ -106,6 +101,30 @@ impl Metrics {
             let _ = writeln!(text, "yrelay_rejected_total{{reason=\"{reason}\"}} {count}");
         }
         text
+    }
+}
+
+/// A series for each server and state; without servers there is no address to tell.
+fn upstream_states(text: &mut String, upstreams: &[(String, UpstreamState)]) {
+    head(text, "upstream_state", "gauge", "1 for the state that the way to a server is in.");
+    let mut line = |upstream: &str, is: UpstreamState| {
+        for state in UpstreamState::ALL {
+            let (word, value) = (state.word(), u64::from(state == is));
+            // Writing to a String cannot fail; words need no escapes.
+            let _ = writeln!(text, "yrelay_upstream_state{{{upstream}state=\"{word}\"}} {value}");
+        }
+    };
+    if upstreams.is_empty() {
+        line("", UpstreamState::None);
+    }
+    for (number, (address, state)) in upstreams.iter().enumerate() {
+        let before = upstreams[..number].iter().filter(|(other, _)| other == address).count();
+        let mut address = address.replace('\\', r"\\").replace('"', "\\\"");
+        if before > 0 {
+            // Two routes may go to one address; no two series may have the same labels.
+            let _ = write!(address, "#{}", before + 1);
+        }
+        line(&format!("upstream=\"{address}\","), *state);
     }
 }
 
@@ -130,8 +149,7 @@ mod tests {
         metrics.reject("origin");
         metrics.reject("origin");
         metrics.reject("host");
-        let upstream = UpstreamState::Unauthorized;
-        let text = metrics.render(&Gauges { documents: 3, upstream, ..Gauges::default() });
+        let text = metrics.render(&Gauges { documents: 3, ..Gauges::default() });
         assert!(text.starts_with(
             "# HELP yrelay_documents Documents in memory.\n\
              # TYPE yrelay_documents gauge\n\
@@ -139,7 +157,7 @@ mod tests {
         ));
         assert!(text.contains("\nyrelay_received_bytes_total 42\n"));
         assert!(text.contains("\nyrelay_upstream_state{state=\"online\"} 0\n"));
-        assert!(text.contains("\nyrelay_upstream_state{state=\"unauthorized\"} 1\n"));
+        assert!(text.contains("\nyrelay_upstream_state{state=\"none\"} 1\n"));
         assert!(text.ends_with(
             "yrelay_rejected_total{reason=\"host\"} 1\n\
              yrelay_rejected_total{reason=\"origin\"} 2\n"
@@ -148,5 +166,27 @@ mod tests {
             let (name, value) = line.split_once(' ').unwrap();
             assert!(name.starts_with("yrelay_") && value.parse::<u64>().is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn each_server_has_its_series() {
+        let upstreams = [
+            ("ws://a/", UpstreamState::Online),
+            ("ws://b/\"\\", UpstreamState::Unauthorized),
+            ("ws://a/", UpstreamState::Offline),
+        ];
+        let upstreams = upstreams.map(|(address, state)| (address.to_owned(), state)).to_vec();
+        let text = Metrics::default().render(&Gauges { upstreams, ..Gauges::default() });
+        let states = text.lines().filter(|line| line.starts_with("yrelay_upstream_state"));
+        assert_eq!(states.clone().count(), 3 * UpstreamState::ALL.len());
+        let set: Vec<_> = states.filter_map(|line| line.strip_suffix(" 1")).collect();
+        assert_eq!(
+            set,
+            [
+                r#"yrelay_upstream_state{upstream="ws://a/",state="online"}"#,
+                r#"yrelay_upstream_state{upstream="ws://b/\"\\",state="unauthorized"}"#,
+                r#"yrelay_upstream_state{upstream="ws://a/#2",state="offline"}"#,
+            ]
+        );
     }
 }

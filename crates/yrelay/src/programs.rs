@@ -20,11 +20,12 @@ use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::wire;
 
 use crate::allowance::Allowance;
+use crate::guard::Guard;
 use crate::keeping::Asked;
 use crate::outbox::Outbox;
 use crate::relay::{Come, Relay};
 use crate::ws::Close;
-use crate::{clock, limits};
+use crate::{clock, limits, tokens};
 
 /// One connection. Clones are the same.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub(crate) struct Programs {
     desk: Desk,
     /// Documents that it may still join at once.
     joins: Allowance,
+    /// Judges the token of each document, where the connection came without a login.
+    guard: Option<Rc<Guard>>,
 }
 
 /// One document of it.
@@ -137,7 +140,12 @@ impl Desk {
 
 impl Programs {
     pub(crate) fn new(desk: &Desk) -> Self {
-        Self { desk: desk.clone(), joins: desk.joins }
+        Self { desk: desk.clone(), joins: desk.joins, guard: None }
+    }
+
+    /// Those of a page that came without a login.
+    pub(crate) fn of_page(desk: &Desk, guard: Rc<Guard>) -> Self {
+        Self { guard: Some(guard), ..Self::new(desk) }
     }
 
     /// A frame of the program.
@@ -167,12 +175,7 @@ impl Programs {
     async fn message(&mut self, relay: &Rc<Relay>, parts: &Parts<'_>, message: Message) {
         self.forget_those_sent_away(relay, &parts.prefix);
         if !self.desk.members.borrow().contains_key(&parts.prefix) {
-            if !opens(&message) {
-                // Such as what version 2 says of presence after it has left.
-                relay.metrics.unknown_documents.count();
-                return;
-            }
-            if !self.join(relay, parts).await {
+            if !self.may_open(relay, parts, &message).await || !self.join(relay, parts).await {
                 return;
             }
             if let Message::Token(_) = message {
@@ -210,6 +213,28 @@ impl Programs {
             | Message::Granted { .. }
             | Message::Denied { .. }
             | Message::SyncStatus(_) => {}
+        }
+    }
+
+    /// Whether a message opens its document.
+    async fn may_open(&self, relay: &Relay, parts: &Parts<'_>, message: &Message) -> bool {
+        let desk = &self.desk;
+        match (&self.guard, message) {
+            (None, message) if opens(message) => true,
+            (Some(guard), Message::Token(token)) => {
+                let judged = tokens::judge(guard, &relay.metrics, token, desk.address).await;
+                match &judged {
+                    Ok(true) => {}
+                    Ok(false) => drop(desk.outbox.push(tokens::denial(&parts.prefix))),
+                    Err(close) => desk.outbox.close(close.clone()),
+                }
+                judged == Ok(true)
+            }
+            // Such as what version 2 says of presence after it has left.
+            _ => {
+                relay.metrics.unknown_documents.count();
+                false
+            }
         }
     }
 

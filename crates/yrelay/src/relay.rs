@@ -229,7 +229,10 @@ impl Relay {
         let due = self.state.borrow_mut().timers.pop();
         match due {
             Some(Reverse((_, Sleeper::Document(id)))) => self.input(&id, Input::Tick),
-            Some(Reverse((_, Sleeper::Link(number)))) => self.link_event(number, Event::Tick),
+            Some(Reverse((_, Sleeper::Link(number)))) => {
+                self.link_event(number, Event::Tick);
+                self.with(|state, relay| state.enter_next(relay, number));
+            }
             None => {}
         }
     }

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
-use yrelay_core::event::{Dialect, Withheld};
+use yrelay_core::event::Withheld;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::LinkState;
 
-use crate::http::Routes;
+use crate::http::{Many, Routes};
 use crate::keeping::{Asked, Keeping};
 use crate::metrics::Gauges;
 use crate::relay::Relay;
@@ -48,7 +48,7 @@ impl Routes for Front {
             commits: stats.commits,
             syncs: stats.syncs,
             unsaved_documents: stats.failing_documents as u64,
-            upstream: self.upstreams(&state).0.state,
+            upstreams: state.above.iter().map(Link::standing).collect(),
         })
     }
 
@@ -90,8 +90,8 @@ impl Routes for Front {
         spawn_local(connection::run(self.0.clone(), id, asked, peer, reader, writer));
     }
 
-    fn attach_link(&self, peer: SocketAddr, dialect: Dialect, reader: Reader, writer: Writer) {
-        spawn_local(root::run(self.0.clone(), peer, dialect, reader, writer));
+    fn attach_many(&self, peer: SocketAddr, who: Many, reader: Reader, writer: Writer) {
+        spawn_local(root::run(self.0.clone(), peer, who, reader, writer));
     }
 }
 
@@ -184,6 +184,10 @@ impl State {
 }
 
 impl Link {
+    fn standing(&self) -> (String, UpstreamState) {
+        (self.door.connector.target().to_string(), self.report().state)
+    }
+
     fn report(&self) -> Upstream {
         let at = |next_try: u64| Some(clock::unix_ms() + next_try.saturating_sub(clock::now_ms()));
         let (state, next_try) = match self.machine.state() {

@@ -10,6 +10,7 @@ use yrelay_core::id::IdError;
 use yrelay_core::upstream::Event;
 
 use crate::allowance::Allowance;
+use crate::http::Many;
 use crate::limits;
 use crate::link_server::{self, Below};
 use crate::outbox::Outbox;
@@ -33,16 +34,26 @@ enum Who {
 pub(crate) async fn run(
     relay: Rc<Relay>,
     address: SocketAddr,
-    dialect: Dialect,
+    many: Many,
     reader: Reader,
     writer: Writer,
 ) {
+    let (dialect, page) = match many {
+        Many::Unknown(dialect) => (dialect, None),
+        Many::Page(guard, first) => (Dialect::Hocuspocus, Some((guard, first))),
+    };
     let outbox = Outbox::leaving_in(&relay.turn, limits::LINK_ROOM_BYTES);
     let below = Below::connected(&relay, address, &outbox, dialect);
     relay.with(|state, relay| state.link_events(relay, || Event::ClientCame));
     let mut allowance = Allowance::of_bytes(&relay.bounds.strangers, address);
     let desk = programs::Desk::new(&relay, address, &outbox);
     let mut who = Who::Unknown;
+    if let Some((guard, first)) = page {
+        tracing::info!(%address, "a page with many documents has connected");
+        let mut programs = Programs::of_page(&desk, guard);
+        programs.frame(&relay, &first).await;
+        who = Who::Programs(programs);
+    }
     let take = async |frame| match frame {
         Frame::Binary(bytes) => {
             allowance.spend_on(&bytes).await;

@@ -304,6 +304,8 @@ impl State {
             self.link_event(relay, number, event);
         } else if link.enter_shared(id) {
             self.attach_shared(relay, number, id);
+        } else if let Some(at) = link.shared.enters_at(id) {
+            self.wake_at(relay, at, Sleeper::Link(number));
         }
     }
 
@@ -329,15 +331,6 @@ impl State {
         let Some(number) = self.documents.get(id).and_then(|slot| slot.link) else { return };
         self.leave_upstream(relay, id);
         self.forget_upstream(relay, id, number);
-        self.attach_upstream(relay, id);
-    }
-
-    /// Somebody who has left it is seen there for as long as it is open.
-    pub(crate) fn enter_anew(&mut self, relay: &Relay, id: &DocumentId) {
-        let number = self.documents.get(id).and_then(|slot| slot.link);
-        let Some(link) = number.and_then(|number| self.above.get_mut(number)) else { return };
-        link.shared.leave_to_return(id);
-        self.detach_from(relay, id);
         self.attach_upstream(relay, id);
     }
 

@@ -172,6 +172,11 @@ impl Reader {
         poll_fn(|cx| self.connection.borrow_mut().poll_next(cx)).await
     }
 
+    /// From the next message on so many bytes are taken.
+    pub(crate) fn take_up_to(&mut self, message_bytes_max: usize) {
+        self.connection.borrow_mut().take_up_to(message_bytes_max);
+    }
+
     /// When the peer last gave a sign of life.
     pub fn life(&self) -> Life {
         self.life.clone()

@@ -14,7 +14,7 @@ use tokio::task::{LocalSet, spawn_local};
 use yrelay::acceptor::Acceptor;
 use yrelay::config::Strangers;
 use yrelay::connector::Connector;
-use yrelay::http::{Routes, Site};
+use yrelay::http::{Many, Routes, Site};
 use yrelay::keeping::Asked;
 use yrelay::limits;
 use yrelay::listen::Listeners;
@@ -25,7 +25,6 @@ use yrelay::seats::Seats;
 use yrelay::status::{Room, Status};
 use yrelay::target::Target;
 use yrelay::ws::{Frame, Incoming, Reader, Writer};
-use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 
 /// A relay's listener with echoes behind it.
@@ -82,7 +81,7 @@ impl Routes for Echoes {
         unreachable!("Autobahn does not ask")
     }
 
-    fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
+    fn attach_many(&self, _: SocketAddr, _: Many, _: Reader, _: Writer) {
         unreachable!("it takes no links")
     }
 }

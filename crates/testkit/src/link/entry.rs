@@ -1,6 +1,6 @@
 //! Being let in to each document of a Hocuspocus server.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use yrelay_core::event::{Dialect, Input};
@@ -22,11 +22,15 @@ pub(super) struct Entries {
     /// Those that were left before they were answered.
     left: BTreeSet<DocumentId>,
     denied: BTreeSet<DocumentId>,
+    /// Those that were closed, until the server says so or this time.
+    closing: BTreeMap<DocumentId, Millis>,
 }
 
 /// Small, so that documents wait for each other.
 const ENTRIES_AT_ONCE: usize = 1;
 const KEEP_ALIVE_MS: Millis = 20_000;
+/// So long the server may take to close a document.
+pub(super) const CLOSING_MS: Millis = 2_000;
 
 impl Entries {
     pub(super) fn leave(&mut self, id: &DocumentId) {
@@ -36,6 +40,21 @@ impl Entries {
         self.waiting.retain(|waiting| waiting != id);
     }
 
+    pub(super) fn closes(&mut self, now: Millis, id: &DocumentId) {
+        self.closing.insert(id.clone(), now + CLOSING_MS);
+    }
+
+    fn may_enter(&self, id: &DocumentId) -> bool {
+        self.asked.len() < ENTRIES_AT_ONCE && !self.closing.contains_key(id)
+    }
+
+    /// The next one that may.
+    fn next(&mut self, now: Millis) -> Option<DocumentId> {
+        self.closing.retain(|_, until| now < *until);
+        let next = self.waiting.iter().position(|id| self.may_enter(id))?;
+        self.waiting.remove(next)
+    }
+
     /// Somebody waits to be let in.
     pub(super) fn is_busy(&self) -> bool {
         !self.asked.is_empty() || !self.waiting.is_empty()
@@ -43,9 +62,15 @@ impl Entries {
 }
 
 impl Link {
-    /// Whether it was left before it was answered: it may be denied.
+    /// Whether it was left, and the server is to answer.
     pub(super) fn was_left(&self, id: &DocumentId) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.entries.left.contains(id))
+        let entries = self.connection.as_ref().map(|connection| &connection.entries);
+        entries.is_some_and(|it| it.left.contains(id) || it.closing.contains_key(id))
+    }
+
+    /// It was just closed, and is entered later.
+    pub(super) fn is_closing(&self, id: &DocumentId) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.entries.closing.contains_key(id))
     }
 
     /// A document is to be attached over the connection for all. Returns whether it may be now.
@@ -55,7 +80,7 @@ impl Link {
             return true;
         }
         let entries = &mut connection.entries;
-        if entries.asked.len() >= ENTRIES_AT_ONCE {
+        if !entries.may_enter(id) {
             entries.waiting.push_back(id.clone());
             return false;
         }
@@ -95,10 +120,7 @@ impl Service {
             let Some(entries) = connection.map(|connection| &mut connection.entries) else {
                 return;
             };
-            if entries.asked.len() >= ENTRIES_AT_ONCE {
-                return;
-            }
-            let Some(next) = entries.waiting.pop_front() else { return };
+            let Some(next) = entries.next(net.now) else { return };
             self.attach_upstream(net, &next);
         }
     }
@@ -111,10 +133,12 @@ impl Service {
         message: &Bytes,
     ) -> Option<Bytes> {
         let decoded = hocuspocus::decode(message).expect("the server sends what parses");
+        let connection = self.memory().link.as_mut().and_then(|it| it.connection.as_mut())?;
         if hocuspocus::says_left(&decoded) {
+            connection.entries.closing.remove(id);
+            self.enter_next(net);
             return None;
         }
-        let connection = self.memory().link.as_mut().and_then(|it| it.connection.as_mut())?;
         connection.entries.asked.remove(id);
         connection.entries.left.remove(id);
         let peer = connection.peer;
@@ -144,9 +168,11 @@ impl Service {
 
     /// Who left a document is still seen there: it is left, and entered anew.
     pub(crate) fn reopen(&mut self, net: &mut Network, id: &DocumentId) {
-        let link = self.memory().link.as_mut();
-        let Some(connection) = link.and_then(|link| link.connection.as_mut()) else { return };
+        let Some(link) = &mut self.memory().link else { return };
+        let Some(connection) = &mut link.connection else { return };
+        link.names.remove(&id.to_encoded());
         connection.entries.leave(id);
+        connection.entries.closes(net.now, id);
         let prefix = hocuspocus::prefix(&id.to_encoded());
         net.send(connection.end, [&prefix[..], &hocuspocus::leave()].concat().into());
         let peer = connection.peer;

@@ -26,12 +26,16 @@ enum Entry {
         frames: Vec<Bytes>,
     },
     Open,
+    /// It is being closed: whatever comes until then is lost.
+    Closing,
     /// Whatever comes is swallowed.
     Denied,
 }
 
 /// How long it may take to look at a token.
 const AUTH_MS_MAX: Millis = 300;
+/// How long it may take to close a document.
+const CLOSING_MS_MAX: Millis = 30;
 /// Of version 4, a connection on which more wait is closed. (There it is 100.)
 const WAITING_MAX: usize = 2;
 const TOO_MANY: u16 = 4205;
@@ -68,7 +72,7 @@ impl Server {
         socket.heard_at = net.now;
         let name = parts.name.to_owned();
         match (socket.entries.get_mut(&name), decoded) {
-            (Some(Entry::Denied), _) => {}
+            (Some(Entry::Denied | Entry::Closing), _) => {}
             (Some(Entry::Open), message) => {
                 self.open_message(net, version, end, &name, message);
             }
@@ -158,16 +162,30 @@ impl Server {
         match message {
             Message::Yjs(message) => self.yjs_message(net, version, end, name, &message),
             Message::Closed { .. } => {
-                self.leave_document(net, end, name);
-                let socket = self.sockets.get(&end);
-                if version > 2 {
-                    net.send(end, framed(name, &closed("provider_initiated")));
-                } else if socket.is_some_and(|socket| socket.entries.is_empty()) {
-                    self.kick(net, end, LAST_LEFT);
+                if let Some(socket) = self.sockets.get_mut(&end) {
+                    socket.entries.insert(name.to_owned(), Entry::Closing);
                 }
+                let wait = net.random.upto(CLOSING_MS_MAX);
+                net.after(wait, Event::Server(Timer::Closed(end, name.to_owned())));
             }
             Message::Token(_) => {}
             other => panic!("{name}: {other:?} went up"),
+        }
+    }
+
+    /// It has closed what a client has left.
+    pub(crate) fn closed(&mut self, net: &mut Network, end: End, name: &str) {
+        let Some(Foreign::Hocuspocus(version)) = self.mode.foreign() else { return };
+        let Some(socket) = self.sockets.get(&end) else { return };
+        if !matches!(socket.entries.get(name), Some(Entry::Closing)) {
+            return;
+        }
+        self.leave_document(net, end, name);
+        let socket = self.sockets.get(&end);
+        if version > 2 {
+            net.send(end, framed(name, &closed("provider_initiated")));
+        } else if socket.is_some_and(|socket| socket.entries.is_empty()) {
+            self.kick(net, end, LAST_LEFT);
         }
     }
 

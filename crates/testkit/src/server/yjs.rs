@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Loaded(String),
     /// It has looked at a token.
     Entered(End, String),
+    /// A document is closed that was left there.
+    Closed(End, String),
     /// It looks whether a connection is alive.
     Look(End),
 }

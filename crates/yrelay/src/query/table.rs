@@ -31,6 +31,9 @@ fn headline(status: &Status, now: u64) -> String {
     };
     let upstream = &status.upstream;
     let above = match (upstream.state, status.role) {
+        (UpstreamState::None, _) if !status.routes.is_empty() => {
+            "no server above but for routes\n".to_owned()
+        }
         (UpstreamState::None, Role::Service) => {
             "no server above: nothing leaves this machine\n".to_owned()
         }
@@ -277,6 +280,22 @@ mod tests {
         a               1  no     -            1.2 kB
 
         1 behind.
+        ");
+    }
+
+    #[test]
+    fn servers_of_routes_are_told_below() {
+        let online = upstream(UpstreamState::Online, 60_000, "", 0);
+        let offline = upstream(UpstreamState::Offline, 6_000, "no route to host", 8_000);
+        let routes = vec![online, offline];
+        let routed = Status { routes, ..status(UpstreamState::None, vec![]) };
+        assert_snapshot!(table(&Status { upstream: Upstream::none(), ..routed }, NOW), @r"
+        yrelay 0.1.0 · service · no server above but for routes
+        upstream wss://elva.example.org/  online for 1 min
+        upstream wss://elva.example.org/  offline for 6 s, next try in 8 s
+          no route to host
+
+        no documents open
         ");
     }
 

@@ -2,6 +2,7 @@
 
 mod elva;
 mod faults;
+mod places;
 mod reference;
 mod routes;
 mod sources;

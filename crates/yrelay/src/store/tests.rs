@@ -17,6 +17,7 @@ mod nth;
 mod opened;
 mod power;
 mod process;
+mod read_back;
 mod refusals;
 mod salvage;
 mod story;

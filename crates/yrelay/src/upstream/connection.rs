@@ -62,7 +62,7 @@ impl Connection {
     /// It is to be attached again: what was said of it before is over.
     pub(super) fn come_back(&mut self, id: &DocumentId, name: &str) {
         if self.leaving.remove(id).is_some() {
-            self.say_leave(name);
+            self.say_leave(id, name);
         }
     }
 
@@ -73,12 +73,13 @@ impl Connection {
     /// There is room for a message. Returns whether it was taken to leave a document.
     pub(super) fn leave_next(&mut self) -> bool {
         let next = self.leaving.pop_first();
-        next.inspect(|(_, name)| self.say_leave(name)).is_some()
+        next.inspect(|(id, name)| self.say_leave(id, name)).is_some()
     }
 
-    fn say_leave(&mut self, name: &str) {
+    fn say_leave(&mut self, id: &DocumentId, name: &str) {
         match self.dialect {
             Dialect::Hocuspocus => {
+                self.entries.closes(id);
                 self.send(&hocuspocus::prefix(name), &hocuspocus::leave());
             }
             _ => {

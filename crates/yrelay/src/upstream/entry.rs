@@ -1,7 +1,7 @@
 //! Being let in to each document of a Hocuspocus server: it wants a token for every one, and looks
 //! at some at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -15,10 +15,10 @@ use super::Link;
 use super::attempt::Token;
 use super::shared::Shared;
 use crate::jobs::Job;
-use crate::limits;
 use crate::relay::Relay;
 use crate::state::State;
 use crate::ws::Close;
+use crate::{clock, limits};
 
 /// How far it has come with that on one connection.
 #[derive(Default)]
@@ -30,6 +30,9 @@ pub(super) struct Entries {
     asked: BTreeSet<DocumentId>,
     /// Those that were left before they were answered.
     left: BTreeSet<DocumentId>,
+    /// Those that were closed, until the server says so or this time: what came for them earlier
+    /// would be lost. Version 2 never says so.
+    closing: BTreeMap<DocumentId, u64>,
     denied: BTreeSet<DocumentId>,
     /// It takes nothing of these from us.
     only_read: BTreeSet<DocumentId>,
@@ -58,13 +61,20 @@ impl Entries {
         self.left.remove(id);
     }
 
-    fn is_full(&self) -> bool {
-        self.asked.len() >= limits::ENTRIES_AT_ONCE
+    pub(super) fn closes(&mut self, id: &DocumentId) {
+        self.closing.insert(id.clone(), clock::now_ms() + limits::CLOSING_MS);
     }
 
-    /// The next one, if there is place for it.
+    fn may_enter(&self, id: &DocumentId) -> bool {
+        self.asked.len() < limits::ENTRIES_AT_ONCE && !self.closing.contains_key(id)
+    }
+
+    /// The next one that may.
     fn next(&mut self) -> Option<DocumentId> {
-        if self.is_full() { None } else { self.waiting.pop_front() }
+        let now = clock::now_ms();
+        self.closing.retain(|_, until| now < *until);
+        let next = self.waiting.iter().position(|id| self.may_enter(id))?;
+        self.waiting.remove(next)
     }
 }
 
@@ -73,10 +83,16 @@ impl Shared {
         self.connection.as_ref().is_some_and(|it| it.entries.denied.contains(id))
     }
 
-    /// Whether it was left before it was answered. Older servers remember for as long as the
-    /// connection lasts that they deny it, so that is worth to be known.
+    /// Whether it was left, and the server is to answer: that it is closed, or that it was denied.
+    /// Older servers remember that for as long as the connection lasts.
     pub(super) fn was_left(&self, id: &DocumentId) -> bool {
-        self.connection.as_ref().is_some_and(|it| it.entries.left.contains(id))
+        let entries = self.connection.as_ref().map(|connection| &connection.entries);
+        entries.is_some_and(|it| it.left.contains(id) || it.closing.contains_key(id))
+    }
+
+    /// When a document that was just closed is entered at last.
+    pub(super) fn enters_at(&self, id: &DocumentId) -> Option<u64> {
+        self.connection.as_ref()?.entries.closing.get(id).copied()
     }
 
     /// Whether another token may do more.
@@ -102,7 +118,7 @@ impl Link {
         connection.come_back(id, &name);
         if connection.dialect == Dialect::Hocuspocus {
             let entries = &mut connection.entries;
-            if entries.is_full() {
+            if !entries.may_enter(id) {
                 entries.waiting.push_back(id.clone());
                 return false;
             }
@@ -133,6 +149,10 @@ impl State {
             }
         };
         if hocuspocus::says_left(&decoded) {
+            if let Some(entries) = self.entries(number) {
+                entries.closing.remove(id);
+                self.enter_next(relay, number);
+            }
             return None;
         }
         self.entered(relay, number, id);
@@ -170,10 +190,19 @@ impl State {
     }
 
     /// Where there is place, the next ones are let in.
-    pub(super) fn enter_next(&mut self, relay: &Relay, number: usize) {
+    pub(crate) fn enter_next(&mut self, relay: &Relay, number: usize) {
         while let Some(next) = self.entries(number).and_then(Entries::next) {
             self.attach_upstream(relay, &next);
         }
+    }
+
+    /// Somebody who has left it is seen there for as long as it is open.
+    pub(crate) fn enter_anew(&mut self, relay: &Relay, id: &DocumentId) {
+        let number = self.documents.get(id).and_then(|slot| slot.link);
+        let Some(link) = number.and_then(|number| self.above.get_mut(number)) else { return };
+        link.shared.leave_to_return(id);
+        self.detach_from(relay, id);
+        self.attach_upstream(relay, id);
     }
 
     fn granted(&mut self, relay: &Relay, number: usize, id: &DocumentId, read_only: bool) {

@@ -199,6 +199,48 @@ fn any_number_of_documents_is_left_as_the_link_has_room() {
 }
 
 #[test]
+fn what_was_closed_is_opened_again_once_the_server_says_that_it_is() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let outbox = Outbox::new();
+        let ids = named("d", 2);
+        relay.with(|state, relay| {
+            state.connected(0, &outbox, Dialect::Hocuspocus, None);
+            for id in &ids {
+                state.open(relay, id, Asked::default());
+            }
+            state.enter_anew(relay, &ids[0]);
+            assert_eq!(state.documents[&ids[0]].upstream, None);
+        });
+        let mut frames = Vec::new();
+        outbox.next_batch(&mut frames).await;
+        let said = |frames: &[Bytes]| -> Vec<(String, Bytes)> {
+            let parts = frames.iter().map(|frame| hocuspocus::split(frame).unwrap());
+            let token = |parts: &hocuspocus::Parts<'_>| parts.message == hocuspocus::token("");
+            let leave = |parts: &hocuspocus::Parts<'_>| parts.message == hocuspocus::leave();
+            let parts = parts.filter(|parts| token(parts) || leave(parts));
+            parts.map(|parts| (parts.name.to_owned(), parts.message)).collect()
+        };
+        let [token, leave] = [hocuspocus::token(""), hocuspocus::leave()];
+        let message = |n: usize, what: &Bytes| (format!("d{n}"), what.clone());
+        assert_eq!(said(&frames), [message(0, &token), message(1, &token), message(0, &leave)]);
+        let peer = relay.state.borrow().above[0].shared.peer().unwrap();
+        relay.link_frame(0, peer, &Bytes::from_static(b"\x02d0\x07\x12provider_initiated")).await;
+        frames.clear();
+        outbox.next_batch(&mut frames).await;
+        assert_eq!(said(&frames), [message(0, &token)]);
+        // Version 2 says nothing.
+        relay.with(|state, relay| state.enter_anew(relay, &ids[0]));
+        let is_attached = || relay.state.borrow().documents[&ids[0]].upstream.is_some();
+        assert!(!is_attached());
+        clock::sleep(limits::CLOSING_MS + 100).await;
+        assert!(is_attached());
+    });
+}
+
+#[test]
 fn who_has_come_back_is_not_sent_away_by_the_answer_to_having_left() {
     run(async {
         let server = Server::start().await;

@@ -62,6 +62,10 @@ impl Connection {
         self.socket.life()
     }
 
+    pub(super) fn take_up_to(&mut self, message_bytes_max: usize) {
+        self.decoder.take_up_to(message_bytes_max);
+    }
+
     pub(super) fn into_socket(self) -> Socket {
         self.socket
     }

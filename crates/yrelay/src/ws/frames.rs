@@ -145,6 +145,11 @@ impl Decoder {
         }
     }
 
+    /// Between two messages.
+    pub(super) fn take_up_to(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
     /// Takes bytes up to the end of a message, which it returns, or all of them. After a fault
     /// nothing that follows means anything.
     pub(super) fn take(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Fault> {

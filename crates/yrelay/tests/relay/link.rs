@@ -8,6 +8,7 @@ use yrelay_core::wire;
 
 use crate::client::{Client, Editor, present};
 use crate::local::Relay;
+use crate::pages::upstream_state;
 use crate::server::{Server, frame};
 use crate::wait::{eventually, find};
 
@@ -235,7 +236,7 @@ fn what_the_server_does_wrong_does_not_cost_the_link() {
     for (name, count) in [
         ("unknown_documents_total", 1),
         ("ignored_messages_total", 1),
-        ("upstream_state{state=\"online\"}", 1),
+        (&upstream_state(&server, "online"), 1),
         ("rejected_total{reason=\"link_frame\"}", 1),
         ("rejected_total{reason=\"malformed\"}", 1),
         ("rejected_total{reason=\"text_frame\"}", 1),

@@ -90,7 +90,7 @@ pub(crate) fn config() -> Config {
     }
 }
 
-fn open(server: &Server) -> Upstream {
+pub(crate) fn open(server: &Server) -> Upstream {
     Upstream::open(Target::parse(&server.url()).unwrap())
 }
 

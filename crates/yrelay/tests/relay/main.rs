@@ -34,3 +34,4 @@ mod retain;
 mod saving;
 mod stopping;
 mod strangers;
+mod tokens;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use yrelay::config::Storage;
+use yrelay::config::{Config, Patterns, Route, Storage};
 
 use crate::client::Client;
-use crate::local::Relay;
+use crate::local::{self, Relay};
 use crate::server::Server;
 use crate::wait::eventually;
 
@@ -69,12 +69,32 @@ fn what_waits_for_something_missing_is_incomplete() {
     assert_eq!(Client::synced(relay.address(), "notes", 2).text(), "ab");
 }
 
+/// The series of the metrics that is 1 when the way to this server stands so.
+pub(crate) fn upstream_state(server: &Server, state: &str) -> String {
+    format!("upstream_state{{upstream=\"{}\",state=\"{state}\"}}", server.url())
+}
+
+#[test]
+fn each_server_above_has_its_own_state() {
+    let servers = [Server::start(), Server::start()];
+    servers[1].with(|state| state.status = 401);
+    let [upstream, routed] = servers.each_ref().map(|server| Some(local::open(server)));
+    let route = Route { patterns: Patterns::new(["team/*"]), upstream: routed };
+    let relay = Relay::of(Config { upstream, routes: vec![route], ..local::config() });
+    for (server, state) in servers.iter().zip(["online", "unauthorized"]) {
+        let name = upstream_state(server, state);
+        eventually(&name, || relay.pages.metric(&name) == 1);
+    }
+    let routes = relay.pages.json("/-/status")["routes"].take();
+    assert_eq!(routes[0]["state"], "unauthorized");
+}
+
 #[test]
 fn the_upstream_is_counted() {
     let server = Server::start();
     let relay = Relay::diskless(&server);
     relay.pages.until_upstream_is("online");
-    assert_eq!(relay.pages.metric("upstream_state{state=\"online\"}"), 1);
+    assert_eq!(relay.pages.metric(&upstream_state(&server, "online")), 1);
     let mut client = Client::synced(relay.address(), "notes", 1);
     client.save("x");
     relay.pages.until_synced("notes");

@@ -17,7 +17,7 @@ use yrelay::accounts::AccountsFile;
 use yrelay::config::Strangers;
 use yrelay::connector::{ConnectError, Connector};
 use yrelay::guard::Guard;
-use yrelay::http::{Routes, Site};
+use yrelay::http::{Many, Routes, Site};
 use yrelay::keeping::Asked;
 use yrelay::limits;
 use yrelay::listen::Listeners;
@@ -29,7 +29,6 @@ use yrelay::seats::Seats;
 use yrelay::status::{Role, Room, Status, Upstream};
 use yrelay::target::Target;
 use yrelay::ws::{Close, Error, Frame, Incoming, Reader, Writer};
-use yrelay_core::event::Dialect;
 use yrelay_core::id::DocumentId;
 
 /// Long enough for a busy machine, short enough to fail.
@@ -90,7 +89,7 @@ impl Routes for Shared {
         self.0.clients.borrow().keys().map(room).collect()
     }
 
-    fn attach_link(&self, _: SocketAddr, _: Dialect, _: Reader, _: Writer) {
+    fn attach_many(&self, _: SocketAddr, _: Many, _: Reader, _: Writer) {
         panic!("it takes no links");
     }
 
@@ -128,6 +127,15 @@ impl Server {
 
     /// One that asks for logins, perhaps.
     pub(crate) fn guarded(rules: Rules, accounts: Option<AccountsFile>) -> Self {
+        Self::of_size(1_024, rules, accounts)
+    }
+
+    /// One with place for so many connections.
+    pub(crate) fn of_size(
+        connections: usize,
+        rules: Rules,
+        accounts: Option<AccountsFile>,
+    ) -> Self {
         let listeners = Listeners::bind("localhost", 0).unwrap();
         let addresses = listeners.addresses.clone();
         let (sender, events) = mpsc::channel();
@@ -155,7 +163,7 @@ impl Server {
                     message_bytes_max,
                     admin: None,
                 });
-                let seats = Seats::new(1_024, Strangers::default());
+                let seats = Seats::new(connections, Strangers::default());
                 let _acceptor = Acceptor::start(listeners.sockets, &site, &seats).unwrap();
                 stopping.notified().await;
             });

@@ -1,7 +1,7 @@
 //! Logins at a server: who comes in, what is said to the others, what the log has of it.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
@@ -100,6 +100,54 @@ fn documents_are_opened_with_a_login_only() {
         // And nothing was attached before.
         assert_eq!(server.event(), Event::Attached("notes".into()));
         streams.push(stream);
+    }
+}
+
+#[test]
+fn only_pages_at_the_root_may_show_their_login_later() {
+    let server = Users::new(JANE).server();
+    let page = "Origin: http://localhost";
+    let upgrade = |path: &str, lines: &[&str]| {
+        let request = request("GET", path, &[UPGRADE, &[HOST], lines].concat());
+        let mut stream = TcpStream::connect(server.addresses[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        status(&head(&mut stream))
+    };
+    assert_eq!(upgrade("/", &[page]), 101);
+    // What ELVA 0.33, yrelay and y-websocket do with a login begins with this.
+    assert_eq!(upgrade("/", &[]), 401);
+    assert_eq!(upgrade("/", &[page, "Sec-WebSocket-Protocol: yrelay.1"]), 401);
+    assert_eq!(upgrade("/", &[page, &login("jane:wrong")]), 401);
+    assert_eq!(upgrade("/notes", &[page]), 401);
+    assert_eq!(upgrade("/", &["Origin: http://evil.example"]), 403);
+    let answer = server.ask(&request("GET", "/", &[HOST, page, CLOSE]));
+    assert_eq!(status(&answer), 401);
+}
+
+#[test]
+fn pages_that_show_no_token_make_place_for_those_that_come() {
+    let users = Users::new(JANE);
+    let accounts = AccountsFile::read(&users.path()).unwrap();
+    let server = Server::of_size(8, Rules::default(), Some(accounts));
+    let knock = || {
+        let mut stream = TcpStream::connect(server.addresses[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let lines = [UPGRADE, &[HOST, "Origin: http://localhost"]].concat();
+        stream.write_all(request("GET", "/", &lines).as_bytes()).unwrap();
+        assert_eq!(status(&head(&mut stream)), 101);
+        stream
+    };
+    // More than there is place for; of that they have half.
+    let mut pages: Vec<TcpStream> = (0..20).map(|_| knock()).collect();
+    let rest = pages.split_off(16);
+    for page in &mut pages {
+        assert_eq!(page.read(&mut [0]).unwrap(), 0, "it is ended");
+    }
+    for page in rest {
+        page.set_nonblocking(true).unwrap();
+        let outcome = page.peek(&mut [0]);
+        assert!(outcome.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
     }
 }
 
