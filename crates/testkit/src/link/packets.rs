@@ -109,13 +109,20 @@ impl Service {
 
     /// It is refused and counted, and nothing else happens.
     fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
-        let fate = Garbage::fate(frame);
-        let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
+        let dialect = self.dialect();
+        let fate = Garbage::fate(dialect, frame);
+        let Some(link) = &self.memory().link else { return };
+        let Some(peer) = link.peer() else { return };
+        let is_for = |id: &DocumentId| link.names.contains_key(&id.to_encoded());
+        let is_told = !matches!(fate, Fate::Frame | Fate::Stranger);
+        let Some(id) = id.filter(|id| is_told && is_for(id)) else {
             self.refused += 1;
             return;
         };
-        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
-        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        let (_, mut bytes) = split(dialect, frame).expect("it has a sound prefix");
+        if dialect == Dialect::Hocuspocus {
+            bytes = self.take_from_hocuspocus(net, &id, &bytes).expect("a message in Yjs");
+        }
         self.garbage_for(net, &id, peer, &bytes);
         assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
     }
