@@ -167,6 +167,7 @@ impl World<'_> {
         match timer {
             server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
             server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
+            server::Timer::Announce(name, id) => server.announce(&mut self.net, &name, id),
             server::Timer::Look(end) => server.look(&mut self.net, end),
         }
     }
