@@ -111,16 +111,6 @@ impl Link {
         was_attached
     }
 
-    /// What went up for a document on the present connection.
-    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
-        self.connection.as_ref()?.accounts.get(id)
-    }
-
-    /// See [`Link::account`].
-    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
-        self.connection.as_mut()?.accounts.get_mut(id)
-    }
-
     /// What stood before a long sleep is not trusted after it.
     pub(crate) fn assert_anew_since(&self, woke_at: Millis) {
         let shared = self.connection.iter().map(|connection| connection.opened_at);
@@ -363,17 +353,17 @@ impl Service {
         let slot = memory.documents.get(id).expect("it has just been given room");
         let incomplete = slot.document.standing().incomplete;
         let Some(link) = memory.link.as_mut() else { return };
+        let mut messages = wire::messages(message);
+        let first = messages.next().expect("a message").expect("the relay sends what parses");
+        assert!(messages.next().is_none(), "servers read one message of a frame");
+        if let Some(account) = link.account_mut(id) {
+            account.sends(now, id, first, incomplete);
+        }
         if link.has_lines() {
             return link.send_line(net, id, message);
         }
         let dialect = link.dialect;
         let Some(connection) = &mut link.connection else { return };
-        let mut messages = wire::messages(message);
-        let first = messages.next().expect("a message").expect("the relay sends what parses");
-        assert!(messages.next().is_none(), "servers read one message of a frame");
-        if let Some(account) = connection.accounts.get_mut(id) {
-            account.sends(now, id, first, incomplete);
-        }
         let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,

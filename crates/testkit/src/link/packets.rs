@@ -8,10 +8,29 @@ use yrelay_core::upstream::Event;
 use yrelay_core::{hocuspocus, link};
 
 use super::Link;
+use crate::account::Account;
 use crate::garbage::{Fate, Garbage};
 use crate::network::{End, Network, Packet};
 use crate::server::Mode;
 use crate::service::Service;
+
+impl Link {
+    /// What went up for a document on the present connection.
+    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
+        match &self.connection {
+            Some(connection) => connection.accounts.get(id),
+            None => self.line_account(id),
+        }
+    }
+
+    /// See [`Link::account`].
+    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
+        if self.has_lines() {
+            return self.line_account_mut(id);
+        }
+        self.connection.as_mut()?.accounts.get_mut(id)
+    }
+}
 
 impl Service {
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
@@ -80,16 +99,18 @@ impl Service {
                 None => return,
             }
         }
+        self.note_heard(net, id, &bytes);
+        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
+        self.input(net, id, Input::Frame { peer, bytes });
+    }
+
+    /// The server says something of a document.
+    pub(super) fn note_heard(&mut self, net: &Network, id: &DocumentId, message: &Bytes) {
         let now = self.now(net);
         let memory = self.memory.as_mut().expect("the service runs");
-        let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
-            return;
-        };
-        if let Some(account) = connection.accounts.get_mut(id) {
-            account.hears(now, &bytes, || self.disk.replica(id));
+        if let Some(account) = memory.link.as_mut().and_then(|link| link.account_mut(id)) {
+            account.hears(now, message, || self.disk.replica(id));
         }
-        let peer = connection.peer;
-        self.input(net, id, Input::Frame { peer, bytes });
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
