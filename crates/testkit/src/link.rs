@@ -306,6 +306,20 @@ impl Service {
         }
     }
 
+    /// What the server has of a document is merged with what is here, whatever it is.
+    pub(crate) fn merge(&mut self, net: &mut Network, id: &DocumentId) {
+        self.input(net, id, Input::Merge);
+        let Some(link) = &mut self.memory().link else { return };
+        if link.has_lines() {
+            self.unwant_line(net, id);
+        } else if let Some(peer) = link.peer()
+            && link.forget(net, id)
+        {
+            self.input(net, id, Input::Detach { peer });
+        }
+        self.attach_upstream(net, id);
+    }
+
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
         let keeps = self.server == Some(Mode::Persistent);

@@ -19,6 +19,7 @@ impl World<'_> {
     /// After each event.
     pub(crate) fn watch(&mut self) {
         self.verify_proofs();
+        self.resolve();
         for service in &self.services {
             let link = service.memory.as_ref().and_then(|memory| memory.link.as_ref());
             if let Some(link) = link.filter(|_| service.sleep.until.is_none()) {
@@ -42,6 +43,18 @@ impl World<'_> {
                     server.held_until(end, &id.to_encoded(), &what),
                     "{id}: taken for confirmed, but the server lacks some of it"
                 );
+            }
+        }
+    }
+
+    /// What is written first at a server that has lost a document looks like another history to who
+    /// knows nobody of those who wrote it. Somebody decides that it is none.
+    fn resolve(&mut self) {
+        for service in &mut self.services {
+            for id in std::mem::take(&mut service.diverged) {
+                let has_lost = self.server.as_ref().is_some_and(|server| server.rolled_back);
+                assert!(has_lost, "{id}: nobody has made anything anew");
+                service.merge(&mut self.net, &id);
             }
         }
     }
