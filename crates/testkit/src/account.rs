@@ -155,7 +155,7 @@ impl Account {
                 }
                 self.early |= !self.named;
             }
-            Message::Awareness(_) => {}
+            Message::Awareness(_) | Message::QueryAwareness => {}
             other => panic!("{id}: {other:?} went up"),
         }
     }

@@ -158,7 +158,8 @@ impl World<'_> {
         let Some(end) = self.services[service].link() else { return };
         let id = &self.documents[self.net.random.upto(self.documents.len() as u64 - 1) as usize];
         self.net.note(|| format!("the server sends {garbage:?} to service {service}"));
-        self.net.litter(end.other(), garbage.frame(&id.to_encoded()));
+        let dialect = self.services[service].dialect();
+        self.net.litter(end.other(), garbage.frame(dialect, &id.to_encoded()));
     }
 
     pub(crate) fn server_timer(&mut self, timer: server::Timer) {
@@ -167,6 +168,7 @@ impl World<'_> {
             server::Timer::Loaded(name) => server.loaded(&mut self.net, &name),
             server::Timer::Entered(end, name) => server.entered(&mut self.net, end, &name),
             server::Timer::Closed(end, name) => server.closed(&mut self.net, end, &name),
+            server::Timer::Announce(name, id) => server.announce(&mut self.net, &name, id),
             server::Timer::Look(end) => server.look(&mut self.net, end),
         }
     }

@@ -1,8 +1,11 @@
 //! What no sound server sends.
 
 use bytes::Bytes;
-use yrelay_core::link;
-use yrelay_core::wire;
+use yrelay_core::event::Dialect;
+use yrelay_core::hocuspocus::{self, Message};
+use yrelay_core::{link, wire};
+
+use crate::server::Mode;
 
 /// A kind of frame that is to be refused, and to change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,11 @@ pub(crate) enum Garbage {
     NoContent,
     /// Of a known document, well framed, but of a type that nobody knows.
     UnknownType,
+    /// Of Hocuspocus: a denial of what nobody has asked for, half a denial, and a word about
+    /// letting in that nobody knows.
+    StrangerDenied,
+    CutDenial,
+    UnknownAuth,
 }
 
 /// What is to become of it.
@@ -72,16 +80,33 @@ impl Garbage {
     /// Those that a client can say of its document.
     pub(crate) const MESSAGES: &[Self] = Self::ALL.split_at(5).1;
 
+    /// What a server of this kind may send.
+    pub(crate) fn of(server: Option<Mode>) -> Vec<Self> {
+        match server {
+            Some(server) if server.has_lines() => Self::MESSAGES.to_vec(),
+            Some(server) if server.dialect() == Dialect::Hocuspocus => {
+                let own = [Self::StrangerDenied, Self::CutDenial, Self::UnknownAuth];
+                [&Self::ALL[..], &own].concat()
+            }
+            _ => Self::ALL.to_vec(),
+        }
+    }
+
     /// The frame, where `name` is a document that is known.
-    pub(crate) fn frame(self, name: &str) -> Bytes {
-        let known = |message: &[u8]| [&link::prefix(name)[..], message].concat();
+    pub(crate) fn frame(self, dialect: Dialect, name: &str) -> Bytes {
+        let prefix = match dialect {
+            Dialect::Hocuspocus => hocuspocus::prefix,
+            _ => link::prefix,
+        };
+        let known = |message: &[u8]| [&prefix(name)[..], message].concat();
+        let stranger = |message: &[u8]| [&prefix("nobody")[..], message].concat();
         let short = |message: Bytes| known(&message[..message.len() - 1]);
         let frame = match self {
             Self::Empty => Vec::new(),
             Self::NoPrefix => b"HTTP/1.1 400 Bad Request".to_vec(),
-            Self::CutName => vec![2, 0, 9, b'n', b'o'],
-            Self::NoText => vec![2, 0, 2, 0xff, 0xfe, 0, 0, 1, 0],
-            Self::Stranger => [&link::prefix("nobody")[..], &wire::update(UPDATE)].concat(),
+            Self::CutName => prefix("notes")[..prefix("").len() + 2].to_vec(),
+            Self::NoText => no_text(&prefix("no")),
+            Self::Stranger => stranger(&wire::update(UPDATE)),
             Self::NoMessage => known(&[]),
             Self::UnknownSync => known(&[0, 7, 1, 0]),
             Self::NoUpdate => known(&wire::update(&[9, 9, 9])),
@@ -91,18 +116,29 @@ impl Garbage {
             Self::TwoSections => known(&wire::update(TWO_SECTIONS)),
             Self::NoContent => known(&wire::update(NO_CONTENT)),
             Self::UnknownType => known(&[77, 1, 2, 3]),
+            Self::StrangerDenied => stranger(&hocuspocus::denied("no")),
+            Self::CutDenial => short(hocuspocus::denied("no")),
+            Self::UnknownAuth => known(&[2, 9]),
         };
         frame.into()
     }
 
     /// The message in it.
     pub(crate) fn message(self) -> Bytes {
-        let frame = self.frame("");
+        let frame = self.frame(Dialect::Elva, "");
         link::decode(&frame).expect("it is of a document").1
     }
 
     /// What becomes of such a frame.
-    pub(crate) fn fate(frame: &Bytes) -> Fate {
+    pub(crate) fn fate(dialect: Dialect, frame: &Bytes) -> Fate {
+        if dialect == Dialect::Hocuspocus {
+            let Ok(parts) = hocuspocus::split(frame) else { return Fate::Frame };
+            return match hocuspocus::decode(&parts.message) {
+                _ if parts.name == "nobody" => Fate::Stranger,
+                Ok(Message::Yjs(_)) => Fate::Rejected,
+                _ => Fate::Frame,
+            };
+        }
         let Ok((name, message)) = link::decode(frame) else { return Fate::Frame };
         match message.first() {
             _ if name == "nobody" => Fate::Stranger,
@@ -110,6 +146,12 @@ impl Garbage {
             _ => Fate::Rejected,
         }
     }
+}
+
+/// A sound name of two letters, and a message, without the letters.
+fn no_text(prefix: &[u8]) -> Vec<u8> {
+    let at = prefix.len() - 2;
+    [&prefix[..at], &[0xff, 0xfe], &wire::sync_step1(&[0])].concat()
 }
 
 #[cfg(test)]

@@ -114,16 +114,6 @@ impl Link {
         was_attached
     }
 
-    /// What went up for a document on the present connection.
-    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
-        self.connection.as_ref()?.accounts.get(id)
-    }
-
-    /// See [`Link::account`].
-    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
-        self.connection.as_mut()?.accounts.get_mut(id)
-    }
-
     /// What stood before a long sleep is not trusted after it.
     pub(crate) fn assert_anew_since(&self, woke_at: Millis) {
         let shared = self.connection.iter().map(|connection| connection.opened_at);
@@ -319,6 +309,20 @@ impl Service {
         }
     }
 
+    /// What the server has of a document is merged with what is here, whatever it is.
+    pub(crate) fn merge(&mut self, net: &mut Network, id: &DocumentId) {
+        self.input(net, id, Input::Merge);
+        let Some(link) = &mut self.memory().link else { return };
+        if link.has_lines() {
+            self.unwant_line(net, id);
+        } else if let Some(peer) = link.peer()
+            && link.forget(net, id)
+        {
+            self.input(net, id, Input::Detach { peer });
+        }
+        self.attach_upstream(net, id);
+    }
+
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
         let keeps = self.server == Some(Mode::Persistent);
@@ -369,17 +373,17 @@ impl Service {
         let slot = memory.documents.get(id).expect("it has just been given room");
         let incomplete = slot.document.standing().incomplete;
         let Some(link) = memory.link.as_mut() else { return };
+        let mut messages = wire::messages(message);
+        let first = messages.next().expect("a message").expect("the relay sends what parses");
+        assert!(messages.next().is_none(), "servers read one message of a frame");
+        if let Some(account) = link.account_mut(id) {
+            account.sends(now, id, first, incomplete);
+        }
         if link.has_lines() {
             return link.send_line(net, id, message);
         }
         let dialect = link.dialect;
         let Some(connection) = &mut link.connection else { return };
-        let mut messages = wire::messages(message);
-        let first = messages.next().expect("a message").expect("the relay sends what parses");
-        assert!(messages.next().is_none(), "servers read one message of a frame");
-        if let Some(account) = connection.accounts.get_mut(id) {
-            account.sends(now, id, first, incomplete);
-        }
         let end = connection.end;
         assert!(
             net.waiting(end) < OUTBOX_MESSAGES_MAX,

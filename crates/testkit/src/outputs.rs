@@ -51,7 +51,8 @@ impl Service {
             Output::Habit(habit) => self.link_event(net, upstream::Event::Habit(habit)),
             Output::Lost => self.offer_all(net),
             Output::Reopen => self.reopen(net, id),
-            Output::Diverged | Output::Theirs { .. } => panic!("{id}: nobody makes anything anew"),
+            Output::Diverged => self.diverged.push(id.clone()),
+            Output::Theirs { .. } => panic!("{id}: nobody has asked"),
             Output::History { .. } => {}
             Output::Compact { frozen, upto_seq } => {
                 let wait = net.random.upto(200);

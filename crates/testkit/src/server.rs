@@ -18,6 +18,7 @@ use yrelay_core::wire::{self, Message};
 use crate::editor::{Editor, Image};
 use crate::network::{End, Network, Packet};
 
+pub(crate) use present::PHANTOMS_FROM;
 pub(crate) use yjs::Timer;
 
 /// Which server there is.

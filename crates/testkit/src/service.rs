@@ -64,6 +64,8 @@ pub(crate) struct Service {
     /// Messages of the server that were refused.
     pub(crate) refused: usize,
     pub(crate) loads_fail_until: Millis,
+    /// Documents of which the server seems to have another history.
+    pub(crate) diverged: Vec<DocumentId>,
     /// What it takes to be on the server, as that has said over this connection: to be verified.
     pub(crate) proofs: Vec<(DocumentId, Want, Option<End>)>,
 }
@@ -91,6 +93,7 @@ impl Service {
             sleep: Sleep::default(),
             refused: 0,
             loads_fail_until: 0,
+            diverged: Vec::new(),
             proofs: Vec::new(),
         }
     }

@@ -137,7 +137,7 @@ fn faults(server: Mode) -> Vec<(Strikes, Fault)> {
         suspend(40_000, cut),
     ];
     before.extend([1000, 1001, 1009, 1013, 4401].map(|code| Fault::Close { code }));
-    before.extend(Garbage::ALL.map(Fault::Litter));
+    before.extend(Garbage::of(Some(server)).into_iter().map(Fault::Litter));
     let after = [
         Fault::Cut { late_ms: 0 },
         kill(Return::Kept),

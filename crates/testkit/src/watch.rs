@@ -5,17 +5,21 @@ use yrelay_core::event::Dialect;
 use yrelay_core::replica::Want;
 
 use crate::client::{CHECK_MS, Client, Mood, Style};
-use crate::server::Server;
+use crate::server::{Foreign, Mode, Server};
 use crate::world::World;
 
 /// Whoever is gone is seen no longer than this, where nothing is late: 30 s, a look every 3 s on
 /// either way, and what is still on its way.
 const GHOST_MS: Millis = 35_000 + 2 * CHECK_MS + 8_000;
+/// Hocuspocus 4 drops what says that somebody is gone, and shows newcomers whom it has heard of so
+/// long ago.
+const SHOWN_MS: Millis = 30_000;
 
 impl World<'_> {
     /// After each event.
     pub(crate) fn watch(&mut self) {
         self.verify_proofs();
+        self.resolve();
         for service in &self.services {
             let link = service.memory.as_ref().and_then(|memory| memory.link.as_ref());
             if let Some(link) = link.filter(|_| service.sleep.until.is_none()) {
@@ -39,6 +43,18 @@ impl World<'_> {
                     server.held_until(end, &id.to_encoded(), &what),
                     "{id}: taken for confirmed, but the server lacks some of it"
                 );
+            }
+        }
+    }
+
+    /// What is written first at a server that has lost a document looks like another history to who
+    /// knows nobody of those who wrote it. Somebody decides that it is none.
+    fn resolve(&mut self) {
+        for service in &mut self.services {
+            for id in std::mem::take(&mut service.diverged) {
+                let has_lost = self.server.as_ref().is_some_and(|server| server.rolled_back);
+                assert!(has_lost, "{id}: nobody has made anything anew");
+                service.merge(&mut self.net, &id);
             }
         }
     }
@@ -85,11 +101,15 @@ impl World<'_> {
             return;
         }
         let seen = client.presence.present();
+        let ghost_ms = match self.script.server.and_then(Mode::foreign) {
+            Some(Foreign::Hocuspocus(4)) => GHOST_MS + SHOWN_MS,
+            _ => GHOST_MS,
+        };
         for other in self.clients.iter().filter(|other| seen.contains(&other.editor.id())) {
             let Some(since) = other.absent_since else { continue };
             let since = since.max(self.net.late_until).max(woke_at);
             assert!(
-                other.number == client.number || self.net.now <= since + GHOST_MS,
+                other.number == client.number || self.net.now <= since + ghost_ms,
                 "client {} sees client {}, gone since {since}",
                 client.number,
                 other.number

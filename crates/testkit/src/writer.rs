@@ -16,7 +16,7 @@ struct Writer {
     random: Random,
     services: usize,
     people: usize,
-    has_server: bool,
+    server: Option<Mode>,
     relay: Option<Dialect>,
     foreign: Option<Foreign>,
     documents: usize,
@@ -41,7 +41,6 @@ impl Script {
             .collect::<Vec<_>>();
         let calm_at = [3_000, 15_000, 60_000, 180_000][random.upto(3) as usize];
         let count = 4 + random.upto(60);
-        let has_server = server.is_some();
         let relay = match server {
             Some(Mode::Relay(dialect)) => Some(dialect),
             _ => None,
@@ -51,7 +50,7 @@ impl Script {
             random,
             services,
             people: people_count,
-            has_server,
+            server,
             relay,
             foreign: server.and_then(Mode::foreign),
             documents,
@@ -140,14 +139,14 @@ impl Writer {
         let ms = [20, 500, 3_000, 20_000, 60_000][self.below(5)];
         let ms = self.random.upto(ms);
         let late_ms = [0, 500, 35_000][self.below(3)];
-        let kinds = if self.has_server { 36 } else { 18 };
+        let kinds = if self.server.is_some() { 36 } else { 18 };
         match self.random.upto(kinds) {
             0..=2 => Step::CutClient { client, late_ms },
             3 => Step::StallClient { client, ms },
             4 | 5 => Step::Leave { client },
             6 => Step::ComeBack { client },
             // (Without a server nobody could complete what one leaves in the middle of.)
-            7 if self.has_server => Step::Move { client, service },
+            7 if self.server.is_some() => Step::Move { client, service },
             7 => Step::ComeBack { client },
             8 if self.people > 2 => Step::Vanish { client },
             8 | 9 => Step::DiskFails { service, ms },
@@ -194,13 +193,10 @@ impl Writer {
             7 => Fault::Login { ms },
             8 => Fault::Freeze { way, ms },
             9 => Fault::Trickle { slow_ms: 200 + self.random.upto(2_800), ms },
-            10 | 11 if matches!(self.foreign, Some(Foreign::Hocuspocus(_))) => {
-                Fault::Cut { late_ms }
+            10 | 11 => {
+                let garbage = Garbage::of(self.server);
+                Fault::Litter(garbage[self.below(garbage.len())])
             }
-            10 | 11 if self.foreign.is_some() => {
-                Fault::Litter(Garbage::MESSAGES[self.below(Garbage::MESSAGES.len())])
-            }
-            10 | 11 => Fault::Litter(Garbage::ALL[self.below(Garbage::ALL.len())]),
             12 => Fault::Close { code: [1000, 1001, 1009, 1013, 4401][self.below(5)] },
             13 => self.sleep(),
             _ => {

@@ -42,7 +42,7 @@ impl Uplink {
     pub(crate) fn expects_awareness(&mut self, awareness: &Awareness) {
         let sends_back = match self.dialect {
             Dialect::Hocuspocus => true,
-            Dialect::Yjs | Dialect::YSweet => awareness.comes_back() && !self.broadcasts,
+            Dialect::Yjs | Dialect::YSweet => awareness.comes_back() && self.has_greeted(),
             Dialect::Elva | Dialect::Own => false,
         };
         self.echo_due = awareness.next_unheard().filter(|_| sends_back);

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use yrelay_core::event::{Dialect, Input};
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Event, Failure, LineAction, LineEvent, LinkState};
-use yrelay_core::{Millis, limits, wire};
+use yrelay_core::{Millis, limits};
 
 use super::{Link, OUTBOX_MESSAGES_MAX};
+use crate::account::Account;
 use crate::network::{self, End, Network, Packet};
+use crate::server::{Foreign, Mode};
 use crate::service::{Service, Timer};
 
 /// One document's connection, or the attempt to open it.
@@ -27,6 +29,8 @@ struct Connection {
     ready: bool,
     /// Room will be given.
     room_due: bool,
+    /// What went up, where the server answers as ELVA's.
+    account: Option<Account>,
 }
 
 /// Which connection an attempt is to open.
@@ -93,10 +97,16 @@ impl Link {
         lines.next().map(|(id, _)| Which::Line(id.clone()))
     }
 
+    pub(super) fn line_account(&self, id: &DocumentId) -> Option<&Account> {
+        self.lines.get(id)?.connection.as_ref()?.account.as_ref()
+    }
+
+    pub(super) fn line_account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
+        self.connection_of(id)?.account.as_mut()
+    }
+
     pub(super) fn send_line(&mut self, net: &mut Network, id: &DocumentId, message: &Bytes) {
         let Some(connection) = self.connection_of(id) else { return };
-        let messages = wire::messages(message).count();
-        assert_eq!(messages, 1, "servers read one message of a frame");
         assert!(
             net.waiting(connection.end) < OUTBOX_MESSAGES_MAX,
             "{id}: a message went up without being given room"
@@ -181,9 +191,12 @@ impl Service {
                 self.memory().link.as_mut().and_then(|link| link.lines.remove(id));
             }
             LineAction::Attach => {
+                let is_elva = self.server == Some(Mode::Foreign(Foreign::Elva37 { keeps: true }));
                 let Some(link) = &mut self.memory().link else { return };
                 let (habit, dialect) = (link.machine.habit(), link.dialect);
-                let Some(peer) = link.connection_of(id).map(|it| it.peer) else { return };
+                let Some(connection) = link.connection_of(id) else { return };
+                connection.account = is_elva.then(|| Account::new(habit, true));
+                let peer = connection.peer;
                 self.input(net, id, Input::AttachUpstream { peer, habit, dialect });
                 self.offer_next(net);
             }
@@ -219,8 +232,14 @@ impl Service {
         line.attempt = None;
         let event = match end {
             Ok(end) => {
-                let (ready, room_due) = (false, false);
-                line.connection = Some(Connection { peer, end, opened_at, ready, room_due });
+                line.connection = Some(Connection {
+                    peer,
+                    end,
+                    opened_at,
+                    ready: false,
+                    room_due: false,
+                    account: None,
+                });
                 LineEvent::Opened
             }
             Err(failure) => LineEvent::Failed { failure, reason: "refused".into() },
@@ -235,7 +254,10 @@ impl Service {
         let peer = self.memory().link.as_mut().and_then(|link| link.connection_of(&id));
         let Some(peer) = peer.map(|it| it.peer) else { return };
         match net.take(end) {
-            Some(Packet::Frame(bytes)) => self.input(net, &id, Input::Frame { peer, bytes }),
+            Some(Packet::Frame(bytes)) => {
+                self.note_heard(net, &id, &bytes);
+                self.input(net, &id, Input::Frame { peer, bytes });
+            }
             Some(Packet::Garbage(bytes)) => self.garbage_for(net, &id, peer, &bytes),
             Some(Packet::Closed(code)) => {
                 self.line_event(net, id, LineEvent::Closed { code, reason: "gone".into() });

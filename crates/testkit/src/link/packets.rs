@@ -8,10 +8,29 @@ use yrelay_core::upstream::Event;
 use yrelay_core::{hocuspocus, link};
 
 use super::Link;
+use crate::account::Account;
 use crate::garbage::{Fate, Garbage};
 use crate::network::{End, Network, Packet};
 use crate::server::Mode;
 use crate::service::Service;
+
+impl Link {
+    /// What went up for a document on the present connection.
+    pub(crate) fn account(&self, id: &DocumentId) -> Option<&Account> {
+        match &self.connection {
+            Some(connection) => connection.accounts.get(id),
+            None => self.line_account(id),
+        }
+    }
+
+    /// See [`Link::account`].
+    pub(crate) fn account_mut(&mut self, id: &DocumentId) -> Option<&mut Account> {
+        if self.has_lines() {
+            return self.line_account_mut(id);
+        }
+        self.connection.as_mut()?.accounts.get_mut(id)
+    }
+}
 
 impl Service {
     pub(crate) fn link_packet(&mut self, net: &mut Network, end: End) {
@@ -80,16 +99,18 @@ impl Service {
                 None => return,
             }
         }
+        self.note_heard(net, id, &bytes);
+        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
+        self.input(net, id, Input::Frame { peer, bytes });
+    }
+
+    /// The server says something of a document.
+    pub(super) fn note_heard(&mut self, net: &Network, id: &DocumentId, message: &Bytes) {
         let now = self.now(net);
         let memory = self.memory.as_mut().expect("the service runs");
-        let Some(connection) = memory.link.as_mut().and_then(|l| l.connection.as_mut()) else {
-            return;
-        };
-        if let Some(account) = connection.accounts.get_mut(id) {
-            account.hears(now, &bytes, || self.disk.replica(id));
+        if let Some(account) = memory.link.as_mut().and_then(|link| link.account_mut(id)) {
+            account.hears(now, message, || self.disk.replica(id));
         }
-        let peer = connection.peer;
-        self.input(net, id, Input::Frame { peer, bytes });
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -109,13 +130,20 @@ impl Service {
 
     /// It is refused and counted, and nothing else happens.
     fn link_garbage(&mut self, net: &mut Network, id: Option<DocumentId>, frame: &Bytes) {
-        let fate = Garbage::fate(frame);
-        let Some(id) = id.filter(|_| !matches!(fate, Fate::Frame | Fate::Stranger)) else {
+        let dialect = self.dialect();
+        let fate = Garbage::fate(dialect, frame);
+        let Some(link) = &self.memory().link else { return };
+        let Some(peer) = link.peer() else { return };
+        let is_for = |id: &DocumentId| link.names.contains_key(&id.to_encoded());
+        let is_told = !matches!(fate, Fate::Frame | Fate::Stranger);
+        let Some(id) = id.filter(|id| is_told && is_for(id)) else {
             self.refused += 1;
             return;
         };
-        let Some(peer) = self.memory().link.as_ref().and_then(Link::peer) else { return };
-        let (_, bytes) = link::decode(frame).expect("it has a sound prefix");
+        let (_, mut bytes) = split(dialect, frame).expect("it has a sound prefix");
+        if dialect == Dialect::Hocuspocus {
+            bytes = self.take_from_hocuspocus(net, &id, &bytes).expect("a message in Yjs");
+        }
         self.garbage_for(net, &id, peer, &bytes);
         assert_eq!(self.link().map(|_| peer), self.memory().link.as_ref().and_then(Link::peer));
     }
@@ -130,10 +158,14 @@ impl Service {
     ) {
         let Some(slot) = self.memory().documents.get_mut(id) else { return };
         slot.garbage += 1;
-        let loaded = slot.loaded;
+        // It may wait until the server has shown its history, and is refused then.
+        let (loaded, may_wait) = (slot.loaded, slot.document.history().is_known());
+        let appended = slot.appended.clone();
         let refused = self.refused;
         self.input(net, id, Input::Frame { peer, bytes: bytes.clone() });
-        assert!(!loaded || self.refused == refused + 1, "{id}: garbage was taken: {bytes:?}");
+        let is_refused = self.refused == refused + 1;
+        let waits = may_wait && self.memory().documents[id].appended == appended;
+        assert!(!loaded || is_refused || waits, "{id}: garbage was taken: {bytes:?}");
     }
 }
 

@@ -12,6 +12,8 @@ use crate::network::End;
 /// Whoever is silent for so long is not shown to newcomers.
 const OUTDATED_MS: Millis = 30_000;
 const GONE: &str = "null";
+/// Ids from here on are of servers that announce themselves.
+pub(crate) const PHANTOMS_FROM: u64 = 1 << 32;
 
 struct Entry {
     clock: u64,
@@ -82,6 +84,14 @@ impl Present {
         }
         Some(wire::awareness(&out))
     }
+}
+
+/// A server is there.
+pub(super) fn phantom(id: u64, clock: u64) -> Bytes {
+    let mut out = Vec::new();
+    [1, id, clock].iter().for_each(|number| put_varuint(&mut out, *number));
+    put_var_bytes(&mut out, b"{}");
+    wire::awareness(&out)
 }
 
 /// Whether a message is of one who is gone, and of nobody else.

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Closed(End, String),
     /// It looks whether a connection is alive.
     Look(End),
+    /// It announces itself in a document, as a client of this id.
+    Announce(String, u64),
 }
 
 /// What a server has in memory of a document besides its content.
@@ -27,10 +29,14 @@ pub(super) struct Room {
     pub(super) present: Present,
     /// What it shows while it reads its store.
     loading: Option<Editor>,
+    /// The id under which it is present itself.
+    pub(super) phantom: Option<u64>,
     /// Somebody has said something. Of ELVA, what that is decides what becomes of the room.
     spoken: bool,
 }
 
+/// pycrdt announces itself so often.
+const ANNOUNCE_MS: u64 = 15_000;
 /// How long it may take to read the store.
 const LOAD_MS_MAX: u64 = 2_500;
 
@@ -43,12 +49,26 @@ impl Server {
             let wait = net.random.upto(LOAD_MS_MAX);
             net.after(wait, Event::Server(Timer::Loaded(name.to_owned())));
         }
+        if is_new && kind == Foreign::Pycrdt {
+            let id = present::PHANTOMS_FROM + net.random.upto(1 << 52);
+            room.phantom = Some(id);
+            let wait = net.random.upto(ANNOUNCE_MS);
+            net.after(wait, Event::Server(Timer::Announce(name.to_owned(), id)));
+        }
         if matches!(kind, Foreign::YWebsocket { .. } | Foreign::Pycrdt) {
             let step_1 = wire::sync_step1(&self.shown(name).state_vector());
             net.send(end, step_1);
         }
         if matches!(kind, Foreign::YWebsocket { .. }) {
             self.show_present(net, end, name, |message| message);
+        }
+    }
+
+    /// The room says that it is there itself, as long as it is the same.
+    pub(crate) fn announce(&mut self, net: &mut Network, name: &str, id: u64) {
+        if self.rooms.get(name).is_some_and(|room| room.phantom == Some(id)) {
+            self.tell_all(net, name, None, &present::phantom(id, 1 + net.now));
+            net.after(ANNOUNCE_MS, Event::Server(Timer::Announce(name.to_owned(), id)));
         }
     }
 
