@@ -11,8 +11,8 @@ use yrelay_interop::{
 /// Nobody has these open when it matters. One alone would be tried at each connection.
 const SHELVES: [&str; 2] = ["shelf", "cellar"];
 const DRAFT: &str = "draft";
-/// Where the server does not pass departures on, the others notice in half a minute.
-const MISSED: Duration = Duration::from_secs(40);
+/// In half a minute the others would notice by themselves.
+const MISSED: Duration = Duration::from_secs(15);
 
 /// A server and a relay, somebody who writes at the relay, and all that was written.
 struct Scene {
