@@ -5,15 +5,12 @@ use yrelay_core::event::Dialect;
 use yrelay_core::replica::Want;
 
 use crate::client::{CHECK_MS, Client, Mood, Style};
-use crate::server::{Foreign, Mode, Server};
+use crate::server::Server;
 use crate::world::World;
 
 /// Whoever is gone is seen no longer than this, where nothing is late: 30 s, a look every 3 s on
 /// either way, and what is still on its way.
 const GHOST_MS: Millis = 35_000 + 2 * CHECK_MS + 8_000;
-/// Hocuspocus 4 drops what says that somebody is gone, and shows newcomers whom it has heard of so
-/// long ago.
-const SHOWN_MS: Millis = 30_000;
 
 impl World<'_> {
     /// After each event.
@@ -101,15 +98,11 @@ impl World<'_> {
             return;
         }
         let seen = client.presence.present();
-        let ghost_ms = match self.script.server.and_then(Mode::foreign) {
-            Some(Foreign::Hocuspocus(4)) => GHOST_MS + SHOWN_MS,
-            _ => GHOST_MS,
-        };
         for other in self.clients.iter().filter(|other| seen.contains(&other.editor.id())) {
             let Some(since) = other.absent_since else { continue };
             let since = since.max(self.net.late_until).max(woke_at);
             assert!(
-                other.number == client.number || self.net.now <= since + ghost_ms,
+                other.number == client.number || self.net.now <= since + GHOST_MS,
                 "client {} sees client {}, gone since {since}",
                 client.number,
                 other.number
