@@ -28,6 +28,8 @@ pub struct Awareness {
     bytes: usize,
     /// The first of what was told above is to have come back by then.
     due_at: Option<Millis>,
+    /// Its word counts of who is there, whatever was heard before.
+    follows_above: bool,
     /// The upstream has sent back what it was told: it does so with all that it takes.
     comes_back: bool,
 }

@@ -11,7 +11,7 @@ use crate::{Millis, limits};
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Above {
     /// There, the clock is so much higher than here.
-    raised: u64,
+    raised: i64,
     /// It was told there.
     is_told: bool,
     /// A clock that is to come back, and until when.
@@ -33,7 +33,7 @@ impl Awareness {
     /// The body of a message to the upstream about one id, if that is known.
     pub fn tell_above(&mut self, now: Millis, id: u64) -> Option<Vec<u8>> {
         let entry = self.entries.get_mut(&id)?;
-        let clock = entry.clock + entry.above.raised;
+        let clock = entry.clock.saturating_add_signed(entry.above.raised);
         entry.above.is_told = true;
         let mut out = Vec::new();
         put_varuint(&mut out, 1);
@@ -56,24 +56,33 @@ impl Awareness {
     pub(super) fn heard_above(&mut self, news: &mut Announcement) -> bool {
         let Some(entry) = self.entries.get_mut(&news.id) else { return false };
         let above = &mut entry.above;
+        let told = news.clock;
+        news.clock = told.saturating_add_signed(-above.raised);
         if above.is_told {
             above.is_seen |= news.state.is_some();
-            self.comes_back |= above.due.is_some_and(|(clock, _)| clock == news.clock);
-            let came = above.due.take_if(|(clock, _)| news.clock >= *clock);
-            news.clock = news.clock.saturating_sub(above.raised);
-            let is_raised = above.raised > 0;
+            self.comes_back |= above.due.is_some_and(|(clock, _)| clock == told);
+            let came = above.due.take_if(|(clock, _)| told >= *clock);
             if came.is_some_and(|(_, at)| self.due_at == Some(at)) {
                 self.reckon_due();
             }
-            return is_raised;
+        } else if self.follows_above && news.state.is_some() && entry.state.is_none() {
+            // It has forgotten how high the clock was; here and below it goes on.
+            let clock = news.clock.max(entry.clock + 1);
+            above.raised -= (clock - news.clock) as i64;
+            news.clock = clock;
         }
-        false
+        news.clock != told
+    }
+
+    /// Whether the upstream's word counts of who is there, whatever was heard before.
+    pub fn follow_above(&mut self, follows: bool) {
+        self.follows_above = follows;
     }
 
     /// From now on its clock is higher there, each time by more. Returns whether it is.
     pub fn raise(&mut self, id: u64) -> bool {
         let entry = self.entries.get_mut(&id);
-        entry.is_some_and(|entry| entry.above.raise(entry.above.raised + 1))
+        entry.is_some_and(|entry| entry.above.raise(entry.above.raised.max(0) + 1))
     }
 
     /// Whether the upstream sends back what it takes.
@@ -108,16 +117,18 @@ impl Awareness {
         self.due_at
     }
 
-    /// The conversation with the upstream has ended. `withdraws`: it withdraws then whatever it
-    /// heard there, so that the next is to begin above that.
-    pub fn leave_above(&mut self, withdraws: bool) {
+    /// Whoever is seen there is about to be withdrawn, and to be told again.
+    pub fn raise_all(&mut self) {
+        let seen = self.entries.values_mut().filter(|entry| entry.above.is_seen);
+        seen.for_each(|entry| drop(entry.above.raise(1)));
+    }
+
+    /// The conversation with the upstream has ended.
+    pub fn leave_above(&mut self) {
         self.due_at = None;
         for entry in self.entries.values_mut() {
-            let above = &mut entry.above;
-            above.due = None;
-            if std::mem::take(&mut above.is_seen) && withdraws {
-                above.raise(1);
-            }
+            entry.above.due = None;
+            entry.above.is_seen = false;
         }
     }
 }
@@ -128,7 +139,7 @@ impl Above {
     }
 
     /// Returns whether it is higher now.
-    fn raise(&mut self, by: u64) -> bool {
+    fn raise(&mut self, by: i64) -> bool {
         let before = self.raised;
         self.raised = (before + by).min(limits::AWARENESS_RAISE_MAX);
         self.raised > before

@@ -62,7 +62,7 @@ impl Document {
         self.end_opening(now, peer);
         if let Some(uplink) = self.uplink.take_if(|up| up.peer == peer) {
             self.detach_opaque_upstream(now, &uplink);
-            self.awareness.leave_above(uplink.withdraws_at_once());
+            self.awareness.leave_above();
             self.awareness.detach(now, peer, Role::Upstream);
             self.schedule(now + limits::AWARENESS_LINK_GRACE_MS);
             self.answer_waiting(now);

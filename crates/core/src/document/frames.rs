@@ -332,6 +332,8 @@ impl Document {
         role: Role,
         body: &Bytes,
     ) -> Result<(), CloseReason> {
+        let follows = self.uplink.as_ref().is_some_and(|uplink| uplink.knows_who_is_there());
+        self.awareness.follow_above(follows);
         let announced = self.awareness.announce(now, peer, role, body)?;
         self.is_yjs();
         if role == Role::Client

@@ -42,6 +42,7 @@ impl Document {
         let raised = |id: &u64| self.awareness.raise(*id);
         uplink.announce(unheard.present.into_iter().filter(raised));
         if unheard.departed && uplink.withdraws_at_once() {
+            self.awareness.raise_all();
             self.out.push(Output::Reopen);
         }
     }

@@ -48,6 +48,13 @@ impl Uplink {
         self.echo_due = awareness.next_unheard().filter(|_| sends_back);
     }
 
+    /// Whether it tells of everybody who is there as it has them, in order. y-websocket's server
+    /// and y-sweet do so at first; later there may be somebody who repeats what is over.
+    pub(crate) fn knows_who_is_there(&self) -> bool {
+        let is_first = matches!(self.stage, Stage::Greeting | Stage::PushAt(_));
+        self.dialect == Dialect::Hocuspocus || (self.has_greeted() && is_first)
+    }
+
     pub(super) fn echo_due(&self) -> Option<Millis> {
         let due = self.echo_due.filter(|due| *due > self.proof.asked_at())?;
         Some(due.max(self.may_ask_from()?))

@@ -125,14 +125,14 @@ fn one_that_sends_nothing_back_is_not_told_for_ever() {
 }
 
 #[test]
-fn after_a_loss_they_begin_above_what_hocuspocus_remembers() {
+fn after_a_loss_they_begin_as_they_were() {
     let mut t = Script::seen_below(Dialect::Hocuspocus);
     t.tell(aware(&[(9, 2, "{}")]));
     t.link_down();
     t.attach_above(Habit::Unknown, Dialect::Hocuspocus);
-    t.expect_up(&["step1", "aware 1@5 {}"]);
+    t.expect_up(&["step1", "aware 1@4 {}"]);
     t.take(B);
-    t.tell(aware(&[(1, 5, "{}"), (9, 3, "[]")]));
+    t.tell(aware(&[(1, 4, "{}"), (9, 3, "[]")]));
     t.expect(B, &["aware 9@3 []"]);
 }
 
@@ -155,11 +155,23 @@ fn whom_the_server_withdraws_though_they_are_here_is_told_again() {
 fn a_document_is_attached_anew_where_a_departure_does_not_come_back() {
     for (dialect, reopened) in [(Dialect::Hocuspocus, 1), (Dialect::Yjs, 0)] {
         let mut t = Script::seen_below(dialect);
+        t.frame(B, aware(&[(2, 7, "{}")]));
+        t.expect_up(&["aware 2@7 {}"]);
+        t.tell(aware(&[(2, 7, "{}")]));
         t.frame(A, aware(&[(1, 5, "null")]));
         t.expect_up(&["aware 1@5 null"]);
         t.asked(dialect);
         assert_eq!(t.reopened, reopened, "{dialect:?}");
         t.expect_up(&[]);
+        // Who stays is withdrawn with it, and seen again at once.
+        t.link_down();
+        t.attach_above(Habit::Keeps, dialect);
+        // The first of them ask for other things.
+        t.pull();
+        if dialect == Dialect::Yjs {
+            t.pull();
+        }
+        t.expect_up(&[["aware 2@7 {}", "aware 2@8 {}"][reopened]]);
     }
 }
 
@@ -175,4 +187,46 @@ fn a_departure_that_comes_back_or_was_never_seen_is_no_reason_for_that() {
     t.wait(2 * limits::AWARENESS_ECHO_MS);
     t.expect_up(&[]);
     assert_eq!(t.reopened, 0);
+}
+
+#[test]
+fn a_server_that_has_forgotten_how_high_a_clock_was_is_followed() {
+    for dialect in SENDING_BACK {
+        let mut t = Script::seen_below(dialect);
+        t.tell(aware(&[(9, 20, "{}")]));
+        t.link_down();
+        t.wait(limits::AWARENESS_LINK_GRACE_MS);
+        t.take(A);
+        t.take(B);
+        t.attach_above(Habit::Keeps, dialect);
+        if dialect == Dialect::Yjs {
+            t.tell(step1(&[]));
+        }
+        t.tell(aware(&[(9, 3, "{}")]));
+        t.expect(B, &["aware 9@22 {}"]);
+        t.tell(aware(&[(9, 4, "[]")]));
+        t.expect(B, &["aware 9@23 []"]);
+        t.tell(aware(&[(9, 3, "{}")]));
+        t.expect(B, &[]);
+        t.tell(aware(&[(9, 4, "null")]));
+        t.expect(B, &["aware 9@23 null"]);
+    }
+}
+
+#[test]
+fn what_somebody_repeats_later_brings_nobody_back() {
+    for dialect in [Dialect::Yjs, Dialect::Elva, Dialect::Own] {
+        let mut t = Script::attached(&[], dialect);
+        t.join(A);
+        if dialect == Dialect::Yjs {
+            t.tell(step1(&[]));
+        }
+        while t.pull().is_some() {}
+        t.tell(step2(NOTHING));
+        t.tell(aware(&[(9, 20, "{}")]));
+        t.tell(aware(&[(9, 21, "null")]));
+        t.take(A);
+        t.tell(aware(&[(9, 20, "{}")]));
+        t.expect(A, &[]);
+    }
 }
