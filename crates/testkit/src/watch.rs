@@ -5,14 +5,28 @@ use yrelay_core::event::Dialect;
 use yrelay_core::replica::Want;
 
 use crate::client::{CHECK_MS, Client, Mood, Style};
-use crate::server::Server;
+use crate::server::{Foreign, Mode, Server};
 use crate::world::World;
 
 /// Whoever is gone is seen no longer than this, where nothing is late: 30 s, a look every 3 s on
 /// either way, and what is still on its way.
 const GHOST_MS: Millis = 35_000 + 2 * CHECK_MS + 8_000;
 
+/// Whoever is there is seen after this time, the next look included.
+const SEEN_MS: Millis = 35_000 + CHECK_MS;
+/// Where clocks are raised for a server, and then it and a relay forget how high they were, those
+/// who have not wait for some renewals more.
+const RAISED_MS: Millis = 60_000;
+
 impl World<'_> {
+    /// See [`SEEN_MS`].
+    pub(crate) fn seen_ms(&self) -> Millis {
+        match self.script.server.and_then(Mode::foreign) {
+            Some(Foreign::Hocuspocus(_) | Foreign::YWebsocket { .. }) => SEEN_MS + RAISED_MS,
+            _ => SEEN_MS,
+        }
+    }
+
     /// After each event.
     pub(crate) fn watch(&mut self) {
         self.verify_proofs();

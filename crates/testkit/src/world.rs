@@ -41,8 +41,6 @@ const EVENTS_MAX: u64 = 400_000;
 const EVENT_MS: Millis = 20;
 /// Longer than any server or document is left alone.
 const CONNECTED_MS: Millis = 3_600_000;
-/// Whoever is there is seen after this time, the next look included.
-const SEEN_MS: Millis = 35_000 + client::CHECK_MS;
 
 impl<'a> World<'a> {
     pub(crate) fn new(script: &'a Script, traced: bool) -> Self {
@@ -98,7 +96,7 @@ impl<'a> World<'a> {
         self.heal();
         self.calm_packets = self.link_packets;
         self.see_each_other();
-        self.run_until(self.net.now + REST_MS - SEEN_MS);
+        self.run_until(self.net.now + REST_MS - self.seen_ms());
         self.assert_handed_up();
         self.gather();
         self.see_each_other();
@@ -117,7 +115,7 @@ impl<'a> World<'a> {
                 assert!(self.net.now < latest, "somebody is kept out for ever");
                 self.run_until(self.net.now + 1_000);
             }
-            self.run_until(self.net.now.max(self.net.late_until) + SEEN_MS);
+            self.run_until(self.net.now.max(self.net.late_until) + self.seen_ms());
             // What was refused as the faults ended is on its way to be parked.
             if !self.services.iter().any(Service::is_parked) {
                 break;

@@ -119,8 +119,9 @@ impl Awareness {
 
     /// Whoever is seen there is about to be withdrawn, and to be told again.
     pub fn raise_all(&mut self) {
-        let seen = self.entries.values_mut().filter(|entry| entry.above.is_seen);
-        seen.for_each(|entry| drop(entry.above.raise(1)));
+        for entry in self.entries.values_mut().filter(|entry| entry.above.is_seen) {
+            entry.above.raise(1);
+        }
     }
 
     /// The conversation with the upstream has ended.
