@@ -108,6 +108,8 @@ impl Server {
             self.tell_all(net, &name, Some(end), frame);
             return;
         }
+        let is_elva = matches!(kind, Foreign::Elva37 { .. });
+        assert!(!is_elva || frame.len() > 1, "{name}: it ends a connection over one byte");
         let room = self.rooms.entry(name.clone()).or_default();
         let spoken = std::mem::replace(&mut room.spoken, true);
         let message = wire::messages(frame).next().expect("a message");
