@@ -121,7 +121,7 @@ impl Link {
 
     /// What it says of itself is so.
     pub(crate) fn assert_truthful(&self, now: Millis) {
-        if self.dialect == Dialect::Yjs {
+        if self.has_lines() {
             return self.assert_lines_truthful(now);
         }
         let (state, reason) = (self.machine.state(), self.machine.reason());
@@ -304,20 +304,6 @@ impl Service {
                 net.at(at, network::Event::Service(self.number, self.life, Timer::Link));
             }
         }
-    }
-
-    /// What the server has of a document is merged with what is here, whatever it is.
-    pub(crate) fn merge(&mut self, net: &mut Network, id: &DocumentId) {
-        self.input(net, id, Input::Merge);
-        let Some(link) = &mut self.memory().link else { return };
-        if link.has_lines() {
-            self.unwant_line(net, id);
-        } else if let Some(peer) = link.peer()
-            && link.forget(net, id)
-        {
-            self.input(net, id, Input::Detach { peer });
-        }
-        self.attach_upstream(net, id);
     }
 
     /// Attaches a document to the upstream, if that is here and takes it.

@@ -103,6 +103,8 @@ impl World<'_> {
         let seen = client.presence.present();
         let ghost_ms = match self.script.server.and_then(Mode::foreign) {
             Some(Foreign::Hocuspocus(4)) => GHOST_MS + SHOWN_MS,
+            // It shows for ever whose departure nobody has told it of.
+            Some(Foreign::YSweet) => return,
             _ => GHOST_MS,
         };
         for other in self.clients.iter().filter(|other| seen.contains(&other.editor.id())) {
