@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use yrelay_interop::{
-    Kind, Site, Software, converge, eventually, ready, side_by_side, within, y_sweet_ready,
+    Client, Kind, Relay, Site, Software, converge, eventually, eventually_eq, ready, side_by_side,
+    within, y_sweet_ready,
 };
 
 /// A program of this kind at the relay, and one straight at the server.
@@ -81,4 +83,36 @@ fn hocuspocus() {
             ("4", || column(Software::Hocuspocus4)),
         ]);
     }
+}
+
+#[test]
+fn relays_behind_an_elva_37_that_only_passes_on_take_nobody_for_the_server() {
+    if !ready() {
+        return;
+    }
+    let flags = ["--upstream-params", "client=elva&persistent=0&permanent=0"];
+    let mut site = Site::build(Software::Elva37, &flags);
+    let url = site.server.url();
+    let other = Relay::start(&[&["--server", &url, "--messages", "yjs"][..], &flags].concat());
+    let (_here, near) = site.at_relay(Kind::YWebsocket3, "notes");
+    let client = Client::start(Kind::YWebsocket3, &other.url());
+    let far = client.open("notes");
+    near.append("near ");
+    converge(&[&near, &far], |text| text == "near ");
+    let nobody_confirms = || {
+        for relay in [&site.relay, &other] {
+            let standing = || {
+                let document = relay.document("notes");
+                (document["synced"].clone(), document["confirmed"].clone())
+            };
+            eventually_eq("sent, and no more", standing, &(Value::Bool(true), Value::Null));
+        }
+    };
+    nobody_confirms();
+    // They come back at the same moment.
+    site.server.stop();
+    far.append("far");
+    site.server.restart();
+    converge(&[&near, &far], |text| text == "near far");
+    nobody_confirms();
 }

@@ -152,6 +152,11 @@ fn auth(kind: u64, text: &str) -> Bytes {
     out.into()
 }
 
+/// A question for awareness. Servers answer nothing, but it is a sign of life.
+pub fn query_awareness() -> Bytes {
+    Bytes::from_static(&[QUERY_AWARENESS as u8])
+}
+
 /// Something for programs.
 pub fn stateless(payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(payload.len() + 6);
@@ -216,7 +221,7 @@ mod tests {
             (leave(), Message::Closed { reason: String::new() }),
             (sync_status(true), Message::SyncStatus(true)),
             (sync_status(false), Message::SyncStatus(false)),
-            (wire::query_awareness(), Message::Yjs(wire::query_awareness())),
+            (query_awareness(), Message::Yjs(query_awareness())),
             (wire::sync_step1(&[0]), Message::Yjs(wire::sync_step1(&[0]))),
         ] {
             assert_eq!(read(&message), Ok(meaning));

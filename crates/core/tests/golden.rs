@@ -72,7 +72,7 @@ fn written_yjs(kind: &str, message: &Bytes) -> Option<Bytes> {
             assert_eq!(news.unwrap().refused, 0);
             wire::awareness(&entries)
         }
-        ("query awareness", Message::QueryAwareness) => wire::query_awareness(),
+        ("query awareness", Message::QueryAwareness) => hocuspocus::query_awareness(),
         ("y-sweet's sync status", Message::SyncStatus(payload)) => wire::sync_status(&payload),
         _ => return None,
     })

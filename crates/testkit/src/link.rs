@@ -280,20 +280,6 @@ impl Service {
         }
     }
 
-    /// What the server has of a document is merged with what is here, whatever it is.
-    pub(crate) fn merge(&mut self, net: &mut Network, id: &DocumentId) {
-        self.input(net, id, Input::Merge);
-        let Some(link) = &mut self.memory().link else { return };
-        if link.has_lines() {
-            self.unwant_line(net, id);
-        } else if let Some(peer) = link.peer()
-            && link.forget(net, id)
-        {
-            self.input(net, id, Input::Detach { peer });
-        }
-        self.attach_upstream(net, id);
-    }
-
     /// Attaches a document to the upstream, if that is here and takes it.
     pub(crate) fn attach_upstream(&mut self, net: &mut Network, id: &DocumentId) {
         let keeps = self.server == Some(Mode::Persistent);
@@ -346,7 +332,8 @@ impl Service {
         let Some(link) = memory.link.as_mut() else { return };
         let mut messages = wire::messages(message);
         let first = messages.next().expect("a message").expect("the relay sends what parses");
-        assert!(messages.next().is_none(), "servers read one message of a frame");
+        let is_one = messages.next().is_none() || message == wire::QUERY;
+        assert!(is_one, "servers read one message of a frame");
         if let Some(account) = link.account_mut(id) {
             account.sends(now, id, first, incomplete);
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use yrelay_core::event::Dialect;
 use yrelay_testkit::{Foreign, Mode, Stride, Summary, simulate, sweep};
 
-const SERVERS: [Option<Mode>; 13] = [
+const SERVERS: [Option<Mode>; 14] = [
     Some(Mode::Persistent),
     Some(Mode::Broadcast),
     None,
@@ -20,6 +20,7 @@ const SERVERS: [Option<Mode>; 13] = [
     Some(Mode::Foreign(Foreign::YWebsocket { slow: false })),
     Some(Mode::Foreign(Foreign::YWebsocket { slow: true })),
     Some(Mode::Foreign(Foreign::Pycrdt)),
+    Some(Mode::Foreign(Foreign::YSweet)),
     Some(Mode::Foreign(Foreign::Elva37 { keeps: true })),
     Some(Mode::Foreign(Foreign::Elva37 { keeps: false })),
     Some(Mode::Foreign(Foreign::Hocuspocus(2))),

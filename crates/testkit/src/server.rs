@@ -44,6 +44,8 @@ pub enum Foreign {
     },
     /// `pycrdt-websocket`.
     Pycrdt,
+    /// y-sweet.
+    YSweet,
     /// ELVA 0.37's, which keeps documents or passes all on unread.
     Elva37 {
         /// It keeps documents.
@@ -69,6 +71,7 @@ impl Mode {
         match self {
             Self::Relay(dialect) => dialect,
             Self::Foreign(Foreign::Hocuspocus(_)) => Dialect::Hocuspocus,
+            Self::Foreign(Foreign::YSweet) => Dialect::YSweet,
             Self::Foreign(_) => Dialect::Yjs,
             Self::Persistent | Self::Broadcast => Dialect::Elva,
         }
@@ -76,7 +79,7 @@ impl Mode {
 
     /// Each document has a connection of its own.
     pub(crate) fn has_lines(self) -> bool {
-        self.dialect() == Dialect::Yjs
+        matches!(self.dialect(), Dialect::Yjs | Dialect::YSweet)
     }
 
     fn keeps(self) -> bool {

@@ -281,6 +281,20 @@ impl Service {
         self.memory().documents.get_mut(id).expect("it is in memory now")
     }
 
+    /// What the server has of a document is merged with what is here, whatever it is.
+    pub(crate) fn merge(&mut self, net: &mut Network, id: &DocumentId) {
+        self.input(net, id, Input::Merge);
+        let Some(link) = &mut self.memory().link else { return };
+        if link.has_lines() {
+            self.unwant_line(net, id);
+        } else if let Some(peer) = link.peer()
+            && link.forget(net, id)
+        {
+            self.input(net, id, Input::Detach { peer });
+        }
+        self.attach_upstream(net, id);
+    }
+
     /// Something happens to a document; one that is not in memory has nothing to do with it.
     pub(crate) fn input(&mut self, net: &mut Network, id: &DocumentId, input: Input) {
         let (number, now) = (self.number, self.now(net));

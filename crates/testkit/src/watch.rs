@@ -112,6 +112,10 @@ impl World<'_> {
             return;
         }
         let seen = client.presence.present();
+        if self.script.server.and_then(Mode::foreign) == Some(Foreign::YSweet) {
+            // It shows for ever whose departure nobody has told it of.
+            return;
+        }
         for other in self.clients.iter().filter(|other| seen.contains(&other.editor.id())) {
             let Some(since) = other.absent_since else { continue };
             let since = since.max(self.net.late_until).max(woke_at);

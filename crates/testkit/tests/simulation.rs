@@ -59,6 +59,11 @@ fn behind_a_pycrdt_server() {
 }
 
 #[test]
+fn behind_a_y_sweet_server() {
+    run_foreign(Foreign::YSweet, 0..40, "y-sweet");
+}
+
+#[test]
 fn behind_a_newer_elva_that_keeps_documents() {
     run_foreign(Foreign::Elva37 { keeps: true }, 0..60, "ELVA 0.37, which keeps documents");
 }

@@ -63,6 +63,7 @@ fn behind_servers_of_plain_yjs() {
         (Foreign::YWebsocket { slow: false }, 2),
         (Foreign::YWebsocket { slow: true }, 3),
         (Foreign::Pycrdt, 2),
+        (Foreign::YSweet, 2),
     ]);
 }
 

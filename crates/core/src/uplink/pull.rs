@@ -65,7 +65,7 @@ impl Uplink {
             return Some(wire::sync_step1(&question.encode()));
         }
         if std::mem::take(&mut self.shows) {
-            return Some(wire::query_awareness());
+            return Some(Bytes::from_static(wire::QUERY));
         }
         while let Some(id) = self.awareness.pop_first() {
             if let Some(entries) = awareness.tell_above(now, id) {

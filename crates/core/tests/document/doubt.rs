@@ -2,11 +2,9 @@
 
 use yrelay_core::event::{Dialect, Habit};
 use yrelay_core::limits;
+use yrelay_core::wire::QUERY;
 
 use crate::script::{A, NOTHING, Script, aware, insert, step1, step2};
-
-/// "Who is present?"
-const QUERY: &[u8] = &[3];
 
 /// Somebody behind the server answered our step 1, and somebody else joined right then: that
 /// looks like a server that holds it all.
@@ -83,8 +81,8 @@ fn elsewhere_it_is_no_sign() {
     for dialect in [Dialect::YSweet, Dialect::Hocuspocus] {
         let mut t = attached(dialect);
         t.expect_up(&["step1 1:1"]);
-        t.tell(QUERY);
         t.tell(step1(&[(1, 1)]));
+        t.tell(QUERY);
         t.tell(step2(NOTHING));
         assert_eq!(t.confirmed(), Some(true), "{dialect:?}");
     }

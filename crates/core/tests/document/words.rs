@@ -19,6 +19,9 @@ pub(crate) fn show(frame: &Bytes) -> String {
     if frame.starts_with(b"gAAAA") {
         return String::from_utf8_lossy(frame).into_owned();
     }
+    if frame == wire::QUERY {
+        return "query".into();
+    }
     let messages: Vec<_> = wire::messages(frame).map(Result::unwrap).collect();
     let [message] = messages.as_slice() else { panic!("one message in a frame: {messages:?}") };
     match message {

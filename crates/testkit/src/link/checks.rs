@@ -1,7 +1,6 @@
 //! What is always true of a link.
 
 use yrelay_core::Millis;
-use yrelay_core::event::Dialect;
 use yrelay_core::upstream::LinkState;
 
 use super::Link;
@@ -18,7 +17,7 @@ impl Link {
 
     /// What it says of itself is so.
     pub(crate) fn assert_truthful(&self, now: Millis) {
-        if self.dialect == Dialect::Yjs {
+        if self.has_lines() {
             return self.assert_lines_truthful(now);
         }
         let (state, reason) = (self.machine.state(), self.machine.reason());

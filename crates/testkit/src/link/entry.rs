@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use yrelay_core::Millis;
 use yrelay_core::event::{Dialect, Input};
 use yrelay_core::hocuspocus::{self, Message};
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Event;
-use yrelay_core::{Millis, wire};
 
 use super::Link;
 use crate::network::Network;
@@ -100,7 +100,7 @@ impl Link {
         {
             connection.spoke_at = net.now;
             let prefix = hocuspocus::prefix(name);
-            let frame = [&prefix[..], &wire::query_awareness()].concat();
+            let frame = [&prefix[..], &hocuspocus::query_awareness()].concat();
             net.send(connection.end, frame.into());
         }
     }

@@ -47,7 +47,7 @@ impl Line {
 
 impl Link {
     pub(crate) fn has_lines(&self) -> bool {
-        self.dialect == Dialect::Yjs
+        matches!(self.dialect, Dialect::Yjs | Dialect::YSweet)
     }
 
     /// All connections of documents of their own.

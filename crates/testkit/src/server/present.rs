@@ -26,7 +26,11 @@ struct Entry {
 
 /// Who is present in one document.
 #[derive(Default)]
-pub(super) struct Present(BTreeMap<u64, Entry>);
+pub(super) struct Present {
+    entries: BTreeMap<u64, Entry>,
+    /// Of y-sweet: of whom a connection first spoke alone.
+    first: BTreeMap<End, u64>,
+}
 
 impl Present {
     /// Takes the body of a message, or what of it is news. Returns whom that concerns.
@@ -36,7 +40,7 @@ impl Present {
             if state.is_none() && !nulls {
                 continue;
             }
-            let known = self.0.get(&id);
+            let known = self.entries.get(&id);
             let before = known.map_or(0, |entry| entry.clock);
             let is_here = known.is_some_and(|entry| entry.state.is_some());
             if clock < before || (clock == before && (state.is_some() || !is_here)) {
@@ -49,14 +53,49 @@ impl Present {
                 None => state.as_ref().map(|_| from),
                 Some(entry) => entry.owner.filter(|_| state.is_some()),
             };
-            self.0.insert(id, Entry { clock, state, owner, since: now });
+            self.entries.insert(id, Entry { clock, state, owner, since: now });
         }
         changed
     }
 
+    /// The same at y-sweet: of whom nothing is known is taken, gone or not.
+    pub(super) fn take(&mut self, now: Millis, from: End, body: &[u8]) -> Vec<u64> {
+        let told = decode(body);
+        if let [(id, ..)] = told.as_slice() {
+            self.first.entry(from).or_insert(*id);
+        }
+        let mut changed = Vec::new();
+        for (id, clock, state) in told {
+            let known = self.entries.get(&id);
+            let is_here = known.is_some_and(|entry| entry.state.is_some());
+            let is_news = known.is_none_or(|entry| {
+                clock > entry.clock || (clock == entry.clock && state.is_none() && is_here)
+            });
+            if !is_news {
+                continue;
+            }
+            let state = if known.is_none() { state.or(Some(GONE.into())) } else { state };
+            self.entries.insert(id, Entry { clock, state, owner: None, since: now });
+            changed.push(id);
+        }
+        changed
+    }
+
+    /// Who goes with a connection at y-sweet: one, of as many as it may have brought.
+    pub(super) fn leave_alone(&mut self, end: End) -> Vec<u64> {
+        let gone = self.first.remove(&end);
+        let entry = gone.and_then(|id| Some((id, self.entries.get_mut(&id)?)));
+        let Some((id, entry)) = entry.filter(|(_, entry)| entry.state.is_some()) else {
+            return Vec::new();
+        };
+        entry.clock += 1;
+        entry.state = None;
+        vec![id]
+    }
+
     /// A connection is over. Returns who went with it.
     pub(super) fn leave(&mut self, end: End) -> Vec<u64> {
-        let gone = self.0.iter_mut().filter(|(_, entry)| entry.owner == Some(end));
+        let gone = self.entries.iter_mut().filter(|(_, entry)| entry.owner == Some(end));
         gone.map(|(id, entry)| {
             entry.owner = None;
             entry.state = None;
@@ -67,7 +106,13 @@ impl Present {
 
     pub(super) fn everybody(&self, now: Millis) -> Vec<u64> {
         let here = |entry: &Entry| entry.state.is_some() && now < entry.since + OUTDATED_MS;
-        self.0.iter().filter(|(_, entry)| here(entry)).map(|(id, _)| *id).collect()
+        self.entries.iter().filter(|(_, entry)| here(entry)).map(|(id, _)| *id).collect()
+    }
+
+    /// See [`Present::take`]: nobody is ever outdated there.
+    pub(super) fn everybody_ever(&self) -> Vec<u64> {
+        let here = self.entries.iter().filter(|(_, entry)| entry.state.is_some());
+        here.map(|(id, _)| *id).collect()
     }
 
     /// What is told of these, if there are any.
@@ -77,7 +122,7 @@ impl Present {
         }
         let mut out = Vec::new();
         put_varuint(&mut out, ids.len() as u64);
-        for (id, entry) in ids.iter().filter_map(|id| Some((id, self.0.get(id)?))) {
+        for (id, entry) in ids.iter().filter_map(|id| Some((id, self.entries.get(id)?))) {
             put_varuint(&mut out, *id);
             put_varuint(&mut out, entry.clock);
             put_var_bytes(&mut out, entry.state.as_deref().unwrap_or(GONE).as_bytes());

@@ -55,12 +55,16 @@ impl Server {
             let wait = net.random.upto(ANNOUNCE_MS);
             net.after(wait, Event::Server(Timer::Announce(name.to_owned(), id)));
         }
-        if matches!(kind, Foreign::YWebsocket { .. } | Foreign::Pycrdt) {
+        if !matches!(kind, Foreign::Elva37 { .. }) {
             let step_1 = wire::sync_step1(&self.shown(name).state_vector());
             net.send(end, step_1);
         }
         if matches!(kind, Foreign::YWebsocket { .. }) {
             self.show_present(net, end, name, |message| message);
+        }
+        if let (Foreign::YSweet, Some(room)) = (kind, self.rooms.get(name)) {
+            let everybody = room.present.message(&room.present.everybody_ever());
+            net.send(end, everybody.unwrap_or(Bytes::from_static(wire::KEEP_ALIVE)));
         }
     }
 
@@ -110,6 +114,8 @@ impl Server {
             self.tell_all(net, &name, Some(end), frame);
             return;
         }
+        let is_elva = matches!(kind, Foreign::Elva37 { .. });
+        assert!(!is_elva || frame.len() > 1, "{name}: it ends a connection over one byte");
         let room = self.rooms.entry(name.clone()).or_default();
         let spoken = std::mem::replace(&mut room.spoken, true);
         let message = wire::messages(frame).next().expect("a message");
@@ -117,7 +123,7 @@ impl Server {
             Message::SyncStep1(vector) => {
                 let shown = self.shown(&name);
                 let difference = match kind {
-                    Foreign::YWebsocket { .. } => shown.difference(&vector),
+                    Foreign::YWebsocket { .. } | Foreign::YSweet => shown.difference(&vector),
                     _ => shown.whole_difference(&vector),
                 };
                 let vector = shown.state_vector();
@@ -174,9 +180,12 @@ impl Server {
     ) {
         let message = wire::awareness(body);
         match kind {
-            Foreign::YWebsocket { .. } => {
+            Foreign::YWebsocket { .. } | Foreign::YSweet => {
                 let room = self.rooms.entry(name.to_owned()).or_default();
-                let changed = room.present.apply(net.now, end, body, true);
+                let changed = match kind {
+                    Foreign::YSweet => room.present.take(net.now, end, body),
+                    _ => room.present.apply(net.now, end, body, true),
+                };
                 if let Some(message) = room.present.message(&changed) {
                     self.tell_all(net, name, None, &message);
                 }
@@ -207,10 +216,13 @@ impl Server {
     pub(super) fn leave_room(&mut self, net: &mut Network, kind: Foreign, end: End, name: &str) {
         let is_last = !self.links.values().any(|joined| joined.contains(name));
         let Some(room) = self.rooms.get_mut(name) else { return };
-        let gone = room.present.leave(end);
+        let gone = match kind {
+            Foreign::YSweet => room.present.leave_alone(end),
+            _ => room.present.leave(end),
+        };
         let farewell = room.present.message(&gone);
         match (kind, farewell) {
-            (Foreign::YWebsocket { .. }, Some(message)) => {
+            (Foreign::YWebsocket { .. } | Foreign::YSweet, Some(message)) => {
                 self.tell_all(net, name, None, &message);
             }
             (Foreign::Hocuspocus(_), Some(message)) => {
@@ -218,7 +230,7 @@ impl Server {
             }
             _ => {}
         }
-        let leaves = kind != (Foreign::YWebsocket { slow: false });
+        let leaves = !matches!(kind, Foreign::YWebsocket { slow: false } | Foreign::YSweet);
         if is_last && leaves {
             self.rooms.remove(name);
         }

@@ -7,7 +7,7 @@ use yrelay_core::close::CloseReason;
 use yrelay_core::event::Dialect;
 use yrelay_core::fellow::{self, Counts};
 use yrelay_core::id::{DocumentId, PeerId};
-use yrelay_core::{hocuspocus, link, wire};
+use yrelay_core::{hocuspocus, link};
 
 use super::attempt::Token;
 use super::entry::Entries;
@@ -116,7 +116,7 @@ impl Connection {
             && now >= self.spoke_at + limits::UPSTREAM_KEEP_ALIVE_MS
             && let Some(name) = names.keys().next()
         {
-            self.send(&hocuspocus::prefix(name), &wire::query_awareness());
+            self.send(&hocuspocus::prefix(name), &hocuspocus::query_awareness());
         }
     }
 
