@@ -22,7 +22,9 @@ impl World<'_> {
     /// See [`SEEN_MS`].
     pub(crate) fn seen_ms(&self) -> Millis {
         match self.script.server.and_then(Mode::foreign) {
-            Some(Foreign::Hocuspocus(_) | Foreign::YWebsocket { .. }) => SEEN_MS + RAISED_MS,
+            Some(Foreign::Hocuspocus(_) | Foreign::YWebsocket { .. } | Foreign::YSweet) => {
+                SEEN_MS + RAISED_MS
+            }
             _ => SEEN_MS,
         }
     }
