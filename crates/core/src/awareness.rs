@@ -95,6 +95,8 @@ impl Awareness {
             let id = announcement.id;
             if role == Role::Upstream {
                 result.whole &= !self.heard_above(&mut announcement);
+            } else {
+                self.heard_below(&announcement);
             }
             let verdict = self.judge(peer, role, &announcement);
             result.whole &= matches!(verdict, Verdict::News);
@@ -232,7 +234,7 @@ impl Awareness {
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
                 self.bytes -= cost(&entry.state.take());
-                entry.clock += 1;
+                entry.clock = (entry.clock + 1).min(limits::AWARENESS_CLOCK_MAX);
                 entry.announcers.clear();
                 entry.until = now;
             }
@@ -312,7 +314,7 @@ fn decode(body: &Bytes) -> Result<Vec<Announcement>, DecodeError> {
     for _ in 0..count {
         let id = reader.varuint()?;
         let clock = reader.varuint()?;
-        if clock >= u64::from(u32::MAX) {
+        if clock > limits::AWARENESS_CLOCK_MAX {
             return Err(reader.fault(Fault::NumberTooLarge));
         }
         let text = reader.var_str()?;

@@ -62,7 +62,10 @@ pub const AWARENESS_ECHO_MS: u64 = 3_000;
 
 /// So much higher may an awareness clock be above than here. What a server does not send back for
 /// other reasons is not told again for ever.
-pub const AWARENESS_RAISE_MAX: i64 = 1_023;
+pub const AWARENESS_RAISE_MAX: i64 = 1_022;
+
+/// Some peers count awareness clocks in 32 bits, and add one.
+pub const AWARENESS_CLOCK_MAX: u64 = u32::MAX as u64 - 1;
 
 /// A larger jump of an awareness clock would freeze the id for its honest owner.
 pub const AWARENESS_CLOCK_JUMP_MAX: u64 = 1 << 31;

@@ -3,10 +3,16 @@
 //! Servers after y-protocols send everybody what they take, its sender too. What does not come back
 //! they have not taken: they remember a clock as high of an earlier connection, and with this one
 //! the id has to begin above it; or they heed no departures.
+//!
+//! A program that is connected here and there brings a raised clock back, as do two relays below one
+//! server: what it then needs above is what the server shows already.
 
 use super::{Announcement, Awareness};
 use crate::decode::put_varuint;
 use crate::{Millis, limits};
+
+/// So much a clock is raised at first: by more than whoever renews it adds.
+const RAISE: i64 = 2;
 
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Above {
@@ -18,6 +24,8 @@ pub(super) struct Above {
     due: Option<(u64, Millis)>,
     /// It has come back: this id is seen there.
     is_seen: bool,
+    /// The clock at which this connection has shown that it is present there.
+    shown: Option<u64>,
 }
 
 /// What has not come back in time.
@@ -34,15 +42,18 @@ impl Awareness {
     pub fn tell_above(&mut self, now: Millis, id: u64) -> Option<Vec<u8>> {
         let entry = self.entries.get_mut(&id)?;
         let clock = entry.clock.saturating_add_signed(entry.above.raised);
+        let clock = clock.min(limits::AWARENESS_CLOCK_MAX);
         entry.above.is_told = true;
         let mut out = Vec::new();
         put_varuint(&mut out, 1);
         entry.put(id, clock, &mut out);
         let due = now + limits::AWARENESS_ECHO_MS;
         if entry.state.is_some() {
-            // The first one, however many follow.
-            entry.above.due.get_or_insert((clock, due));
-            self.due_at.get_or_insert(due);
+            // The first one, however many follow. What is shown already does not come back.
+            if entry.above.shown.is_none_or(|shown| shown < clock) {
+                entry.above.due.get_or_insert((clock, due));
+                self.due_at.get_or_insert(due);
+            }
         } else {
             // Of those who were not seen no departure comes back.
             entry.above.due = entry.above.is_seen.then_some((clock, due));
@@ -56,7 +67,12 @@ impl Awareness {
     pub(super) fn heard_above(&mut self, news: &mut Announcement) -> bool {
         let Some(entry) = self.entries.get_mut(&news.id) else { return false };
         let above = &mut entry.above;
+        above.shows(news);
         let told = news.clock;
+        if above.raised < 0 && told >= entry.clock {
+            // It has come round, by a program that is connected here and there.
+            above.raised = 0;
+        }
         news.clock = told.saturating_add_signed(-above.raised);
         if above.is_told {
             above.is_seen |= news.state.is_some();
@@ -79,10 +95,21 @@ impl Awareness {
         self.follows_above = follows;
     }
 
+    /// Notes what somebody below says. The state that was here, at a clock higher by more than who
+    /// renews it adds, has come round from above: raised once more, it would do so for ever.
+    pub(super) fn heard_below(&mut self, news: &Announcement) {
+        let Some(entry) = self.entries.get_mut(&news.id) else { return };
+        let is_same = news.state.is_some() && news.state == entry.state;
+        let has_jumped = is_same && news.clock > entry.clock + 1;
+        if let Some(shown) = entry.above.shown.filter(|shown| has_jumped && news.clock <= *shown) {
+            entry.above.raised = (shown - news.clock) as i64;
+        }
+    }
+
     /// From now on its clock is higher there, each time by more. Returns whether it is.
     pub fn raise(&mut self, id: u64) -> bool {
         let entry = self.entries.get_mut(&id);
-        entry.is_some_and(|entry| entry.above.raise(entry.above.raised.max(0) + 1))
+        entry.is_some_and(|entry| entry.above.raise(entry.above.raised.max(0) + RAISE))
     }
 
     /// Whether the upstream sends back what it takes.
@@ -120,7 +147,7 @@ impl Awareness {
     /// Whoever is seen there is about to be withdrawn, and to be told again.
     pub fn raise_all(&mut self) {
         for entry in self.entries.values_mut().filter(|entry| entry.above.is_seen) {
-            entry.above.raise(1);
+            entry.above.raise(RAISE);
         }
     }
 
@@ -128,8 +155,8 @@ impl Awareness {
     pub fn leave_above(&mut self) {
         self.due_at = None;
         for entry in self.entries.values_mut() {
-            entry.above.due = None;
-            entry.above.is_seen = false;
+            let above = &mut entry.above;
+            (above.due, above.shown, above.is_seen) = (None, None, false);
         }
     }
 }
@@ -137,6 +164,13 @@ impl Awareness {
 impl Above {
     pub(super) fn is_seen(self) -> bool {
         self.is_seen
+    }
+
+    fn shows(&mut self, news: &Announcement) {
+        match news.state {
+            Some(_) => self.shown = self.shown.max(Some(news.clock)),
+            None => self.shown = self.shown.filter(|shown| *shown > news.clock),
+        }
     }
 
     /// Returns whether it is higher now.

@@ -66,6 +66,11 @@ impl Connection {
         }
     }
 
+    /// The server has it open no more: there is nothing to leave.
+    pub(super) fn is_left(&mut self, id: &DocumentId) {
+        self.leaving.remove(id);
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         !self.leaving.is_empty()
     }

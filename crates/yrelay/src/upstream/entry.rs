@@ -148,11 +148,8 @@ impl State {
                 return None;
             }
         };
-        if hocuspocus::says_left(&decoded) {
-            if let Some(entries) = self.entries(number) {
-                entries.closing.remove(id);
-                self.enter_next(relay, number);
-            }
+        if hocuspocus::says_left(&decoded) && self.was_to_close(number, id) {
+            self.enter_next(relay, number);
             return None;
         }
         self.entered(relay, number, id);
@@ -175,6 +172,13 @@ impl State {
             }
         }
         None
+    }
+
+    /// Whether the server was to close it. Else a word that reached it too late has closed what was
+    /// opened since.
+    fn was_to_close(&mut self, number: usize, id: &DocumentId) -> bool {
+        let was_closing = self.entries(number).and_then(|entries| entries.closing.remove(id));
+        was_closing.is_some() || self.documents.get(id).is_none_or(|slot| slot.upstream.is_none())
     }
 
     fn entered(&mut self, relay: &Relay, number: usize, id: &DocumentId) {
@@ -225,6 +229,7 @@ impl State {
         {
             connection.entries.denied.insert(id.clone());
             link.door.was_refused();
+            link.shared.was_closed(id);
         }
         let reason = format!("its token is refused: {reason}");
         self.link_event(relay, number, Event::Refused { document: id.clone(), reason });
@@ -232,6 +237,9 @@ impl State {
 
     /// The server has closed one document, for now.
     fn let_go(&mut self, relay: &Relay, number: usize, id: &DocumentId, reason: String) {
+        if let Some(link) = self.above.get_mut(number) {
+            link.shared.was_closed(id);
+        }
         self.link_event(relay, number, Event::LetGo { document: id.clone(), reason });
     }
 }

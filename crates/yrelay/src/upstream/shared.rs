@@ -85,6 +85,15 @@ impl Shared {
         }
     }
 
+    /// The server has closed it, or never opened it. A word that it is left would wait there, and
+    /// close it when it is opened again.
+    pub(super) fn was_closed(&mut self, id: &DocumentId) {
+        self.forget(id);
+        if let Some(connection) = &mut self.connection {
+            connection.is_left(id);
+        }
+    }
+
     fn forget(&mut self, id: &DocumentId) -> Option<String> {
         let found = self.names.iter().find(|(_, other)| *other == id);
         let name = found.map(|(name, _)| name.clone())?;
@@ -286,8 +295,9 @@ impl State {
         connection.is_some_and(|connection| connection.takes_for_itself(frame))
     }
 
-    /// The document of which a server has said something, if only that it denies it. Where that does not keep documents itself
-    /// (or may not), somebody may ask for one that has left memory here: it is loaded again.
+    /// The document of which a server has said something, if only that it denies it. Where that does
+    /// not keep documents itself (or may not), somebody may ask for one that has left memory here:
+    /// it is loaded again.
     fn recall(&mut self, relay: &Relay, number: usize, name: &str) -> Option<DocumentId> {
         let link = self.above.get(number)?;
         if let Some(id) = link.shared.names.get(name) {

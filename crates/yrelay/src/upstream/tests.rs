@@ -264,6 +264,50 @@ fn who_has_come_back_is_not_sent_away_by_the_answer_to_having_left() {
     });
 }
 
+/// Servers keep whatever comes for a document that is not open, and would close it by that once it
+/// is opened again.
+#[test]
+fn nobody_is_told_to_close_what_the_server_has_closed_itself() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let outbox = Outbox::new();
+        let ids = named("d", 3);
+        relay.with(|state, relay| {
+            state.connected(0, &outbox, Dialect::Hocuspocus, None);
+            for id in &ids {
+                state.open(relay, id, Asked::default());
+            }
+            // This one was to be left already.
+            state.drop_document(relay, &ids[1]);
+            let closed = [hocuspocus::denied("no"), Bytes::from_static(b"\x07\x03Bye")];
+            for (id, message) in ids.iter().zip(closed) {
+                state.take_from_hocuspocus(relay, 0, id, &message);
+                assert!(state.above[0].machine.parked_because(id).is_some());
+            }
+            assert!(!state.above[0].shared.is_leaving());
+        });
+    });
+}
+
+#[test]
+fn who_is_closed_by_an_answer_that_nobody_asked_for_comes_back() {
+    run(async {
+        let server = Server::start().await;
+        let relay = relay_to(&server, Messages::Hocuspocus);
+        until_online(&relay).await;
+        let id = &named("d", 1)[0];
+        relay.with(|state, relay| {
+            state.connected(0, &Outbox::new(), Dialect::Hocuspocus, None);
+            state.open(relay, id, Asked::default());
+            let left = Bytes::from_static(b"\x07\x12provider_initiated");
+            state.take_from_hocuspocus(relay, 0, id, &left);
+            assert!(state.above[0].machine.parked_because(id).is_some());
+        });
+    });
+}
+
 fn named(prefix: &str, count: usize) -> Vec<DocumentId> {
     (0..count).map(|n| DocumentId::new(&format!("{prefix}{n}")).unwrap()).collect()
 }
