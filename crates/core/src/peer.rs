@@ -115,7 +115,7 @@ impl Peer {
             acks: Acks::default(),
             heard_at: now,
             asked_at: None,
-            opening: Opening::default(),
+            opening: Opening::new(now),
             warned: false,
         }
     }
