@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use yrelay_interop::{
-    Client, Document, Keeping, Kind, Relay, Site, Software, converge, eventually, eventually_eq,
-    ready, side_by_side, within, y_sweet_ready,
+    Client, Document, Keeping, Kind, Relay, Server, Site, Software, converge, eventually,
+    eventually_eq, ready, side_by_side, within, y_sweet_ready,
 };
+
+/// Hocuspocus 4 looks once a minute who has opened nothing for a minute.
+const SHOWS_IT_MAX: Duration = Duration::from_secs(150);
 
 fn kinds() -> impl Iterator<Item = Kind> {
     Kind::PLAIN.into_iter().chain(Kind::HOCUSPOCUS)
@@ -141,6 +144,61 @@ fn hocuspocus() {
             ("2", || column(Software::Hocuspocus2)),
             ("3", || column(Software::Hocuspocus3)),
             ("4", || column(Software::Hocuspocus4)),
+        ]);
+    }
+}
+
+/// A relay that speaks to this server in messages that are not its own says which are.
+fn names(software: Software, messages: &str, named: &str) {
+    is_named_below(&Server::start(software), messages, named);
+}
+
+fn is_named_below(server: &Server, messages: &str, named: &str) {
+    let url = match messages {
+        "yjs" => server.for_relays().1,
+        _ => server.url(),
+    };
+    let relay = Relay::start(&["--server", &url, "--messages", messages]);
+    let client = Client::start(Kind::YWebsocket3, &relay.url());
+    let document = client.open("notes");
+    document.append("text");
+    eventually("it is saved here", || document.saved());
+    let what = format!("{:?}, spoken to in {messages}, wants {named}", server.software());
+    let advice = format!("write --messages {named}");
+    within(SHOWS_IT_MAX, &what, || relay.output().contains(&advice));
+    assert_ne!(relay.document("notes")["confirmed"], true);
+}
+
+#[test]
+fn messages_of_another_server_are_named() {
+    if !ready() {
+        return;
+    }
+    names(Software::Elva33(Keeping::Memory), "yjs", "elva");
+    names(Software::Elva33(Keeping::Memory), "hocuspocus", "yjs or elva");
+    names(Software::Hocuspocus2, "yjs", "hocuspocus");
+    for software in [Software::YWebsocketMemory, Software::Pycrdt] {
+        names(software, "elva", "yjs");
+        names(software, "hocuspocus", "yjs");
+    }
+    names(Software::Elva37, "elva", "yjs");
+    names(Software::Elva37, "hocuspocus", "yjs or elva");
+    if y_sweet_ready() {
+        names(Software::YSweet, "elva", "yjs");
+        names(Software::YSweet, "hocuspocus", "yjs or elva");
+    }
+}
+
+/// These wait for somebody to show a token, and do not wait for ever.
+#[test]
+fn messages_of_hocuspocus_are_named_when_it_loses_patience() {
+    if ready() {
+        side_by_side(&[
+            ("2", || {
+                is_named_below(&Server::guarded(Software::Hocuspocus2), "elva", "hocuspocus");
+            }),
+            ("4 as elva", || names(Software::Hocuspocus4, "elva", "hocuspocus")),
+            ("4 as yjs", || names(Software::Hocuspocus4, "yjs", "hocuspocus")),
         ]);
     }
 }
