@@ -18,6 +18,8 @@
 //! says is taken for the answers only if that is one frame each time, at once, and of one length: it
 //! may have been no question. Otherwise all is kept.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::{Millis, fernet, limits};
@@ -31,6 +33,9 @@ pub(crate) struct Opening {
     bytes: usize,
     /// What it asked for when it came.
     question: Option<Bytes>,
+    /// What others have said meanwhile that is not kept. It may be asked something, and its answer
+    /// would look like a part of its opening.
+    missed: VecDeque<Bytes>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +95,21 @@ pub(crate) enum Due {
 
 impl Opening {
     pub(crate) fn new(now: Millis) -> Self {
-        Self { stage: Stage::Begins(now), held: Vec::new(), bytes: 0, question: None }
+        let (held, missed) = (Vec::new(), VecDeque::new());
+        Self { stage: Stage::Begins(now), held, bytes: 0, question: None, missed }
+    }
+
+    /// It is told this once it may be told anything.
+    pub(crate) fn misses(&mut self, frame: Bytes) {
+        self.missed.push_back(frame);
+        if self.missed.len() > limits::PASSED_FRAMES_MAX {
+            self.missed.pop_front();
+        }
+    }
+
+    /// What it has missed.
+    pub(crate) fn catch_up(&mut self) -> VecDeque<Bytes> {
+        std::mem::take(&mut self.missed)
     }
 
     /// `is_told`: there is something that it is told, or may be.

@@ -137,6 +137,11 @@ impl Peer {
         idle && !self.want.is_empty()
     }
 
+    /// Whether it still opens an encrypted document, and is told nothing.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.stage, Stage::Replaying { .. }) && !self.opening.may_be_told()
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Live)
     }

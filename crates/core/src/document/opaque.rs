@@ -39,22 +39,34 @@ impl Document {
     }
 
     /// It is told what is kept, if it may be.
-    fn begin_to_tell(&mut self, peer: PeerId) {
+    fn begin_to_tell(&mut self, now: Millis, peer: PeerId) {
         let Some(client) = self.clients.get_mut(&peer) else { return };
         if !matches!(client.stage, Stage::Replaying { next: 0 }) || !client.opening.may_be_told() {
             return;
         }
+        let missed = client.opening.catch_up();
         if self.archive.is_empty() {
             client.stage = Stage::Live;
             self.reckon_audience();
         } else {
             self.out.push(Output::Ready { peer });
         }
+        missed.into_iter().for_each(|frame| self.send(now, peer, frame));
+    }
+
+    /// Tells the clients what is not kept, those that open it later.
+    fn tell_aside(&mut self, now: Millis, except: PeerId, frame: &Bytes) {
+        for peer in self.everyone.clone().iter().filter(|peer| **peer != except) {
+            match self.clients.get_mut(peer).filter(|client| client.is_opening()) {
+                Some(client) => client.opening.misses(frame.clone()),
+                None => self.send(now, *peer, frame.clone()),
+            }
+        }
     }
 
     /// Sends a client that has room the next of what is kept.
     pub(super) fn replay_on(&mut self, now: Millis, peer: PeerId) {
-        let told = self.clients.get_mut(&peer).filter(|client| client.opening.may_be_told());
+        let told = self.clients.get_mut(&peer).filter(|client| !client.is_opening());
         let Some(client) = told else { return };
         let Stage::Replaying { next } = &mut client.stage else { return };
         let mut frame = None;
@@ -209,7 +221,7 @@ impl Document {
             if !client.opening.is_over() {
                 self.schedule(now + limits::SETTLE_MS);
             }
-            self.begin_to_tell(peer);
+            self.begin_to_tell(now, peer);
             match next {
                 Next::Pass => {
                     self.pass_by(now, peer, role, frame, true);
@@ -313,7 +325,7 @@ impl Document {
                     next = next.min(now + limits::QUIET_MS);
                 }
             }
-            self.begin_to_tell(*peer);
+            self.begin_to_tell(now, *peer);
         }
         next
     }
@@ -323,7 +335,12 @@ impl Document {
         if self.archive.passes_again(frame) && self.is_fellow(peer) {
             return;
         }
-        self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
+        let is_missed = is_aside && self.archive.takes_all();
+        if is_missed && self.clients.values().any(Peer::is_opening) {
+            self.tell_aside(now, peer, frame);
+        } else {
+            self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
+        }
         for (link_peer, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
             if !link.frames.push(frame.clone(), is_aside) {
                 // What it would miss nobody can tell it later but the programs behind it.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
+use yrelay_core::id::PeerId;
 use yrelay_core::limits;
 
 use crate::script::{A, B, C, Script, aware, insert, show, step1, update};
@@ -83,6 +84,7 @@ fn a_frame_that_comes_again_is_kept_and_passed_on_once() {
     t.link_up();
     t.attach(A);
     t.attach(B);
+    t.tell_silent(B);
     t.take(B);
     t.frame(A, "gAAAAone");
     assert_eq!(t.frames.len(), 1);
@@ -152,6 +154,32 @@ fn who_writes_while_it_opens_is_not_told_anything_before_and_all_is_kept() {
     assert_eq!(t.frames.len(), 6);
     t.wait(10 * limits::QUIET_MS);
     t.expect(C, &[]);
+}
+
+/// Its answer to what another one asks would look like a part of its opening.
+#[test]
+fn who_opens_it_is_asked_by_others_later() {
+    let mut t = opaque();
+    let [present, question, state] = opening();
+    let other = [token(NOW, 7, 1), token(NOW, 8, 1)];
+    t.attach(C);
+    t.frame(C, present);
+    t.attach(PeerId(4));
+    t.take(B);
+    for frame in &other {
+        t.frame(PeerId(4), frame.clone());
+    }
+    assert_eq!(t.take(B), other, "at once");
+    t.frame(C, question);
+    t.frame(C, state);
+    t.wait(limits::SETTLE_MS - 1);
+    t.expect(C, &[]);
+    t.wait(1);
+    assert_eq!(t.take(C), other);
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone"]);
+    t.frame(C, "gAAAAanswer");
+    assert_eq!(t.frames.len(), 2, "it waits");
 }
 
 #[test]
