@@ -37,6 +37,9 @@ class Document(driver.Document):
         async with self.provider:
             await asyncio.get_running_loop().create_future()
 
+    async def is_connected(self, command):
+        return self.provider.states.CONNECTED in self.provider.state
+
     async def awareness(self, command):
         self.provider.awareness.set_local_state(command["state"])
 

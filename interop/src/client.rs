@@ -254,6 +254,11 @@ impl Document {
         self.ask("synced", json!({})) == true
     }
 
+    /// Whether it has a connection (ELVA 0.37).
+    pub fn connected(&self) -> bool {
+        self.ask("is_connected", json!({})) == true
+    }
+
     /// Whether all own edits have come back from the server (y-websocket), or are acknowledged
     /// (Hocuspocus).
     pub fn saved(&self) -> bool {

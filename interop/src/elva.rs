@@ -1,81 +1,10 @@
-//! ELVA's servers, and its local service.
+//! ELVA's local service, and its server that keeps rooms in memory.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::Process;
 use crate::world::World;
 use crate::{install, port};
-
-/// What a server of ELVA 0.33 keeps of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
-    /// Nothing: it passes frames on, unread.
-    Nothing,
-    /// A replica in memory.
-    Memory,
-    /// A replica in memory, written to disk.
-    Disk,
-}
-
-/// `elva --messages elva serve` of 0.33.
-pub struct Elva33Server {
-    home: World,
-    port: u16,
-    keeping: Keeping,
-    process: Process,
-}
-
-impl Elva33Server {
-    /// Starts a server and waits until it listens.
-    pub fn start(keeping: Keeping) -> Elva33Server {
-        let home = World::new();
-        let port = port::free();
-        let process = Self::launch(&home, port, keeping);
-        Elva33Server { home, port, keeping, process }
-    }
-
-    /// Where it listens.
-    pub fn url(&self) -> String {
-        url(self.port)
-    }
-
-    /// The port it listens on.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Where it keeps documents, if it does so on disk.
-    pub fn documents(&self) -> PathBuf {
-        self.home.path("~/documents")
-    }
-
-    /// Kills it, as a power cut would.
-    pub fn kill(&self) {
-        self.process.kill();
-    }
-
-    /// Loses all that it has on disk, after `kill`.
-    pub fn wipe(&mut self) {
-        self.home = World::new();
-    }
-
-    /// Starts it again on the same port, after `kill`.
-    pub fn restart(&mut self) {
-        self.process = Self::launch(&self.home, self.port, self.keeping);
-    }
-
-    fn launch(home: &World, port: u16, keeping: Keeping) -> Process {
-        let mut command = install::elva33();
-        command.args(["--messages", "elva", "serve", "127.0.0.1", &port.to_string()]);
-        match keeping {
-            Keeping::Nothing => {}
-            Keeping::Memory => drop(command.arg("--persistent")),
-            Keeping::Disk => drop(command.arg("--persistent").arg(home.path("~/documents"))),
-        }
-        launch("ELVA 0.33 server", command, home, |line| line.contains("server listening on"))
-    }
-}
 
 /// `elva service` of 0.33: the program that yrelay grew from.
 pub struct Elva33Service {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::y_sweet::y_sweet;
-use crate::{Kind, install, port};
+use crate::{Kind, install, port, world};
 
 /// How long a server may take to stop; y-sweet and Hocuspocus store first.
 const STOP_MAX: Duration = Duration::from_secs(15);
@@ -39,6 +39,19 @@ pub enum Software {
     YSweet,
     /// ELVA 0.37 with rooms on disk.
     Elva37,
+    /// ELVA 0.33, `elva --messages elva serve`.
+    Elva33(Keeping),
+}
+
+/// What a server of ELVA 0.33 keeps of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing: it passes frames on, unread.
+    Nothing,
+    /// A replica in memory.
+    Memory,
+    /// A replica in memory, written to disk.
+    Disk,
 }
 
 impl Software {
@@ -52,6 +65,7 @@ impl Software {
             Software::Hocuspocus2 => Kind::Hocuspocus2,
             Software::Hocuspocus3 => Kind::Hocuspocus3,
             Software::Hocuspocus4 => Kind::Hocuspocus4,
+            Software::Elva33(_) => Kind::Elva33Framed,
             _ => Kind::YWebsocket3,
         }
     }
@@ -108,6 +122,7 @@ impl Server {
             Software::YSweet => {
                 ("yjs", format!("{}d/{{identifier}}/ws/{{identifier}}", self.url()))
             }
+            Software::Elva33(_) => ("elva", self.url()),
             _ => ("yjs", self.url()),
         }
     }
@@ -253,6 +268,7 @@ fn command(software: Software, keys: Option<&Value>, port: u16, data: &Path) -> 
         Software::Hocuspocus4 => hocuspocus("hocuspocus-server-4", keys, &port, data),
         Software::Pycrdt => with_data(install::pycrdt_server(), &port, data),
         Software::Elva37 => elva37(&port, data),
+        Software::Elva33(keeping) => elva33(keeping, &port, data),
         Software::YSweet => {
             let mut command = y_sweet();
             command.args(["serve", "--host", "127.0.0.1", "--port", &port]);
@@ -269,8 +285,19 @@ fn elva37(port: &str, data: &Path) -> Command {
     let mut command = install::elva37();
     command.args(["server", "--host", "127.0.0.1", "--port", port]);
     command.args(["--persistent", "TRUE", "--permanent", "TRUE", "--path"]).arg(data);
-    // Settings of whoever runs the tests are none of its business.
-    command.current_dir(data).env("HOME", data).env_remove("XDG_CONFIG_HOME");
+    world::stay_at(&mut command, data);
+    command
+}
+
+fn elva33(keeping: Keeping, port: &str, data: &Path) -> Command {
+    let mut command = install::elva33();
+    command.args(["--messages", "elva", "serve", "127.0.0.1", port]);
+    match keeping {
+        Keeping::Nothing => {}
+        Keeping::Memory => drop(command.arg("--persistent")),
+        Keeping::Disk => drop(command.arg("--persistent").arg(data)),
+    }
+    world::stay_at(&mut command, data);
     command
 }
 

@@ -11,10 +11,10 @@
 //!   except under `CI=true`.
 //! - [`Client`] drives a client process (the scripts in `clients/`), [`Document`] one document
 //!   in it.
-//! - [`Elva33Server`], [`Elva33Service`] and [`Elva37Server`] are the peers on the network, and a
-//!   [`Server`] is any [`Software`] of others; [`Relay`] is the program under test. Between them
-//!   stand a [`Gate`], which asks for a login and speaks TLS with what an [`Authority`] signs, and
-//!   a [`Proxy`], which does to connections what networks do, and a [`Tap`], which tells frames.
+//! - A [`Server`] of some [`Software`], [`Elva33Service`] and [`Elva37Server`] are the peers on the
+//!   network; [`Relay`] is the program under test. Between them stand a [`Gate`], which asks for a
+//!   login and speaks TLS with what an [`Authority`] signs, a [`Proxy`], which does to connections
+//!   what networks do, and a [`Tap`], which tells frames.
 //! - A [`World`] has settings files and variables; relays and ELVA's programs start in it, or say
 //!   what they make of it ([`settings`], [`elva33_contexts`], [`elva37_settings`]).
 //! - [`yrelay`] runs one of its commands; [`elva_file`] lets ELVA's stores work on their files.
@@ -52,8 +52,8 @@ mod y_sweet;
 pub use autobahn::{FuzzingServer, Report, Runner};
 pub use certificate::{Authority, Certificate};
 pub use client::{Client, Content, Document, Kind};
-pub use elva::{Elva33Server, Elva33Service, Elva37Server, Keeping};
-pub use foreign::{Backup, Server, Software};
+pub use elva::{Elva33Service, Elva37Server};
+pub use foreign::{Backup, Keeping, Server, Software};
 pub use gate::Gate;
 pub use install::{clocks_ready, ready};
 pub use originals::{

@@ -2,12 +2,14 @@
 
 use std::thread;
 
-use crate::{Client, Document, Elva33Server, Keeping, Kind, Proxy, Relay, converge, eventually_eq};
+use crate::{
+    Client, Document, Keeping, Kind, Proxy, Relay, Server, Software, converge, eventually_eq,
+};
 
 /// A server, and below it two relays, each behind a network of its own and with a client.
 pub struct Pair {
     /// The server.
-    pub server: Elva33Server,
+    pub server: Server,
     /// What is between the server and each relay.
     pub proxies: [Proxy; 2],
     /// The relays.
@@ -21,14 +23,14 @@ pub struct Pair {
 impl Pair {
     /// Starts it all and waits until both relays are online.
     pub fn build(keeping: Keeping) -> Pair {
-        let server = Elva33Server::start(keeping);
+        let server = Server::start(Software::Elva33(keeping));
         let proxies = [(); 2].map(|()| Proxy::start(server.port()));
         let relays = proxies.each_ref().map(|proxy| Relay::below(&proxy.url()));
         Pair::join(server, proxies, relays)
     }
 
     /// Gives each relay a client and waits until both relays are online.
-    pub fn join(server: Elva33Server, proxies: [Proxy; 2], relays: [Relay; 2]) -> Pair {
+    pub fn join(server: Server, proxies: [Proxy; 2], relays: [Relay; 2]) -> Pair {
         let clients = relays.each_ref().map(|relay| Client::start(Kind::YWebsocket3, &relay.url()));
         let documents = clients.each_ref().map(|client| client.open("notes"));
         let pair = Pair { server, proxies, relays, clients, documents };

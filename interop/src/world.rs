@@ -60,12 +60,7 @@ impl World {
     /// Lets a command start here: of this machine's variables it sees none that say where settings
     /// are, or what they are.
     pub(crate) fn enter(&self, command: &mut Command) {
-        command.current_dir(&self.working);
-        for (name, _) in env::vars_os() {
-            if name.to_str().is_some_and(|name| OWN.iter().any(|own| name.starts_with(own))) {
-                command.env_remove(name);
-            }
-        }
+        stay_at(command, &self.working);
         command.envs(self.all_variables());
     }
 
@@ -79,6 +74,17 @@ impl World {
         let homes = ["HOME", "USERPROFILE"].map(|name| (name.to_owned(), home.clone()));
         homes.into_iter().chain(self.variables.clone()).collect()
     }
+}
+
+/// Lets a command start in a directory that is its home as well. Settings of whoever runs the tests
+/// are none of its business.
+pub(crate) fn stay_at(command: &mut Command, home: &Path) {
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| OWN.iter().any(|own| name.starts_with(own))) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(home).env("HOME", home).env("USERPROFILE", home);
 }
 
 /// Variables of these programs, and of the standard for directories.

@@ -1,7 +1,7 @@
 //! `kill -9` of the relay while somebody types.
 
 use yrelay_interop::{
-    Client, Elva33Server, Keeping, Kind, Relay, converge, eventually, eventually_eq, ready,
+    Client, Keeping, Kind, Relay, Server, Software, converge, eventually, eventually_eq, ready,
 };
 
 const TYPED: usize = 3000;
@@ -33,7 +33,7 @@ fn a_typist_who_stays_notices_nothing() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let mut relay = Relay::below(&server.url());
     let typist = Client::start(Kind::YWebsocket4, &relay.url()).open("notes");
     let witness = Client::start(Kind::Elva33Framed, &server.url()).open("notes");

@@ -1,6 +1,6 @@
 //! What the relay takes for granted about ELVA 0.33's server.
 
-use yrelay_interop::{Client, Elva33Server, Keeping, Kind, eventually_eq, ready};
+use yrelay_interop::{Client, Keeping, Kind, Server, Software, eventually_eq, ready};
 
 /// An update by client 1 that inserts one letter into a text.
 const UPDATE: &[u8] = b"\x01\x01\x01\x00\x04\x01\x04text\x01x\x00";
@@ -23,7 +23,7 @@ fn a_keeping_server_answers_step_1_with_step_2_and_then_asks_itself() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Memory);
+    let server = Server::start(Software::Elva33(Keeping::Memory));
     let link = Client::start(Kind::Raw, &server.url()).open("");
     link.send_frame(&framed(STEP_1));
     let expected = vec![framed(STEP_2_EMPTY), framed(STEP_1)];
@@ -35,7 +35,7 @@ fn a_keeping_server_passes_on_updates_even_repeated_but_no_awareness() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let links = Client::start(Kind::Raw, &server.url());
     let (author, witness) = (links.open(""), links.open(""));
     witness.send_frame(&framed(STEP_1));
@@ -54,7 +54,7 @@ fn a_broadcasting_server_passes_on_everything_unread() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Nothing);
+    let server = Server::start(Software::Elva33(Keeping::Nothing));
     let links = Client::start(Kind::Raw, &server.url());
     let (author, witness) = (links.open(""), links.open(""));
     witness.send_frame(&framed(STEP_1));
@@ -80,7 +80,7 @@ fn one_document_can_close_the_link_of_all() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let links = Client::start(Kind::Raw, &server.url());
     let malformed = links.open("");
     malformed.send_frame(&sync(2, b"\xff\xff"));
@@ -105,7 +105,7 @@ fn a_keeping_server_garbles_client_ids_of_more_than_32_bits() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Memory);
+    let server = Server::start(Software::Elva33(Keeping::Memory));
     let link = Client::start(Kind::Raw, &server.url()).open("");
     let wide = b"\x01\x01\x87\x80\x80\x80\x50\x00\x04\x01\x04text\x01x\x00";
     let garbled = b"\x01\x01\x07\x00\x04\x01\x04text\x01x\x00";

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use yrelay_interop::Generation::{Elva33, Elva37};
 use yrelay_interop::{
-    Client, Elva33Server, Generation, Keeping, Kind, Relay, elva_file, eventually, eventually_eq,
-    ready, yrelay,
+    Client, Generation, Keeping, Kind, Relay, Server, Software, elva_file, eventually,
+    eventually_eq, ready, yrelay,
 };
 
 const NAME: &str = "a b/\u{fc} \"c\"";
@@ -88,13 +88,13 @@ fn what_a_server_of_elva_has_kept_moves_in_while_people_work() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let before = Relay::below(&server.url());
     let author = Client::start(Kind::YWebsocket3, &before.url()).open("notes");
     author.append("from the server");
     eventually("it is there", || before.document("notes")["confirmed"] == true);
     // Its server leaves the suffix away, and writes when it finds the time.
-    let file = server.documents().join("notes");
+    let file = server.data().join("notes");
     eventually("it is on its disk", || elva_file(Elva33, &file, "notes", &[])["rows"] != 0);
     drop(before);
     server.kill();

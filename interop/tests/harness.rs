@@ -1,8 +1,8 @@
 //! The clients and servers among themselves: what fails here is not the relay's fault.
 
 use yrelay_interop::{
-    Client, Elva33Server, Elva33Service, Elva37Server, Keeping, Kind, Proxy, converge, eventually,
-    eventually_eq, ready,
+    Client, Elva33Service, Elva37Server, Keeping, Kind, Proxy, Server, Software, converge,
+    eventually, eventually_eq, ready,
 };
 
 #[test]
@@ -76,7 +76,7 @@ fn the_original_service_joins_its_clients_with_those_of_the_server() {
         return;
     }
     for keeping in [Keeping::Nothing, Keeping::Memory, Keeping::Disk] {
-        let server = Elva33Server::start(keeping);
+        let server = Server::start(Software::Elva33(keeping));
         let proxy = Proxy::start(server.port());
         let service = Elva33Service::start(&proxy.url());
         let framed = Client::start(Kind::Elva33Framed, &server.url());
@@ -100,7 +100,7 @@ fn a_killed_server_comes_back_on_its_port() {
     if !ready() {
         return;
     }
-    let mut server = Elva33Server::start(Keeping::Disk);
+    let mut server = Server::start(Software::Elva33(Keeping::Disk));
     let client = Client::start(Kind::Elva33Framed, &server.url());
     let document = client.open("notes");
     document.append("before");

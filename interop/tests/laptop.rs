@@ -6,7 +6,7 @@ use std::{fs, iter};
 use serde_json::Value;
 use tempfile::TempDir;
 use yrelay_interop::{
-    Client, Document, Elva33Server, Gate, Keeping, Kind, Pair, Proxy, Relay, clocks_ready,
+    Client, Document, Gate, Keeping, Kind, Pair, Proxy, Relay, Server, Software, clocks_ready,
     converge, eventually, ready, within,
 };
 
@@ -17,7 +17,7 @@ const FOUND: Duration = Duration::from_secs(40);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn on_laptops() -> Pair {
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let proxies = [(); 2].map(|()| Proxy::start(server.port()));
     let relays = proxies.each_ref().map(|proxy| Relay::on_laptop(&["-s", &proxy.url()]));
     Pair::join(server, proxies, relays)
@@ -290,7 +290,7 @@ fn two_people_write_whatever_happens_to_their_laptops() {
         return;
     }
     eprintln!("seed {SEED}");
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::start(&server.url(), "anna", PASSWORD);
     let mut people = ["l", "r"].map(|letter| Person::new(&gate, letter));
     for person in &people {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use yrelay_interop::{
-    Client, Document, Elva33Server, Gate, Keeping, Kind, Pair, Proxy, Relay, SecretFile, converge,
-    eventually, eventually_eq, ready, within,
+    Client, Document, Gate, Keeping, Kind, Pair, Proxy, Relay, SecretFile, Server, Software,
+    converge, eventually, eventually_eq, ready, within,
 };
 
 /// A password file is looked at every 2 s; a little for a busy machine.
@@ -22,7 +22,7 @@ struct Site {
 impl Site {
     /// The gate accepts anna with `accepted`; the left relay knows `known`.
     fn build(accepted: &str, known: &str, more: &[&str]) -> Site {
-        let server = Elva33Server::start(Keeping::Disk);
+        let server = Server::start(Software::Elva33(Keeping::Disk));
         let gate = Gate::start(&server.url(), "anna", accepted);
         let password = SecretFile::new(known);
         let proxies = [gate.port(), server.port()].map(Proxy::start);
@@ -96,7 +96,7 @@ fn nobody_logs_in_without_a_login() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::start(&server.url(), "anna", "sesame");
     let relay = Relay::below(&gate.url());
     is_unauthorized(&relay);
@@ -113,7 +113,7 @@ fn a_wrong_password_is_tried_once_and_the_right_one_as_soon_as_it_is_there() {
     let logs = TempDir::new().expect("temporary directories can be made");
     let log = logs.path().join("log");
     let log_path = log.to_str().expect("a plain path");
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::start(&server.url(), "anna", "canary-right");
     let password = SecretFile::new("canary-wrong");
     let path = password.path();
@@ -147,7 +147,7 @@ fn a_login_may_be_written_in_any_script() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let (user, password) = ("zoë", "päss: ☂ слово ");
     let gate = Gate::start(&server.url(), user, password);
     let file = SecretFile::new(password);

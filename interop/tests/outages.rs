@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use yrelay_interop::{
-    Client, Elva33Server, Keeping, Kind, Pair, Proxy, Relay, converge, eventually, eventually_eq,
-    ready, steady, within,
+    Client, Keeping, Kind, Pair, Proxy, Relay, Server, Software, converge, eventually,
+    eventually_eq, ready, steady, within,
 };
 
 fn the_server_is_killed(disk_survives: bool) {
@@ -80,7 +80,7 @@ fn a_joiner_of_many_relays_below_a_broadcaster_causes_no_storm() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Nothing);
+    let server = Server::start(Software::Elva33(Keeping::Nothing));
     let proxy = Proxy::start(server.port());
     let relays = [(); RELAYS].map(|()| Relay::below(&proxy.url()));
     let clients = relays.each_ref().map(|relay| Client::start(Kind::YWebsocket3, &relay.url()));

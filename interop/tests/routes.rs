@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use yrelay_interop::{
-    Client, Document, Elva33Server, Keeping, Kind, Relay, Server, Software, World, converge,
-    eventually, eventually_eq, free_port, ready, steady,
+    Client, Document, Keeping, Kind, Relay, Server, Software, World, converge, eventually,
+    eventually_eq, free_port, ready, steady,
 };
 
 /// The three servers that routes and all else go to, and a relay below them.
 struct Crossing {
-    elva: Elva33Server,
+    elva: Server,
     team: Server,
     rest: Server,
     relay: Relay,
@@ -21,7 +21,7 @@ struct Crossing {
 
 impl Crossing {
     fn build() -> Crossing {
-        let elva = Elva33Server::start(Keeping::Disk);
+        let elva = Server::start(Software::Elva33(Keeping::Disk));
         let team = Server::guarded(Software::Hocuspocus4);
         let rest = Server::start(Software::YWebsocket);
         let (world, port) = (World::new(), free_port());

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use yrelay_interop::{
-    Authority, Client, Elva33Server, Elva33Service, Gate, Keeping, Kind, Relay, World, converge,
-    elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_settings, eventually_eq,
-    free_port, ready, settings,
+    Authority, Client, Elva33Service, Gate, Keeping, Kind, Relay, Server, Software, World,
+    converge, elva33_contexts, elva33_contexts_by_command, elva37_context, elva37_settings,
+    eventually_eq, free_port, ready, settings,
 };
 
 /// What both programs say in one world, in the same words.
@@ -403,7 +403,7 @@ fn a_relay_takes_the_place_of_the_original_without_options() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::start(&server.url(), "anna", "sesame");
     let ports = [free_port(), free_port()];
     let relay = Relay::start_in(office(&gate.url(), ports[0]), ports[0], &[]);

@@ -1,7 +1,7 @@
 //! A gate with TLS, and what is wrong with certificates.
 
 use yrelay_interop::{
-    Authority, Certificate, Client, Elva33Server, Gate, Keeping, Kind, Proxy, Relay, converge,
+    Authority, Certificate, Client, Gate, Keeping, Kind, Proxy, Relay, Server, Software, converge,
     eventually, eventually_eq, ready,
 };
 
@@ -17,7 +17,7 @@ fn edits_pass_through_tls() {
         return;
     }
     let authority = Authority::new();
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::secure(&server.url(), "anna", "sesame", &authority.certificate());
     let relays = [(); 2].map(|()| relay(&gate.url(), &authority));
     let clients = relays.each_ref().map(|relay| Client::start(Kind::YWebsocket3, &relay.url()));
@@ -37,7 +37,7 @@ fn a_bit_that_flips_on_the_way_costs_the_connection_and_nothing_else() {
         return;
     }
     let authority = Authority::new();
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let gate = Gate::secure(&server.url(), "anna", "sesame", &authority.certificate());
     let proxy = Proxy::start(gate.port());
     let relay = relay(&format!("wss://localhost:{}/", proxy.port()), &authority);
@@ -56,7 +56,7 @@ fn a_bit_that_flips_on_the_way_costs_the_connection_and_nothing_else() {
 
 /// Says what is wrong, in one line and once, and mends itself when the gate is mended.
 fn a_certificate_is_refused(authority: &Authority, wrong: &Certificate, words: &str) {
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let mut gate = Gate::secure(&server.url(), "anna", "sesame", wrong);
     let relay = relay(&gate.url(), authority);
     let document = Client::start(Kind::YWebsocket3, &relay.url()).open("notes");

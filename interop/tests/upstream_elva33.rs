@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yrelay_interop::{
-    Client, Document, Elva33Server, Elva33Service, Keeping, Kind, Proxy, Relay, converge,
+    Client, Document, Elva33Service, Keeping, Kind, Proxy, Relay, Server, Software, converge,
     eventually, eventually_eq, ready,
 };
 
@@ -22,7 +22,7 @@ fn settled(relay: &Relay, keeping: Keeping) {
 
 /// A server, and a client on each of two relays below it.
 struct Site {
-    server: Elva33Server,
+    server: Server,
     relays: [Relay; 2],
     clients: [Client; 2],
     documents: [Document; 2],
@@ -30,7 +30,7 @@ struct Site {
 
 impl Site {
     fn build(keeping: Keeping) -> Site {
-        let server = Elva33Server::start(keeping);
+        let server = Server::start(Software::Elva33(keeping));
         let relays = [(); 2].map(|()| Relay::below(&server.url()));
         let clients = [
             Client::start(Kind::YWebsocket3, &relays[0].url()),
@@ -52,52 +52,11 @@ impl Site {
     }
 }
 
-fn relays_join_their_clients(keeping: Keeping) {
-    if !ready() {
-        return;
-    }
-    let site = Site::build(keeping);
-    let [left, right] = &site.documents;
-    left.append("<left>");
-    right.append("<right>");
-    site.converge(|text| text.len() == 13);
-    left.delete(0, 13);
-    right.append("fresh");
-    site.converge(|text| text == "fresh");
-    for relay in &site.relays {
-        settled(relay, keeping);
-    }
-    if keeping == Keeping::Nothing {
-        // The others discard awareness.
-        left.announce("left");
-        right.announce("right");
-        eventually_eq("presence passes", || left.peers(), &vec!["right".to_owned()]);
-        eventually_eq("presence passes", || right.peers(), &vec!["left".to_owned()]);
-        site.clients[0].kill();
-        eventually_eq("the gone are missed", || right.peers(), &vec![]);
-    }
-}
-
-#[test]
-fn relays_join_their_clients_broadcast() {
-    relays_join_their_clients(Keeping::Nothing);
-}
-
-#[test]
-fn relays_join_their_clients_memory() {
-    relays_join_their_clients(Keeping::Memory);
-}
-
-#[test]
-fn relays_join_their_clients_disk() {
-    relays_join_their_clients(Keeping::Disk);
-}
-
 fn a_relay_works_beside_the_original(keeping: Keeping) {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(keeping);
+    let server = Server::start(Software::Elva33(keeping));
     let relay = Relay::below(&server.url());
     let service = Elva33Service::start(&server.url());
     let direct = Client::start(Kind::Elva33Framed, &server.url()).open("thesis/chapter 3");
@@ -132,7 +91,7 @@ fn fifty_documents_share_one_connection() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let proxies = [(); 2].map(|()| Proxy::start(server.port()));
     let relays = proxies.each_ref().map(|proxy| Relay::below(&proxy.url()));
     let clients = relays.each_ref().map(|relay| Client::start(Kind::YWebsocket3, &relay.url()));
@@ -269,7 +228,7 @@ fn a_document_that_the_server_would_double_is_not_sent() {
     if !ready() {
         return;
     }
-    let server = Elva33Server::start(Keeping::Disk);
+    let server = Server::start(Software::Elva33(Keeping::Disk));
     let relay = Relay::below(&server.url());
     let clients = Client::start(Kind::Pycrdt, &relay.url());
     let wide = clients.open_as("wide", (1 << 52) + 7);
@@ -297,7 +256,7 @@ fn encrypted_documents_catch_up_after_an_outage() {
     if !ready() {
         return;
     }
-    let mut server = Elva33Server::start(Keeping::Nothing);
+    let mut server = Server::start(Software::Elva33(Keeping::Nothing));
     let relays = [(); 2].map(|()| Relay::below(&server.url()));
     for relay in &relays {
         eventually_eq("online", || relay.upstream_state(), &"online".to_owned());

@@ -124,6 +124,10 @@ pub const PASSED_FRAMES_MAX: usize = 256;
 
 /// A program of ELVA sends the three frames of its opening within milliseconds.
 pub const OPENING_MS: u64 = 1_000;
+/// More of it would come within this time: a machine that is busy may hold up a program so long.
+pub const SETTLE_MS: u64 = 250;
+/// Who says nothing for this long may not be going to.
+pub const SILENT_MS: u64 = 5_000;
 
 /// Who is told what is kept has dealt with it when it was quiet for this long.
 pub const QUIET_MS: u64 = 1_000;

@@ -6,6 +6,11 @@
 //! the order, the times that the tokens carry, and the lengths: no state is longer than what it is
 //! the state of. Where anything is otherwise, all is kept.
 //!
+//! Until it has said all three it is told nothing. What it is told it repeats, and if that came
+//! between its question and its state, which of them is the state could not be seen; but that has to
+//! be kept. (It may as well write in between: then more than three frames come before it is told
+//! anything, and all are kept.)
+//!
 //! Then it is told all that is kept, and says each change that is news to it once more, encrypted
 //! anew. To keep that would let the log grow by itself with each who joins. So what it says by then
 //! waits, and once it is quiet it is sent its own question again: the answer holds all that it has
@@ -13,12 +18,14 @@
 //! says is taken for the answers only if that is one frame each time, at once, and of one length: it
 //! may have been no question. Otherwise all is kept.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::{Millis, fernet, limits};
 
 /// The first frames of a client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Opening {
     stage: Stage,
     /// What has waited so far, and how long it is.
@@ -26,14 +33,19 @@ pub(crate) struct Opening {
     bytes: usize,
     /// What it asked for when it came.
     question: Option<Bytes>,
+    /// What others have said meanwhile that is not kept. It may be asked something, and its answer
+    /// would look like a part of its opening.
+    missed: VecDeque<Bytes>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Its first frames come. What is held has been passed on.
-    #[default]
-    Begins,
+    /// Nothing has come since it came.
+    Begins(Millis),
+    /// Its first frames come. What is held has been passed on, here and in the next stage.
     BegunAt(Millis),
+    /// All three have come, it seems.
+    SaidAt(Millis),
     /// It is told what is kept. What is held has not been passed on.
     Told {
         since: Millis,
@@ -82,10 +94,32 @@ pub(crate) enum Due {
 }
 
 impl Opening {
+    pub(crate) fn new(now: Millis) -> Self {
+        let (held, missed) = (Vec::new(), VecDeque::new());
+        Self { stage: Stage::Begins(now), held, bytes: 0, question: None, missed }
+    }
+
+    /// It is told this once it may be told anything.
+    pub(crate) fn misses(&mut self, frame: Bytes) {
+        self.missed.push_back(frame);
+        if self.missed.len() > limits::PASSED_FRAMES_MAX {
+            self.missed.pop_front();
+        }
+    }
+
+    /// What it has missed.
+    pub(crate) fn catch_up(&mut self) -> VecDeque<Bytes> {
+        std::mem::take(&mut self.missed)
+    }
+
     /// `is_told`: there is something that it is told, or may be.
     pub(crate) fn take(&mut self, now: Millis, frame: &Bytes, is_told: bool) -> Next {
         match &mut self.stage {
-            Stage::Begins | Stage::BegunAt(_) => self.begin(now, frame, is_told),
+            Stage::Begins(_) | Stage::BegunAt(_) => self.begin(now, frame, is_told),
+            Stage::SaidAt(_) => {
+                self.question = None;
+                Next::Keep(self.end())
+            }
             Stage::Told { said_at, .. } => {
                 *said_at = now;
                 self.bytes += frame.len();
@@ -119,16 +153,16 @@ impl Opening {
             self.held.push(frame.clone());
             return Next::Pass;
         }
-        let held = self.end();
-        match &held.frames[..] {
+        match &self.held[..] {
             [_, question] if goes_on && question.len() <= frame.len() => {
                 self.question = Some(question.clone());
-                if is_told {
-                    self.stage = Stage::Told { since: now, said_at: now };
+                self.stage = Stage::SaidAt(now);
+                if !is_told {
+                    self.end();
                 }
                 Next::Keep(Held::default())
             }
-            _ => Next::Keep(held),
+            _ => Next::Keep(self.end()),
         }
     }
 
@@ -140,7 +174,24 @@ impl Opening {
     /// `has_all`: that was the last of what is kept.
     pub(crate) fn due(&mut self, now: Millis, told_at: Millis, has_all: bool) -> Option<Due> {
         match &mut self.stage {
-            Stage::Begins | Stage::Over => None,
+            Stage::Over => None,
+            Stage::Begins(at) => {
+                let end = *at + limits::SILENT_MS;
+                if now < end {
+                    return Some(Due::At(end));
+                }
+                self.stage = Stage::Over;
+                None
+            }
+            Stage::SaidAt(at) => {
+                let end = *at + limits::SETTLE_MS;
+                if now < end {
+                    return Some(Due::At(end));
+                }
+                self.held.clear();
+                self.stage = Stage::Told { since: now, said_at: now };
+                Some(Due::At(now + limits::QUIET_MS))
+            }
             Stage::BegunAt(at) => {
                 let end = *at + limits::OPENING_MS;
                 Some(if now >= end { Due::Keep(self.end()) } else { Due::At(end) })
@@ -185,6 +236,11 @@ impl Opening {
         self.question.clone().map(Due::Ask)
     }
 
+    /// Whether it may be told what is kept.
+    pub(crate) fn may_be_told(&self) -> bool {
+        matches!(self.stage, Stage::Told { .. } | Stage::Asked { .. } | Stage::Over)
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
@@ -196,14 +252,18 @@ impl Opening {
 
     /// It ends: what was held is to be kept.
     pub(crate) fn end(&mut self) -> Held {
-        let is_passed = matches!(self.stage, Stage::Begins | Stage::BegunAt(_));
+        let is_passed = !self.may_be_told();
         self.stage = Stage::Over;
         self.bytes = 0;
         Held { frames: std::mem::take(&mut self.held), is_passed }
     }
 
-    /// What the client asked for when it came.
-    pub(crate) fn question(&self) -> Option<&Bytes> {
-        self.question.as_ref()
+    /// What somebody who was not there is to be told of it: what it has said so far of its opening,
+    /// and later what it asked for. Nothing if that is not known.
+    pub(crate) fn said(&self) -> Option<&[Bytes]> {
+        if self.may_be_told() {
+            return self.question.as_ref().map(std::slice::from_ref);
+        }
+        Some(&self.held)
     }
 }

@@ -115,7 +115,7 @@ impl Peer {
             acks: Acks::default(),
             heard_at: now,
             asked_at: None,
-            opening: Opening::default(),
+            opening: Opening::new(now),
             warned: false,
         }
     }
@@ -135,6 +135,11 @@ impl Peer {
         }
         self.want.deletes.merge(&news.deletes);
         idle && !self.want.is_empty()
+    }
+
+    /// Whether it still opens an encrypted document, and is told nothing.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.stage, Stage::Replaying { .. }) && !self.opening.may_be_told()
     }
 
     pub(crate) fn is_live(&self) -> bool {

@@ -31,9 +31,12 @@ pub use refused::Refused;
 /// Why there is no connection, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection, or it broke before the answer.
+    /// No TCP connection.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// The connection broke before the answer.
+    #[error("unreachable: connection lost before the answer")]
+    Unanswered,
     /// No TLS session: mostly the certificate.
     #[error("no secure connection: {0}")]
     Tls(String),
@@ -243,7 +246,7 @@ fn http_words(error: &hyper::Error) -> ConnectError {
     if error.is_parse() {
         return ConnectError::NotWebSocket("it does not speak HTTP/1.1");
     }
-    ConnectError::Unreachable("connection lost before the answer".into())
+    ConnectError::Unanswered
 }
 
 fn io_words(error: &io::Error) -> String {

@@ -1,6 +1,7 @@
 //! The ways up: carries out the core's [`Upstream`] for each server. What the servers speak decides
 //! whether all documents share one WebSocket ([`shared`]) or each has its own ([`lines`]).
 
+mod advice;
 mod attempt;
 mod connection;
 mod entry;

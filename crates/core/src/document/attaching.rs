@@ -18,7 +18,7 @@ impl Document {
         self.reckon_audience();
         self.schedule(live_at);
         if self.kind == Kind::Opaque {
-            self.attach_to_opaque(peer);
+            self.attach_to_opaque(now, peer);
             return;
         }
         self.send(now, peer, wire::sync_step1(&self.replica.state_vector().encode()));

@@ -45,7 +45,7 @@ impl Document {
                 if self.kind != Kind::Yjs =>
             {
                 if self.kind == Kind::Unknown {
-                    self.is_opaque();
+                    self.is_opaque(now);
                 }
                 match message {
                     Opaque(frame) => self.opaque_frame(now, peer, role, &frame, false),
@@ -61,7 +61,7 @@ impl Document {
 
     fn plain_frame(&mut self, now: Millis, peer: PeerId, role: Role, frame: &Bytes) {
         if self.kind == Kind::Unknown && role != Role::Upstream && fernet::is_token(frame) {
-            self.is_opaque();
+            self.is_opaque(now);
         }
         if self.kind == Kind::Opaque {
             self.opaque_frame(now, peer, role, frame, false);

@@ -10,36 +10,64 @@ use crate::event::Output;
 use crate::fellow::{Digest, Message};
 use crate::id::PeerId;
 use crate::opening::{Due, Held, Next};
-use crate::peer::{Role, Stage};
+use crate::peer::{Peer, Role, Stage};
 use crate::uplink::Uplink;
 use crate::{Millis, limits};
 
 impl Document {
     /// The first frame shows that it is one.
-    pub(super) fn is_opaque(&mut self) {
+    pub(super) fn is_opaque(&mut self, now: Millis) {
         self.kind = Kind::Opaque;
-        self.clients.values_mut().for_each(|client| client.stage = Stage::Live);
-        self.reckon_audience();
+        for peer in self.everyone.clone().iter() {
+            self.attach_to_opaque(now, *peer);
+        }
         if let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.is_fellow()) {
             uplink.frames.tell_summary(false);
         }
     }
 
-    /// A client is here: it is sent all that is kept.
-    pub(super) fn attach_to_opaque(&mut self, peer: PeerId) {
+    /// A client is here. What is kept it is told once it has said its opening.
+    pub(super) fn attach_to_opaque(&mut self, now: Millis, peer: PeerId) {
         let Some(client) = self.clients.get_mut(&peer) else { return };
+        if self.archive.is_empty() && !self.archive.takes_all() {
+            client.stage = Stage::Live;
+        } else {
+            client.stage = Stage::Replaying { next: 0 };
+            self.schedule(now + limits::SILENT_MS);
+        }
+        self.reckon_audience();
+    }
+
+    /// It is told what is kept, if it may be.
+    fn begin_to_tell(&mut self, now: Millis, peer: PeerId) {
+        let Some(client) = self.clients.get_mut(&peer) else { return };
+        if !matches!(client.stage, Stage::Replaying { next: 0 }) || !client.opening.may_be_told() {
+            return;
+        }
+        let missed = client.opening.catch_up();
         if self.archive.is_empty() {
             client.stage = Stage::Live;
             self.reckon_audience();
         } else {
-            client.stage = Stage::Replaying { next: 0 };
             self.out.push(Output::Ready { peer });
+        }
+        missed.into_iter().for_each(|frame| self.send(now, peer, frame));
+    }
+
+    /// Tells the clients what is not kept, those that open it later.
+    fn tell_aside(&mut self, now: Millis, except: PeerId, frame: &Bytes) {
+        for peer in self.everyone.clone().iter().filter(|peer| **peer != except) {
+            match self.clients.get_mut(peer).filter(|client| client.is_opening()) {
+                Some(client) => client.opening.misses(frame.clone()),
+                None => self.send(now, *peer, frame.clone()),
+            }
         }
     }
 
     /// Sends a client that has room the next of what is kept.
     pub(super) fn replay_on(&mut self, now: Millis, peer: PeerId) {
-        let Some(client) = self.clients.get_mut(&peer) else { return };
+        let told = self.clients.get_mut(&peer).filter(|client| !client.is_opening());
+        let Some(client) = told else { return };
         let Stage::Replaying { next } = &mut client.stage else { return };
         let mut frame = None;
         while let Some(kept) = self.archive.get(*next)
@@ -71,28 +99,31 @@ impl Document {
 
     /// The upstream is back. Another yrelay says what it has. Any other is sent what may not have
     /// arrived, and asked again what the clients asked when they came: whoever is behind it
-    /// answers. Who has not asked, as far as we know, comes anew and does.
+    /// answers. Who has not asked, as far as we know, comes anew and does; but not who is about to:
+    /// programs of ELVA that lose a connection on which they speak do not speak again.
     pub(super) fn attach_opaque_upstream(&mut self, now: Millis) {
-        if !self.archive.takes_all() {
-            // What was said meanwhile nobody else knows.
-            self.send_away(now, &self.everyone.clone());
-        }
+        let takes_all = self.archive.takes_all();
         let Some(uplink) = &mut self.uplink else { return };
+        let is_fellow = uplink.is_fellow();
         uplink.frames.kept(self.archive.len(), true);
-        if uplink.is_fellow() {
-            uplink.frames.start_at(self.archive.len());
+        uplink.frames.start_at(if is_fellow { self.archive.len() } else { self.delivered });
+        if is_fellow {
             uplink.frames.tell_summary(false);
-            return;
         }
-        uplink.frames.start_at(self.delivered);
-        let mut silent = Vec::new();
-        for (peer, client) in &self.clients {
-            match client.opening.question() {
-                Some(question) if uplink.frames.push(question.clone(), true) => {}
-                _ => silent.push(*peer),
+        let mut strangers = Vec::new();
+        for (peer, Peer { opening, .. }) in &self.clients {
+            let goes_on = match opening.said() {
+                // What was said meanwhile nobody else knows.
+                _ if !takes_all && opening.may_be_told() => false,
+                _ if takes_all && is_fellow => true,
+                Some(said) => said.iter().all(|frame| uplink.frames.push(frame.clone(), true)),
+                None => false,
+            };
+            if !goes_on {
+                strangers.push(*peer);
             }
         }
-        self.send_away(now, &silent);
+        self.send_away(now, &strangers);
     }
 
     /// They exchange all they have when they come anew.
@@ -188,8 +219,9 @@ impl Document {
             let is_told = self.archive.takes_all() && (!self.archive.is_empty() || keeps_above);
             let next = client.opening.take(now, frame, is_told);
             if !client.opening.is_over() {
-                self.schedule(now + limits::QUIET_MS);
+                self.schedule(now + limits::SETTLE_MS);
             }
+            self.begin_to_tell(now, peer);
             match next {
                 Next::Pass => {
                     self.pass_by(now, peer, role, frame, true);
@@ -279,6 +311,9 @@ impl Document {
     /// Lets openings go on. Returns when one of them is due next.
     pub(super) fn go_on_with_openings(&mut self, now: Millis) -> Millis {
         let mut next = Millis::MAX;
+        if self.kind != Kind::Opaque {
+            return next;
+        }
         for peer in self.everyone.clone().iter() {
             let Some(client) = self.clients.get_mut(peer) else { continue };
             match client.opening.due(now, client.heard_at, client.is_live()) {
@@ -290,6 +325,7 @@ impl Document {
                     next = next.min(now + limits::QUIET_MS);
                 }
             }
+            self.begin_to_tell(now, *peer);
         }
         next
     }
@@ -299,7 +335,12 @@ impl Document {
         if self.archive.passes_again(frame) && self.is_fellow(peer) {
             return;
         }
-        self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
+        let is_missed = is_aside && self.archive.takes_all();
+        if is_missed && self.clients.values().any(Peer::is_opening) {
+            self.tell_aside(now, peer, frame);
+        } else {
+            self.broadcast(now, Audience::Everyone, Some(peer), frame.clone());
+        }
         for (link_peer, link) in self.links.iter_mut().filter(|(other, _)| **other != peer) {
             if !link.frames.push(frame.clone(), is_aside) {
                 // What it would miss nobody can tell it later but the programs behind it.

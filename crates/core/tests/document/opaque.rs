@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
 use yrelay_core::event::Input;
+use yrelay_core::id::PeerId;
 use yrelay_core::limits;
 
 use crate::script::{A, B, C, Script, aware, insert, show, step1, update};
@@ -14,6 +15,8 @@ fn opaque() -> Script {
     t.take(A);
     t.take(B);
     t.frame(A, "gAAAAone");
+    t.expect(B, &[]);
+    t.tell_silent(B);
     t
 }
 
@@ -33,10 +36,10 @@ fn a_first_frame_that_is_a_fernet_token_makes_a_document_opaque() {
 fn a_joiner_of_an_opaque_document_is_asked_nothing_and_told_all() {
     let mut t = opaque();
     t.attach(C);
-    t.expect(C, &[]);
     t.frame(A, "gAAAAmeanwhile");
-    t.expect(C, &[]);
     while t.room(C) {}
+    t.expect(C, &[]);
+    t.tell_silent(C);
     t.expect(C, &["gAAAAone", "gAAAAmeanwhile"]);
     t.frame(A, "gAAAAlive at once");
     t.expect(C, &["gAAAAlive at once"]);
@@ -70,7 +73,7 @@ fn what_is_kept_outlives_the_process() {
     t.attach(C);
     // Whatever comes first: it is known to be encrypted.
     t.frame(C, step1(&[]));
-    while t.room(C) {}
+    t.tell_silent(C);
     t.expect(C, &["gAAAAone"]);
     assert!(t.standing().opaque && t.standing().saved);
 }
@@ -81,6 +84,7 @@ fn a_frame_that_comes_again_is_kept_and_passed_on_once() {
     t.link_up();
     t.attach(A);
     t.attach(B);
+    t.tell_silent(B);
     t.take(B);
     t.frame(A, "gAAAAone");
     assert_eq!(t.frames.len(), 1);
@@ -107,21 +111,89 @@ const NOW: u64 = 1_764_000_000;
 
 #[test]
 fn of_an_opening_the_state_is_kept_and_passed_on_and_the_rest_passed_on_only() {
-    let mut t = Script::new();
-    t.attach(A);
-    t.attach(B);
-    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    let mut t = opaque();
+    t.attach(C);
+    let opening = opening();
     for frame in &opening {
         t.take(B);
-        t.frame(A, frame.clone());
+        t.frame(C, frame.clone());
         assert_eq!(t.take(B), std::slice::from_ref(frame));
     }
+    assert_eq!(t.frames, [("gAAAAone".into(), true), (opening[2].clone(), true)]);
+    assert!(!t.standing().saved, "more may come");
+    t.wait(limits::SETTLE_MS);
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone"]);
+    assert_eq!(t.frames.len(), 2);
+}
+
+fn opening() -> [Bytes; 3] {
+    [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks))
+}
+
+/// Its state is one of the last two, and all that it had when it asked is in there only.
+#[test]
+fn who_writes_while_it_opens_is_not_told_anything_before_and_all_is_kept() {
+    let mut t = opaque();
+    t.attach(C);
+    let [present, question, state] = opening();
+    for frame in [&present, &question, &token(NOW, 4, 1)] {
+        while t.room(C) {}
+        t.frame(C, frame.clone());
+    }
+    t.wait(limits::SETTLE_MS - 1);
+    while t.room(C) {}
+    t.expect(C, &[]);
+    t.frame(C, state.clone());
+    assert_eq!(t.frames.len(), 5);
+    assert_eq!(t.frames[4].0, state);
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone"]);
+    // Nobody can say which of them was the question.
+    t.frame(C, "gAAAAat once");
+    assert_eq!(t.frames.len(), 6);
+    t.wait(10 * limits::QUIET_MS);
+    t.expect(C, &[]);
+}
+
+/// Its answer to what another one asks would look like a part of its opening.
+#[test]
+fn who_opens_it_is_asked_by_others_later() {
+    let mut t = opaque();
+    let [present, question, state] = opening();
+    let other = [token(NOW, 7, 1), token(NOW, 8, 1)];
+    t.attach(C);
+    t.frame(C, present);
+    t.attach(PeerId(4));
+    t.take(B);
+    for frame in &other {
+        t.frame(PeerId(4), frame.clone());
+    }
+    assert_eq!(t.take(B), other, "at once");
+    t.frame(C, question);
+    t.frame(C, state);
+    t.wait(limits::SETTLE_MS - 1);
+    t.expect(C, &[]);
+    t.wait(1);
+    assert_eq!(t.take(C), other);
+    while t.room(C) {}
+    t.expect(C, &["gAAAAone"]);
+    t.frame(C, "gAAAAanswer");
+    assert_eq!(t.frames.len(), 2, "it waits");
+}
+
+#[test]
+fn an_opening_where_nothing_is_kept_is_over_at_once() {
+    let mut t = Script::new();
+    t.attach(A);
+    let opening = opening();
+    opening.iter().for_each(|frame| t.frame(A, frame.clone()));
     assert_eq!(t.frames, [(opening[2].clone(), true)]);
     let update = token(NOW, 4, 1);
     t.frame(A, update.clone());
     assert_eq!(t.frames.len(), 2, "it is over");
     t.attach(C);
-    while t.room(C) {}
+    t.tell_silent(C);
     assert_eq!(t.take(C), [opening[2].clone(), update]);
 }
 
@@ -129,11 +201,12 @@ fn of_an_opening_the_state_is_kept_and_passed_on_and_the_rest_passed_on_only() {
 fn told() -> (Script, [Bytes; 3]) {
     let mut t = Script::with_frames(&[], &["gAAAA1", "gAAAA2", "gAAAA3"]);
     t.attach(A);
-    while t.room(A) {}
+    t.tell_silent(A);
     t.take(A);
     t.attach(C);
-    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    let opening = opening();
     opening.iter().for_each(|frame| t.frame(C, frame.clone()));
+    t.wait(limits::SETTLE_MS);
     while t.room(C) {}
     t.expect(C, &["gAAAA1", "gAAAA2", "gAAAA3"]);
     t.save();
@@ -307,6 +380,7 @@ fn a_log_at_its_bound_ends_and_says_so_while_all_is_passed_on() {
     let mut t = Script::named_opaque();
     t.attach(A);
     t.attach(B);
+    t.tell_silent(B);
     let frame = |number: u32| {
         let mut frame = vec![b'x'; limits::ARCHIVE_BYTES_MAX / 4];
         frame[..4].copy_from_slice(&number.to_be_bytes());
@@ -391,6 +465,7 @@ fn the_upstream_gets_the_frames_unread_and_no_question() {
     t.expect_up(&[]);
     t.frame(A, "gAAAAone");
     t.frame(A, "gAAAAtwo");
+    t.tell_silent(B);
     t.take(B);
     t.expect_up(&["gAAAAone", "gAAAAtwo"]);
     t.tell("gAAAAremote");
@@ -440,9 +515,10 @@ fn what_is_kept_waits_for_the_upstream_however_much_it_is() {
 fn an_upstream_that_is_back_is_asked_once_more_and_sent_what_it_lacks() {
     let mut t = Script::with_frames(&["gAAAAfrom above"], &["gAAAAold"]);
     t.attach(A);
-    while t.room(A) {}
-    let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+    let opening = opening();
     opening.iter().for_each(|frame| t.frame(A, frame.clone()));
+    t.wait(limits::SETTLE_MS);
+    while t.room(A) {}
     t.link_up();
     let (question, state) = (show(&opening[1]), show(&opening[2]));
     t.expect_up(&[&question, "gAAAAold", &state]);
@@ -466,6 +542,27 @@ fn an_upstream_that_is_back_is_asked_once_more_and_sent_what_it_lacks() {
     t.expect_up(&[&question]);
 }
 
+/// Programs of ELVA that lose a connection on which they speak do not speak again.
+#[test]
+fn who_opens_it_when_the_upstream_comes_goes_on_and_what_it_has_said_goes_up() {
+    let opening = opening();
+    let [present, question, state] = opening.each_ref().map(show);
+    for (new, how_many) in [(Script::new as fn() -> Script, 4), (Script::passing, 3)] {
+        for said in 0..how_many {
+            let mut t = new();
+            t.attach(A);
+            opening.iter().take(said).for_each(|frame| t.frame(A, frame.clone()));
+            t.link_up();
+            opening.iter().skip(said).for_each(|frame| t.frame(A, frame.clone()));
+            assert_eq!(t.closed.get(&A), None, "after {said}");
+            match said {
+                3 => t.expect_up(&[&question, &state]),
+                _ => t.expect_up(&[&present, &question, &state]),
+            }
+        }
+    }
+}
+
 #[test]
 fn where_nothing_is_kept_all_come_anew_when_the_upstream_is_back() {
     let ups: [fn(&mut Script); 2] = [Script::link_up, Script::fellow_up];
@@ -473,7 +570,7 @@ fn where_nothing_is_kept_all_come_anew_when_the_upstream_is_back() {
         let mut t = Script::passing();
         up(&mut t);
         t.attach(A);
-        let opening = [(1, 1), (2, 1), (3, 2)].map(|(number, blocks)| token(NOW, number, blocks));
+        let opening = opening();
         opening.iter().for_each(|frame| t.frame(A, frame.clone()));
         t.attach(B);
         t.frame(A, "gAAAAat once");
@@ -504,6 +601,7 @@ fn a_document_that_is_named_opaque_is_so_from_its_first_frame() {
     t.link_up();
     t.attach(A);
     t.attach(B);
+    t.tell_silent(B);
     t.expect(A, &[]);
     t.frame(A, update(&insert(1, 0, "looks like Yjs")));
     t.frame(B, "looks like nothing");

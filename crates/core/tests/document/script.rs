@@ -432,6 +432,12 @@ impl Script {
         ready
     }
 
+    /// A client of an encrypted document that says nothing is told what is kept, after a while.
+    pub(crate) fn tell_silent(&mut self, peer: PeerId) {
+        self.wait(limits::SILENT_MS);
+        while self.room(peer) {}
+    }
+
     /// The next message for the upstream.
     pub(crate) fn pull(&mut self) -> Option<Bytes> {
         self.room(self.up);

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use yrelay_core::id::DocumentId;
 use yrelay_core::upstream::Failure;
 
-use super::ticket;
+use super::{advice, ticket};
 use crate::config::{Messages, Upstream};
 use crate::connector::{Call, ConnectError, Connector, Opened};
 use crate::login::{Login, LoginError};
@@ -162,7 +162,7 @@ impl Door {
 
     fn closed(&mut self, error: &ConnectError, sent: bool, lacking: Option<&LoginError>) -> Closed {
         let ConnectError::Refused(refused) = error else {
-            return Closed { failure: Failure::Unreachable, reason: error.to_string() };
+            return Closed { failure: Failure::Unreachable, reason: self.advise(error) };
         };
         let one_document = self.upstream.speaks == Messages::Yjs;
         let failure = match (refused.status, refused.retry_after_ms) {
@@ -191,23 +191,7 @@ impl Door {
 
     /// Why it is closed, and to which messages it may open.
     fn advise(&self, error: &ConnectError) -> String {
-        let ConnectError::Refused(refused) = error else { return error.to_string() };
-        let advice = match (self.upstream.speaks, refused.status) {
-            // ELVA 0.37's has a list of its rooms there.
-            (Messages::Elva, 200..=299 | 403 | 404) => {
-                "; if it has one connection for each document, as ELVA 0.37's and y-websocket's, \
-                 write --messages yjs"
-            }
-            (Messages::Yjs, 200..=299 | 403 | 404) => {
-                "; it may not allow this identifier, or, if it has one connection for all \
-                 documents, want --messages elva (ELVA 0.33, yrelay) or hocuspocus"
-            }
-            (Messages::Hocuspocus, 200..=299 | 403 | 404) => {
-                "; if it is no Hocuspocus, write --messages yjs or elva"
-            }
-            _ => "",
-        };
-        format!("{error}{advice}")
+        format!("{error}{}", advice::on_refusal(self.upstream.speaks, error))
     }
 
     /// Whether there is something to send now that was not tried.

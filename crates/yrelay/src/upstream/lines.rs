@@ -10,7 +10,8 @@ use yrelay_core::event::Input;
 use yrelay_core::id::{DocumentId, PeerId};
 use yrelay_core::upstream::{Event, LineAction, LineEvent};
 
-use super::{Which, room_bytes};
+use super::{Which, advice, room_bytes};
+use crate::config::Messages;
 use crate::connector::Opened;
 use crate::jobs::Job;
 use crate::outbox::Outbox;
@@ -108,22 +109,29 @@ impl Relay {
         let Some(connection) = connected else { return };
         self.link_event(number, event(LineEvent::Opened));
         let peer = connection.peer;
-        let take = async |frame| match frame {
-            Frame::Binary(bytes) => {
-                self.metrics.received_messages.count();
-                self.metrics.received_bytes.add(bytes.len() as u64);
-                self.admit(id).await;
-                if !self.stopping.get() {
-                    self.input(id, Input::Frame { peer, bytes });
+        let has_spoken = Cell::new(false);
+        let take = async |frame| {
+            has_spoken.set(true);
+            match frame {
+                Frame::Binary(bytes) => {
+                    self.metrics.received_messages.count();
+                    self.metrics.received_bytes.add(bytes.len() as u64);
+                    self.admit(id).await;
+                    if !self.stopping.get() {
+                        self.input(id, Input::Frame { peer, bytes });
+                    }
                 }
+                Frame::Text(_) => self.metrics.reject("text_frame"),
             }
-            Frame::Text(_) => self.metrics.reject("text_frame"),
         };
         let ended = tokio::select! {
             ended = pump(opened.reader, opened.writer, &outbox, take) => ended,
             () = self.give_line_room(id, &connection) => return,
         };
-        let (code, reason) = (ended.code(), ended.to_string());
+        let (code, mut reason) = (ended.code(), ended.to_string());
+        if !has_spoken.get() {
+            reason += advice::on_silent_end(Messages::Yjs, code);
+        }
         self.link_event(number, event(LineEvent::Closed { code, reason }));
     }
 

@@ -1,5 +1,6 @@
 //! One WebSocket to the server for all documents, each message behind its document's prefix.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use yrelay_core::{hocuspocus, link};
 
 use super::attempt::Token;
 use super::connection::{Connection, greeted};
-use super::{Link, room_bytes};
+use super::{Link, advice, room_bytes};
 use crate::config::Messages;
 use crate::connector::Opened;
 use crate::keeping::Asked;
@@ -159,12 +160,16 @@ impl Relay {
         let connected = self.with(|state, _| state.connected(number, &outbox, dialect, token));
         let Some((peer, wanted)) = connected else { return };
         self.link_event(number, Event::Connected);
+        let has_spoken = Cell::new(dialect == Dialect::Own || first.is_some());
         if let Some(frame) = first {
             self.link_frame(number, peer, &frame).await;
         }
-        let take = async |frame| match frame {
-            Frame::Binary(bytes) => self.link_frame(number, peer, &bytes).await,
-            Frame::Text(_) => self.metrics.reject("text_frame"),
+        let take = async |frame| {
+            has_spoken.set(true);
+            match frame {
+                Frame::Binary(bytes) => self.link_frame(number, peer, &bytes).await,
+                Frame::Text(_) => self.metrics.reject("text_frame"),
+            }
         };
         let give_room = self.give_link_room(number, &outbox, &wanted);
         let ended = tokio::select! {
@@ -172,7 +177,10 @@ impl Relay {
             () = give_room => return,
             () = self.tell_signs(number) => return,
         };
-        let (code, reason) = (ended.code(), ended.to_string());
+        let (code, mut reason) = (ended.code(), ended.to_string());
+        if let Some(speaks) = speaks.filter(|_| !has_spoken.get()) {
+            reason += advice::on_silent_end(speaks, code);
+        }
         self.link_event(number, Event::Closed { code, reason });
     }
 
@@ -261,11 +269,9 @@ impl Relay {
         }
         let mut state = self.state.borrow_mut();
         let Some(link) = state.above.get_mut(number) else { return true };
-        let words =
-            "it speaks plain Yjs, with a connection for each document: write --messages yjs";
-        if link.advice.replace(words).is_none() {
+        if link.advice.replace(advice::GREETS).is_none() {
             let upstream = link.door.connector.target();
-            tracing::warn!(%upstream, "{words}");
+            tracing::warn!(%upstream, "{}", advice::GREETS);
         }
         true
     }

@@ -64,7 +64,7 @@ fn failures_are_told_apart() {
             b"SSH-2.0-OpenSSH_9.2\r\n\r\n".into(),
             ConnectError::NotWebSocket("it does not speak HTTP/1.1"),
         ),
-        (b"".into(), ConnectError::Unreachable("connection lost before the answer".into())),
+        (b"".into(), ConnectError::Unanswered),
     ] {
         run(async {
             let (port, server) = once(answer.clone());
