@@ -36,8 +36,9 @@ pub(super) fn on_refusal(speaks: Messages, error: &ConnectError) -> &'static str
 /// It has ended a connection on which it said nothing.
 pub(super) fn on_silent_end(speaks: Messages, code: Option<u16>) -> &'static str {
     match (speaks, code) {
-        // A frame that it cannot read, or none in time in which a document is opened.
-        (Messages::Yjs | Messages::Elva, Some(4401 | 4408)) => {
+        // A frame that it cannot read, or none in time in which a document is opened; version 4
+        // falls over the question for awareness.
+        (Messages::Yjs | Messages::Elva, Some(4205 | 4401 | 4408)) => {
             "; if it is a Hocuspocus, write --messages hocuspocus"
         }
         // What ELVA 0.33's cannot read it takes for the end.
