@@ -41,6 +41,8 @@ struct Entry {
     announcers: BTreeSet<PeerId>,
     /// When it is withdrawn without renewal; for one that is gone, when it left.
     until: Millis,
+    /// The link is away over which it came: it is withdrawn by then, unless it comes again.
+    missed: Option<Millis>,
     above: Above,
 }
 
@@ -178,7 +180,7 @@ impl Awareness {
         // A part of the message would hold all of it.
         let state = news.state.map(|state| Bytes::copy_from_slice(&state));
         let above = self.entries.get(&news.id).map(|old| old.above).unwrap_or_default();
-        let entry = Entry { clock: news.clock, state, announcers, until, above };
+        let entry = Entry { clock: news.clock, state, announcers, until, missed: None, above };
         if let Some(old) = self.entries.insert(news.id, entry) {
             self.bytes -= cost(&old.state);
         }
@@ -195,6 +197,7 @@ impl Awareness {
         let owned = entry.announcers.iter().any(|peer| self.own.contains_key(peer));
         if owner || (role != Role::Client && !owned) {
             entry.announcers.insert(peer);
+            entry.missed = None;
         }
     }
 
@@ -207,7 +210,7 @@ impl Awareness {
                 if role == Role::Client {
                     alone.push(*id);
                 } else {
-                    entry.until = entry.until.min(now + limits::AWARENESS_LINK_GRACE_MS);
+                    entry.missed = Some(now + limits::AWARENESS_LINK_GRACE_MS);
                 }
             }
         }
@@ -220,7 +223,7 @@ impl Awareness {
         let due: Vec<u64> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.state.is_some() && entry.until <= now)
+            .filter(|(_, entry)| entry.state.is_some() && entry.ends() <= now)
             .map(|(id, _)| *id)
             .collect();
         self.withdraw(now, &due);
@@ -241,7 +244,7 @@ impl Awareness {
 
     /// When [`Awareness::expire`] has something to do.
     pub fn next_expiry(&self) -> Option<Millis> {
-        self.entries.values().filter(|entry| entry.state.is_some()).map(|entry| entry.until).min()
+        self.entries.values().filter(|entry| entry.state.is_some()).map(Entry::ends).min()
     }
 
     /// Ids of all who are present.
@@ -291,6 +294,11 @@ impl Awareness {
 }
 
 impl Entry {
+    /// When it is withdrawn without renewal.
+    fn ends(&self) -> Millis {
+        self.missed.map_or(self.until, |missed| missed.min(self.until))
+    }
+
     fn put(&self, id: u64, clock: u64, out: &mut Vec<u8>) {
         put_varuint(out, id);
         put_varuint(out, clock);
