@@ -235,7 +235,11 @@ impl Awareness {
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
                 self.bytes -= cost(&entry.state.take());
-                entry.clock = (entry.clock + 1).min(limits::AWARENESS_CLOCK_MAX);
+                // Of whom a link has not brought nobody knows that they have left: they are seen
+                // again with their next renewal.
+                if entry.missed.take().is_none() {
+                    entry.clock = (entry.clock + 1).min(limits::AWARENESS_CLOCK_MAX);
+                }
                 entry.announcers.clear();
                 entry.until = now;
             }

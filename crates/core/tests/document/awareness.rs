@@ -274,7 +274,11 @@ fn what_came_from_above_outlives_the_link_by_ten_seconds() {
     t.wait(limits::AWARENESS_LINK_GRACE_MS - 1);
     t.expect(A, &[]);
     t.wait(1);
-    t.expect(A, &["aware 9@5 null"]);
+    t.expect(A, &["aware 9@4 null"]);
+    // Who has not left is seen again with its next renewal.
+    t.greeted(NOTHING);
+    t.tell(aware(&[(9, 5, "{}")]));
+    t.expect(A, &["aware 9@5 {}"]);
 }
 
 #[test]
