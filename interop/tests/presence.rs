@@ -53,6 +53,9 @@ fn the_connection_is_lost(software: Software) {
     let (_there, far) = site.at_server("notes");
     let (_here, near) = site.at_relay(Kind::YWebsocket3, "notes");
     introduce(&["far", "near"], &[&far, &near]);
+    // Behind it comes what shows that the server sends back what it takes.
+    far.append("text");
+    eventually("it comes down", || near.text() == "text");
     proxy.refuse(true);
     proxy.cut();
     within(SOON, "the loss is seen", || far.peers().is_empty());

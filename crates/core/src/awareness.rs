@@ -43,6 +43,8 @@ struct Entry {
     announcers: BTreeSet<PeerId>,
     /// When it is withdrawn without renewal; for one that is gone, when it left.
     until: Millis,
+    /// The link is away over which it came: it is withdrawn by then, unless it comes again.
+    missed: Option<Millis>,
     above: Above,
 }
 
@@ -180,7 +182,7 @@ impl Awareness {
         // A part of the message would hold all of it.
         let state = news.state.map(|state| Bytes::copy_from_slice(&state));
         let above = self.entries.get(&news.id).map(|old| old.above).unwrap_or_default();
-        let entry = Entry { clock: news.clock, state, announcers, until, above };
+        let entry = Entry { clock: news.clock, state, announcers, until, missed: None, above };
         if let Some(old) = self.entries.insert(news.id, entry) {
             self.bytes -= cost(&old.state);
         }
@@ -197,6 +199,7 @@ impl Awareness {
         let owned = entry.announcers.iter().any(|peer| self.own.contains_key(peer));
         if owner || (role != Role::Client && !owned) {
             entry.announcers.insert(peer);
+            entry.missed = None;
         }
     }
 
@@ -209,7 +212,7 @@ impl Awareness {
                 if role == Role::Client {
                     alone.push(*id);
                 } else {
-                    entry.until = entry.until.min(now + limits::AWARENESS_LINK_GRACE_MS);
+                    entry.missed = Some(now + limits::AWARENESS_LINK_GRACE_MS);
                 }
             }
         }
@@ -222,7 +225,7 @@ impl Awareness {
         let due: Vec<u64> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.state.is_some() && entry.until <= now)
+            .filter(|(_, entry)| entry.state.is_some() && entry.ends() <= now)
             .map(|(id, _)| *id)
             .collect();
         self.withdraw(now, &due);
@@ -234,7 +237,11 @@ impl Awareness {
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
                 self.bytes -= cost(&entry.state.take());
-                entry.clock = (entry.clock + 1).min(limits::AWARENESS_CLOCK_MAX);
+                // Of whom a link has not brought nobody knows that they have left: they are seen
+                // again with their next renewal.
+                if entry.missed.take().is_none() {
+                    entry.clock = (entry.clock + 1).min(limits::AWARENESS_CLOCK_MAX);
+                }
                 entry.announcers.clear();
                 entry.until = now;
             }
@@ -243,7 +250,7 @@ impl Awareness {
 
     /// When [`Awareness::expire`] has something to do.
     pub fn next_expiry(&self) -> Option<Millis> {
-        self.entries.values().filter(|entry| entry.state.is_some()).map(|entry| entry.until).min()
+        self.entries.values().filter(|entry| entry.state.is_some()).map(Entry::ends).min()
     }
 
     /// Ids of all who are present.
@@ -293,6 +300,11 @@ impl Awareness {
 }
 
 impl Entry {
+    /// When it is withdrawn without renewal.
+    fn ends(&self) -> Millis {
+        self.missed.map_or(self.until, |missed| missed.min(self.until))
+    }
+
     fn put(&self, id: u64, clock: u64, out: &mut Vec<u8>) {
         put_varuint(out, id);
         put_varuint(out, clock);

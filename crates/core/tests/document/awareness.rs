@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use yrelay_core::close::CloseReason;
-use yrelay_core::event::{Habit, Input};
+use yrelay_core::event::{Dialect, Habit, Input};
 use yrelay_core::id::PeerId;
 use yrelay_core::limits;
 use yrelay_core::wire::{self, Message};
@@ -274,7 +274,32 @@ fn what_came_from_above_outlives_the_link_by_ten_seconds() {
     t.wait(limits::AWARENESS_LINK_GRACE_MS - 1);
     t.expect(A, &[]);
     t.wait(1);
-    t.expect(A, &["aware 9@5 null"]);
+    t.expect(A, &["aware 9@4 null"]);
+    // Who has not left is seen again with its next renewal.
+    t.greeted(NOTHING);
+    t.tell(aware(&[(9, 5, "{}")]));
+    t.expect(A, &["aware 9@5 {}"]);
+}
+
+#[test]
+fn who_is_there_still_when_the_link_is_back_stays() {
+    for dialect in [Dialect::Yjs, Dialect::Hocuspocus, Dialect::Own] {
+        let mut t = Script::attached(&[], dialect);
+        t.join(A);
+        t.tell(aware(&[(9, 5, "{}")]));
+        t.take(A);
+        t.link_down();
+        t.wait(1_000);
+        t.attach_above(Habit::Unknown, dialect);
+        t.tell(aware(&[(9, 5, "{}")]));
+        t.wait(limits::AWARENESS_LINK_GRACE_MS + 1_000);
+        assert!(!t.take(A).iter().any(|message| message.starts_with(&[1])), "{dialect:?}");
+        t.frame(A, aware(&[(1, 1, "{}")]));
+        t.take(A);
+        // No longer than it would have without that.
+        t.wait(limits::AWARENESS_EXPIRY_MS - limits::AWARENESS_LINK_GRACE_MS - 2_000);
+        t.expect(A, &["aware 9@6 null"]);
+    }
 }
 
 #[test]

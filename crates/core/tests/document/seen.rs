@@ -203,13 +203,13 @@ fn a_server_that_has_forgotten_how_high_a_clock_was_is_followed() {
             t.tell(step1(&[]));
         }
         t.tell(aware(&[(9, 3, "{}")]));
-        t.expect(B, &["aware 9@22 {}"]);
+        t.expect(B, &["aware 9@21 {}"]);
         t.tell(aware(&[(9, 4, "[]")]));
-        t.expect(B, &["aware 9@23 []"]);
+        t.expect(B, &["aware 9@22 []"]);
         t.tell(aware(&[(9, 3, "{}")]));
         t.expect(B, &[]);
         t.tell(aware(&[(9, 4, "null")]));
-        t.expect(B, &["aware 9@23 null"]);
+        t.expect(B, &["aware 9@22 null"]);
     }
 }
 
