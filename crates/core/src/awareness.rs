@@ -43,8 +43,9 @@ struct Entry {
     announcers: BTreeSet<PeerId>,
     /// When it is withdrawn without renewal; for one that is gone, when it left.
     until: Millis,
-    /// The link is away over which it came: it is withdrawn by then, unless it comes again.
-    missed: Option<Millis>,
+    /// The link is away over which it came, from this side: it is withdrawn by then, unless it
+    /// comes again.
+    missed: Option<(Role, Millis)>,
     above: Above,
 }
 
@@ -212,7 +213,7 @@ impl Awareness {
                 if role == Role::Client {
                     alone.push(*id);
                 } else {
-                    entry.missed = Some(now + limits::AWARENESS_LINK_GRACE_MS);
+                    entry.missed = Some((role, now + limits::AWARENESS_LINK_GRACE_MS));
                 }
             }
         }
@@ -258,12 +259,15 @@ impl Awareness {
         self.entries.iter().filter(|(_, entry)| entry.state.is_some()).map(|(id, _)| *id)
     }
 
-    /// Ids of all who are present and were announced by someone other than `peer`.
+    /// Ids of all who are present and were announced by someone other than `peer`, be it over a link
+    /// from below that is away.
     pub fn living_not_from(&self, peer: PeerId) -> impl Iterator<Item = u64> {
         self.entries
             .iter()
             .filter(move |(_, entry)| {
-                entry.state.is_some() && entry.announcers.iter().any(|other| *other != peer)
+                let is_missed_below = matches!(entry.missed, Some((Role::Link, _)));
+                let is_from_others = || entry.announcers.iter().any(|other| *other != peer);
+                entry.state.is_some() && (is_missed_below || is_from_others())
             })
             .map(|(id, _)| *id)
     }
@@ -302,7 +306,7 @@ impl Awareness {
 impl Entry {
     /// When it is withdrawn without renewal.
     fn ends(&self) -> Millis {
-        self.missed.map_or(self.until, |missed| missed.min(self.until))
+        self.missed.map_or(self.until, |(_, missed)| missed.min(self.until))
     }
 
     fn put(&self, id: u64, clock: u64, out: &mut Vec<u8>) {

@@ -282,6 +282,21 @@ fn what_came_from_above_outlives_the_link_by_ten_seconds() {
 }
 
 #[test]
+fn who_is_missed_below_is_withdrawn_above() {
+    let mut t = Script::attached(&[], Dialect::Yjs);
+    t.tell(step1(&[]));
+    t.fellow_joins(C);
+    t.frame(C, aware(&[(7, 3, "{}")]));
+    while t.pull().is_some() {}
+    t.tell(aware(&[(9, 2, "{}")]));
+    t.detach(C);
+    t.wait(limits::AWARENESS_LINK_GRACE_MS - 1);
+    t.expect_up(&[]);
+    t.wait(1);
+    t.expect_up(&["aware 7@3 null"]);
+}
+
+#[test]
 fn who_is_there_still_when_the_link_is_back_stays() {
     for dialect in [Dialect::Yjs, Dialect::Hocuspocus, Dialect::Own] {
         let mut t = Script::attached(&[], dialect);
