@@ -18,6 +18,8 @@ const RAISE: i64 = 2;
 pub(super) struct Above {
     /// There, the clock is so much higher than here.
     raised: i64,
+    /// By so much it was raised last, in vain so far.
+    step: i64,
     /// It was told there.
     is_told: bool,
     /// A clock that is to come back, and until when.
@@ -55,8 +57,9 @@ impl Awareness {
                 self.due_at.get_or_insert(due);
             }
         } else {
-            // Of those who were not seen no departure comes back.
-            entry.above.due = entry.above.is_seen.then_some((clock, due));
+            // Of those who were not seen, and will not be, no departure comes back.
+            let comes_back = entry.above.is_seen || entry.above.due.is_some();
+            entry.above.due = comes_back.then_some((clock, due));
             self.reckon_due();
         }
         Some(out)
@@ -78,6 +81,9 @@ impl Awareness {
             above.is_seen |= news.state.is_some();
             self.comes_back |= above.due.is_some_and(|(clock, _)| clock == told);
             let came = above.due.take_if(|(clock, _)| told >= *clock);
+            if came.is_some() {
+                above.step = 0;
+            }
             if came.is_some_and(|(_, at)| self.due_at == Some(at)) {
                 self.reckon_due();
             }
@@ -108,8 +114,10 @@ impl Awareness {
 
     /// From now on its clock is higher there, each time by more. Returns whether it is.
     pub fn raise(&mut self, id: u64) -> bool {
-        let entry = self.entries.get_mut(&id);
-        entry.is_some_and(|entry| entry.above.raise(entry.above.raised.max(0) + RAISE))
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        let step = (2 * entry.above.step).max(RAISE);
+        entry.above.step = step;
+        entry.above.raise(step)
     }
 
     /// Whether the upstream sends back what it takes.
@@ -126,7 +134,7 @@ impl Awareness {
                 continue;
             }
             if entry.state.is_none() {
-                unheard.departed = true;
+                unheard.departed |= above.is_seen;
             } else {
                 unheard.present.push(*id);
             }
@@ -156,7 +164,7 @@ impl Awareness {
         self.due_at = None;
         for entry in self.entries.values_mut() {
             let above = &mut entry.above;
-            (above.due, above.shown, above.is_seen) = (None, None, false);
+            (above.due, above.shown, above.is_seen, above.step) = (None, None, false, 0);
         }
     }
 }

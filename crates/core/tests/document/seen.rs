@@ -125,6 +125,33 @@ fn one_that_sends_nothing_back_is_not_told_for_ever() {
 }
 
 #[test]
+fn each_loss_costs_as_much_as_the_one_before() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    for raised in [2, 4, 6] {
+        t.link_down();
+        t.attach_above(Habit::Keeps, Dialect::Hocuspocus);
+        t.expect_up(&["step1", &format!("aware 1@{} {{}}", 2 + raised)]);
+        t.answered(Dialect::Hocuspocus);
+        t.asked(Dialect::Hocuspocus);
+        let clock = 4 + raised;
+        t.expect_up(&[format!("aware 1@{clock} {{}}").as_str()]);
+        t.tell(aware(&[(1, clock, "{}")]));
+    }
+}
+
+#[test]
+fn who_leaves_before_it_is_seen_is_missed_too() {
+    let mut t = Script::seen_below(Dialect::Hocuspocus);
+    t.frame(B, aware(&[(2, 7, "{}")]));
+    t.expect_up(&["aware 2@7 {}"]);
+    t.frame(B, aware(&[(2, 8, "null")]));
+    t.expect_up(&["aware 2@8 null"]);
+    t.tell(aware(&[(2, 7, "{}")]));
+    t.asked(Dialect::Hocuspocus);
+    assert_eq!(t.reopened, 1);
+}
+
+#[test]
 fn after_a_loss_they_begin_as_they_were() {
     let mut t = Script::seen_below(Dialect::Hocuspocus);
     t.tell(aware(&[(9, 2, "{}")]));
@@ -184,7 +211,7 @@ fn a_departure_that_comes_back_or_was_never_seen_is_no_reason_for_that() {
     t.tell(aware(&[(1, 5, "null")]));
     t.frame(B, aware(&[(2, 8, "null")]));
     t.expect_up(&["aware 2@8 null"]);
-    t.wait(2 * limits::AWARENESS_ECHO_MS);
+    t.asked(Dialect::Hocuspocus);
     t.expect_up(&[]);
     assert_eq!(t.reopened, 0);
 }
