@@ -228,3 +228,20 @@ fn messages_of_hocuspocus_are_named_when_it_loses_patience() {
         ]);
     }
 }
+
+/// Hocuspocus 2 ends a connection on which nothing was opened for half a minute.
+#[test]
+fn a_connection_that_nobody_needs_is_opened_again_for_who_comes() {
+    if !ready() {
+        return;
+    }
+    let site = Site::build(Software::Hocuspocus2, &[]);
+    eventually_eq("online", || site.relay.upstream_state(), &"online".to_owned());
+    within(Duration::from_secs(60), "it has ended", || site.relay.upstream_state() == "idle");
+    assert!(!site.relay.output().contains("offline"), "that is no loss");
+    let (_here, near) = site.at_relay(Kind::YWebsocket3, "notes");
+    let (_there, far) = site.at_server("notes");
+    near.append("text");
+    converge(&[&near, &far], |text| text == "text");
+    site.confirmed("notes");
+}

@@ -65,6 +65,11 @@ impl Offers {
         news
     }
 
+    /// Whether nothing is left to offer.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.failed.is_empty() && self.loading.is_none()
+    }
+
     /// It may go up again.
     pub fn again(&mut self, document: &DocumentId) {
         self.queue.push(document.clone());

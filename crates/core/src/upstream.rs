@@ -127,6 +127,13 @@ impl Upstream {
             Event::Connected => self.connected(now, actions),
             Event::Failed { failure, reason } => self.retry.failed(now, failure, reason, actions),
             Event::Closed { code, reason } => self.closed(now, code, reason, actions),
+            Event::Unneeded => {
+                self.retry.unneeded();
+                self.open.clear();
+                self.idle.clear();
+                actions.push(Action::Detach);
+            }
+            Event::Wanted => self.wanted(now, actions),
             Event::Habit(habit) => self.learn(habit),
             Event::Refused { document, reason } => {
                 let until = self.parking.refuse(now, &document, &reason);
@@ -159,6 +166,19 @@ impl Upstream {
         actions.push(Action::WakeAt { at: until });
     }
 
+    fn unpark(&mut self, now: Millis, documents: Vec<DocumentId>, actions: &mut Vec<Action>) {
+        if !documents.is_empty() {
+            self.wanted(now, actions);
+        }
+        actions.extend(documents.into_iter().map(|document| Action::Unpark { document }));
+    }
+
+    fn wanted(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        if self.retry.state == LinkState::Idle && self.lines.is_none() {
+            self.connect(now, actions);
+        }
+    }
+
     /// Begins anew, whatever there was. The network may need some moments to be there again.
     fn renew(&mut self, now: Millis, actions: &mut Vec<Action>) {
         self.retry.renew();
@@ -175,16 +195,16 @@ impl Upstream {
 
     /// What was refused under another login may be taken now.
     fn login_changed(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let refused = self.parking.take_refused().into_iter();
-        actions.extend(refused.map(|document| Action::Unpark { document }));
+        let refused = self.parking.take_refused();
+        self.unpark(now, refused, actions);
         if matches!(self.retry.state, LinkState::Unauthorized { .. }) {
             self.connect(now, actions);
         }
     }
 
     fn tick(&mut self, now: Millis, actions: &mut Vec<Action>) {
-        let due = self.parking.take_due(now).into_iter();
-        actions.extend(due.map(|document| Action::Unpark { document }));
+        let due = self.parking.take_due(now);
+        self.unpark(now, due, actions);
         if self.retry.is_due(now, actions) {
             self.connect(now, actions);
         }

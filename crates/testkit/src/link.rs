@@ -293,6 +293,9 @@ impl Service {
             self.want_line(net, id);
             return;
         }
+        if link.connection.is_none() {
+            return self.link_event(net, Event::Wanted);
+        }
         if !link.enters(net, id) {
             if link.is_closing(id) {
                 self.after(net, CLOSING_MS, Timer::Link);

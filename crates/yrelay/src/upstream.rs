@@ -303,6 +303,8 @@ impl State {
         } else if link.upstream.speaks == Messages::Yjs {
             let event = Event::Line { document: id.clone(), event: LineEvent::Wanted };
             self.link_event(relay, number, event);
+        } else if link.shared.connection.is_none() {
+            self.link_event(relay, number, Event::Wanted);
         } else if link.enter_shared(id) {
             self.attach_shared(relay, number, id);
         } else if let Some(at) = link.shared.enters_at(id) {

@@ -32,6 +32,10 @@ pub enum Event {
         /// In words.
         reason: String,
     },
+    /// The server has ended a connection that no document made use of, for that reason.
+    Unneeded,
+    /// A document is to be attached, and no connection stands.
+    Wanted,
     /// A document has found out how the server treats a step 1.
     Habit(Habit),
     /// The server does not take a document.

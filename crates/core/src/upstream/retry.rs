@@ -100,6 +100,13 @@ impl Retry {
         self.not_before = now;
     }
 
+    /// Nobody needs it. Whoever does has it tried at once.
+    pub(super) fn unneeded(&mut self) {
+        self.state = LinkState::Idle;
+        self.reason = None;
+        self.backoff.reset();
+    }
+
     pub(super) fn failed(
         &mut self,
         now: Millis,

@@ -35,6 +35,30 @@ fn fail(upstream: &mut Upstream, now: Millis) -> Millis {
 }
 
 #[test]
+fn a_connection_that_nobody_needed_is_opened_again_for_the_next_document() {
+    let mut upstream = online(0);
+    assert_eq!(handle(&mut upstream, 30_000, Event::Wanted), [], "one stands");
+    assert_eq!(handle(&mut upstream, 30_000, Event::Unneeded), [Action::Detach]);
+    assert_eq!((upstream.state(), upstream.reason()), (LinkState::Idle, None));
+    assert_eq!(handle(&mut upstream, 40_000, Event::Tick), []);
+    assert_eq!(handle(&mut upstream, 40_000, Event::Wanted), [Action::Connect]);
+    assert_eq!(handle(&mut upstream, 40_000, Event::Wanted), []);
+}
+
+#[test]
+fn nor_does_a_document_that_may_try_again_wait_for_others() {
+    let mut upstream = online(0);
+    let refused = Event::Refused { document: id("d"), reason: "no".into() };
+    let until = match handle(&mut upstream, 0, refused).as_slice() {
+        [Action::Park { .. }, Action::WakeAt { at }] => *at,
+        other => panic!("{other:?}"),
+    };
+    handle(&mut upstream, 60_000, Event::Unneeded);
+    let unpark = Action::Unpark { document: id("d") };
+    assert_eq!(handle(&mut upstream, until, Event::Tick), [Action::Connect, unpark]);
+}
+
+#[test]
 fn backs_off_up_to_thirty_seconds_and_a_client_hurries_it() {
     let mut upstream = shared(0);
     let mut now = 0;

@@ -1,6 +1,7 @@
 //! What is always true of a link.
 
 use yrelay_core::Millis;
+use yrelay_core::event::Dialect;
 use yrelay_core::upstream::LinkState;
 
 use super::Link;
@@ -25,7 +26,10 @@ impl Link {
         let expected = match state {
             LinkState::Online => (true, false),
             LinkState::Connecting => (false, true),
-            LinkState::Idle => panic!("a shared connection is never idle"),
+            LinkState::Idle => {
+                assert!(self.dialect == Dialect::Hocuspocus, "others need not be used");
+                (false, false)
+            }
             LinkState::Offline { next_try } | LinkState::Unauthorized { next_try } => {
                 assert!(next_try >= now, "{state:?} and nobody tries at {now}");
                 (false, false)
@@ -33,7 +37,8 @@ impl Link {
         };
         assert_eq!(found, expected, "{state:?}, but the connection and the attempt are (left)");
         let tried = self.attempts > 0 && !matches!(state, LinkState::Connecting);
-        let explained = reason.is_some() != (state == LinkState::Online);
+        let well = matches!(state, LinkState::Online | LinkState::Idle);
+        let explained = reason.is_some() != well;
         assert!(!tried || explained, "{state:?} because of {reason:?}");
     }
 }

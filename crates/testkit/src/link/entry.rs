@@ -68,6 +68,15 @@ impl Link {
         entries.is_some_and(|it| it.left.contains(id) || it.closing.contains_key(id))
     }
 
+    /// The server has ended the connection because no document was open on it.
+    pub(super) fn was_unneeded(&self, code: Option<u16>) -> bool {
+        let connection = self.connection.as_ref();
+        self.dialect == Dialect::Hocuspocus
+            && connection.is_some_and(|connection| !connection.entries.is_busy())
+            && self.names.is_empty()
+            && matches!(code, Some(4401 | 4408))
+    }
+
     /// It was just closed, and is entered later.
     pub(super) fn is_closing(&self, id: &DocumentId) -> bool {
         self.connection.as_ref().is_some_and(|it| it.entries.closing.contains_key(id))

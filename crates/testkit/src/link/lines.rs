@@ -153,7 +153,9 @@ impl Service {
             // (Who is not let in may have nobody left who tries.)
             return lines.chain((!link.machine.takes_offers()).then_some(None)).collect();
         }
-        vec![link.end().filter(|_| !link.is_entering())]
+        let is_idle = link.machine.state() == LinkState::Idle;
+        let end = (!is_idle).then(|| link.end().filter(|_| !link.is_entering()));
+        end.into_iter().collect()
     }
 
     fn line_event(&mut self, net: &mut Network, document: DocumentId, event: LineEvent) {

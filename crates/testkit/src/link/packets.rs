@@ -62,7 +62,14 @@ impl Service {
             (Some(Packet::Frame(frame)), Some(id)) => self.link_frame(net, &id, &frame),
             (Some(Packet::Garbage(frame)), id) => self.link_garbage(net, id, &frame),
             (Some(Packet::Closed(code)), _) => {
-                let event = Event::Closed { code, reason: "gone".into() };
+                let memory = self.memory();
+                let link = memory.link.as_ref();
+                let unneeded =
+                    memory.offers.is_empty() && link.is_some_and(|it| it.was_unneeded(code));
+                let event = match unneeded {
+                    true => Event::Unneeded,
+                    false => Event::Closed { code, reason: "gone".into() },
+                };
                 self.link_event(net, event);
             }
             // Its document has left memory.

@@ -61,6 +61,11 @@ impl Entries {
         self.left.remove(id);
     }
 
+    /// Nobody has asked to be let in, or waits for that.
+    fn is_unused(&self) -> bool {
+        self.asked.is_empty() && self.waiting.is_empty()
+    }
+
     pub(super) fn closes(&mut self, id: &DocumentId) {
         self.closing.insert(id.clone(), clock::now_ms() + limits::CLOSING_MS);
     }
@@ -198,6 +203,17 @@ impl State {
         while let Some(next) = self.entries(number).and_then(Entries::next) {
             self.attach_upstream(relay, &next);
         }
+    }
+
+    /// Whether the server has ended a connection because no document was open on it: version 2 does
+    /// so half a minute after it came, version 4 after a minute of silence.
+    pub(super) fn was_unneeded(&self, number: usize, code: Option<u16>) -> bool {
+        let Some(link) = self.above.get(number) else { return false };
+        let connection = link.shared.connection.as_ref();
+        connection.is_some_and(|it| it.dialect == Dialect::Hocuspocus && it.entries.is_unused())
+            && link.shared.names.is_empty()
+            && link.offers.is_empty()
+            && matches!(code, Some(4401 | 4408))
     }
 
     /// Somebody who has left it is seen there for as long as it is open.

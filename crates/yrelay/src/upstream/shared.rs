@@ -178,6 +178,9 @@ impl Relay {
             () = self.tell_signs(number) => return,
         };
         let (code, mut reason) = (ended.code(), ended.to_string());
+        if self.with(|state, _| state.was_unneeded(number, code)) {
+            return self.link_event(number, Event::Unneeded);
+        }
         if let Some(speaks) = speaks.filter(|_| !has_spoken.get()) {
             reason += advice::on_silent_end(speaks, code);
         }
