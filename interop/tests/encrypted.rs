@@ -264,6 +264,8 @@ fn who_comes_when_all_have_left_gets_it_from_the_relay_and_not_from_a_server_of_
     site.relay.restart();
     let (_late, late) = open(&site.relay);
     converge(&[&late], |seen| seen == text);
+    // Who asks there before is answered by nobody.
+    eventually_eq("online", || site.relay.upstream_state(), &"online".to_owned());
     let (_fresh, fresh) = open_at(&site.server.url());
     converge(&[&late, &fresh], |seen| seen == text);
     fresh.append("!");
