@@ -259,6 +259,9 @@ fn who_comes_when_all_have_left_gets_it_from_the_relay_and_not_from_a_server_of_
         eventually("the loss is noticed", || site.relay.upstream_state() != "online");
         site.server.restart();
         eventually_eq("online", || site.relay.upstream_state(), &"online".to_owned());
+        // Killed before that, it would take the document for one that it can read, for ever.
+        let is_kept = || site.server.data().join("vault.y").exists();
+        eventually("the server has seen that it cannot read it", || !is_kept());
     }
     site.relay.kill();
     site.relay.restart();
