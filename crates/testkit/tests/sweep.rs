@@ -51,7 +51,7 @@ fn a_ring_of_relays() {
 fn run_foreign(servers: &[(Foreign, usize)]) {
     let mut total = Summary::default();
     for (phase, (server, services)) in (0..).zip(servers) {
-        let every = Stride { stride: 97, phase: 7 + 30 * phase };
+        let every = Stride { stride: 97, phase: 7 + 20 * phase };
         total.add(run_all(Mode::Foreign(*server), *services, every, 10));
     }
     assert!(total.refused > 0, "garbage among others: {total:?}");
