@@ -232,6 +232,8 @@ fn one_at_a_relay_and_one_at_a_server_of_elva_37_meet_and_go_on() {
     meeting.see_each_other();
 
     meeting.site.relay.kill();
+    // This program does not come back if it loses a connection on which it speaks.
+    eventually("the loss is noticed", || !meeting.near.connected());
     meeting.write();
     meeting.site.relay.restart();
     meeting.converge(pieces(3));
