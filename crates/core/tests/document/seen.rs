@@ -44,16 +44,22 @@ impl Script {
         self.expect_up(&["step1"]);
         self.answered(dialect);
     }
+
+    /// What the first one says next does not come back, and is told with a higher clock.
+    #[track_caller]
+    fn raised(&mut self, dialect: Dialect) {
+        self.frame(A, aware(&[(1, 5, "{}")]));
+        self.expect_up(&["aware 1@5 {}"]);
+        self.asked(dialect);
+        self.expect_up(&["aware 1@7 {}"]);
+    }
 }
 
 #[test]
 fn what_does_not_come_back_is_told_with_a_higher_clock() {
     for dialect in SENDING_BACK {
         let mut t = Script::seen_below(dialect);
-        t.frame(A, aware(&[(1, 5, "{}")]));
-        t.expect_up(&["aware 1@5 {}"]);
-        t.asked(dialect);
-        t.expect_up(&["aware 1@7 {}"]);
+        t.raised(dialect);
         t.asked(dialect);
         t.expect_up(&["aware 1@11 {}"]);
         t.tell(aware(&[(1, 11, "{}")]));
@@ -277,10 +283,7 @@ fn what_somebody_repeats_later_brings_nobody_back() {
 fn a_raised_clock_that_comes_round_is_not_raised_again() {
     for dialect in SENDING_BACK {
         let mut t = Script::seen_below(dialect);
-        t.frame(A, aware(&[(1, 5, "{}")]));
-        t.expect_up(&["aware 1@5 {}"]);
-        t.asked(dialect);
-        t.expect_up(&["aware 1@7 {}"]);
+        t.raised(dialect);
         t.tell(aware(&[(1, 7, "{}")]));
         t.frame(A, aware(&[(1, 7, "{}")]));
         t.expect_up(&["aware 1@7 {}"]);
@@ -296,10 +299,7 @@ fn a_raised_clock_that_comes_round_is_not_raised_again() {
 #[test]
 fn two_raised_clocks_of_one_id_agree() {
     let mut t = Script::seen_below(Dialect::Hocuspocus);
-    t.frame(A, aware(&[(1, 5, "{}")]));
-    t.expect_up(&["aware 1@5 {}"]);
-    t.asked(Dialect::Hocuspocus);
-    t.expect_up(&["aware 1@7 {}"]);
+    t.raised(Dialect::Hocuspocus);
     t.asked(Dialect::Hocuspocus);
     t.expect_up(&["aware 1@11 {}"]);
     t.tell(aware(&[(1, 11, "{}")]));
