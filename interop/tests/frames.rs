@@ -141,7 +141,7 @@ const EMPTY_STEP_1: (&str, &[u8]) = ("step 1 of nothing", &[0, 0, 1, 0]);
 const QUERY: (&str, &[u8]) = ("who is there", &[3]);
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn y_websocket_server() {
     if ready() {
         let server = Server::start(Software::YWebsocket);
@@ -153,7 +153,7 @@ fn y_websocket_server() {
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn pycrdt_websocket() {
     if ready() {
         let server = Server::start(Software::Pycrdt);
@@ -165,7 +165,7 @@ fn pycrdt_websocket() {
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn y_sweet() {
     if ready() && y_sweet_ready() {
         let server = Server::start(Software::YSweet);
@@ -178,7 +178,7 @@ fn y_sweet() {
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn elva37() {
     if ready() {
         let server = Elva37Server::start();
@@ -294,7 +294,7 @@ fn hocuspocus_raw(recording: &mut Recording, server_url: &str, further: &[(&str,
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn hocuspocus_2() {
     if ready() {
         let server = Server::guarded(Software::Hocuspocus2);
@@ -306,7 +306,7 @@ fn hocuspocus_2() {
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn hocuspocus_3() {
     if ready() {
         let server = Server::guarded(Software::Hocuspocus3);
@@ -318,7 +318,7 @@ fn hocuspocus_3() {
 }
 
 #[test]
-#[ignore = "records"]
+#[ignore = "records frames anew, and compares nothing"]
 fn hocuspocus_4() {
     if ready() {
         let server = Server::guarded(Software::Hocuspocus4);

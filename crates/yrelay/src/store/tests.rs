@@ -13,6 +13,7 @@ mod faults;
 mod forgetting;
 mod frames;
 mod ledger;
+mod noted;
 mod nth;
 mod opened;
 mod power;
